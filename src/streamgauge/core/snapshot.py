@@ -1,0 +1,113 @@
+"""Snapshots: the immutable numbers that metrics, the status page and the terminal are drawn from.
+
+The engine makes one when panes close and swaps it in whole; readers never see a half-made one.
+"""
+
+from dataclasses import dataclass, field
+
+from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.layout import Layout, Subject
+from streamgauge.core.slices import RowKey
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Everything accepted since the start, per row; all counts only grow.
+
+    Shapes over R rows: `counts (R, layout.width) int64`; `sums (R, M) float64`, the sums of the
+    values of the M numeric fields (`layout.numeric`).
+    """
+
+    rows: tuple[RowKey, ...]
+    counts: IntArray
+    sums: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStats:
+    """One field in one window, over the window's R rows; NaN where a figure is not defined.
+
+    Ratios are shares of the row's served events. `mean`, `std` (population), `minimum`, `maximum`
+    and `quantiles` (probability → values) exist for numeric fields; `raw`, `corrected` and
+    `p_value` map a distance measure's name to `(R,) float64`, empty without a reference.
+    """
+
+    subject: Subject
+    count: IntArray
+    missing: FloatArray
+    wrong_type: FloatArray
+    out_of_range: FloatArray
+    unseen: FloatArray
+    mean: FloatArray | None = None
+    std: FloatArray | None = None
+    minimum: FloatArray | None = None
+    maximum: FloatArray | None = None
+    quantiles: dict[float, FloatArray] = field(default_factory=dict)
+    raw: dict[str, FloatArray] = field(default_factory=dict)
+    corrected: dict[str, FloatArray] = field(default_factory=dict)
+    p_value: dict[str, FloatArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStats:
+    """One window of one model at its latest step: events with `start <= timestamp < end`.
+
+    `events (R,) int64` counts all, `samples (R,) int64` the served ones (status ok).
+    """
+
+    window: str
+    start: int
+    end: int
+    rows: tuple[RowKey, ...]
+    events: IntArray
+    samples: IntArray
+    fields: tuple[FieldStats, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveAlert:
+    """An alert that is firing, as far as metrics and pages show it."""
+
+    alert_id: str
+    model: str
+    model_version: str
+    slice: tuple[tuple[str, str], ...]
+    subject: Subject
+    detector: str
+    severity: str
+    summary: str
+    starts_at: int
+    onset: int | None
+    statistic: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSnapshot:
+    """One model's numbers. Times are event time in milliseconds since the epoch, None if unknown.
+
+    `unseen_values` maps a categorical feature to its most frequent values that the reference never
+    held, with their counts, most frequent first.
+    """
+
+    model: str
+    layout: Layout | None
+    reference_id: str | None
+    watermark: int | None
+    last_event: int | None
+    late_events: int
+    counters: Counters | None
+    windows: tuple[WindowStats, ...]
+    unseen_values: dict[str, tuple[tuple[str, int], ...]]
+    dropped_rows: int
+    alerts: tuple[ActiveAlert, ...]
+    alerts_fired: dict[tuple[str, str, str], int]
+    """Fired alerts by (subject kind, detector, severity)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All models' numbers at one moment; `made_at` is processing time in seconds."""
+
+    made_at: float
+    models: tuple[ModelSnapshot, ...]
