@@ -1,0 +1,16 @@
+"""What Streamgauge raises when the cause lies outside its own code."""
+
+
+class StreamgaugeError(Exception):
+    """A failure with a known cause: the text says what happened, where, and what to do about it.
+
+    `exit_code` is the status with which a command ends when the error reaches it.
+    """
+
+    exit_code: int = 1
+
+
+class ConfigError(StreamgaugeError):
+    """The configuration is wrong; nothing was joined or written."""
+
+    exit_code = 78
