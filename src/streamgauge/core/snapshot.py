@@ -29,7 +29,10 @@ class FieldStats:
 
     Ratios are shares of the row's served events. `mean`, `std` (population), `minimum`, `maximum`
     and `quantiles` (probability → values) exist for numeric fields; `raw`, `corrected` and
-    `p_value` map a distance measure's name to `(R,) float64`, empty without a reference.
+    `p_value` map a distance measure's name to `(R,) float64`, empty without a reference. `groups`
+    and `reference_groups`, both `(R, groups) int64`, are the window's counts per distance group
+    and those of the reference that they were compared with; `reference_missing (R,)` is the
+    reference's share of missing values. The reference's two are None without one.
     """
 
     subject: Subject
@@ -46,6 +49,9 @@ class FieldStats:
     raw: dict[str, FloatArray] = field(default_factory=dict)
     corrected: dict[str, FloatArray] = field(default_factory=dict)
     p_value: dict[str, FloatArray] = field(default_factory=dict)
+    groups: IntArray | None = None
+    reference_groups: IntArray | None = None
+    reference_missing: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
