@@ -114,6 +114,8 @@ class EventBatch:
     score: FloatArray
     latency: FloatArray
     ok: BoolArray
+    label: Categories | FloatArray | None = None
+    """The truth, where it comes with the event: in training data alone."""
 
     def __len__(self) -> int:
         return len(self.timestamp)

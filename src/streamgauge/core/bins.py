@@ -15,6 +15,7 @@ import numpy.typing as npt
 from streamgauge.core.batch import (
     MISSING_CODE,
     WRONG_TYPE_CODE,
+    BoolArray,
     Categories,
     Fault,
     FloatArray,
@@ -91,7 +92,8 @@ class NumericBins:
         """
         inner = [self.edges[start - 1] for start in self.groups[1:]]
         bounds = np.array([self.edges[0], *inner, self.edges[-1]])
-        return (bounds[:-1] + bounds[1:]) / 2
+        positions: FloatArray = (bounds[:-1] + bounds[1:]) / 2
+        return positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +150,15 @@ class CategoricalBins:
         table[WRONG_TYPE_CODE] = self.value_bins + Special.WRONG_TYPE
         return table[column.codes]
 
-    def unseen_values(self, column: Categories) -> dict[str, int]:
-        """Count the values of a column that the reference never held."""
+    def unseen_values(self, column: Categories, rows: BoolArray) -> dict[str, int]:
+        """Count the values that the reference never held among the events where `rows (n,)`."""
         if not self.complete:
             return {}
         strange = [code for code, v in enumerate(column.values) if v not in self._index]
         if not strange:
             return {}
-        counts: IntArray = np.bincount(column.codes[column.codes >= 0], minlength=1)
+        codes = column.codes[rows & (column.codes >= 0)]
+        counts = np.bincount(codes, minlength=len(column.values))
         return {column.values[code]: int(counts[code]) for code in strange if counts[code]}
 
     def group_labels(self) -> tuple[str, ...]:

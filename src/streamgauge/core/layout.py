@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from streamgauge.core.batch import FeatureKind, ModelSchema, Task
-from streamgauge.core.bins import Bins, CategoricalBins, NumericBins
+from streamgauge.core.batch import FeatureKind, IntArray, ModelSchema, Task
+from streamgauge.core.bins import Bins, CategoricalBins, NumericBins, fold
 
 
 class SubjectKind(StrEnum):
@@ -104,6 +104,24 @@ class Layout:
         """Return the cells of the field at a position."""
         start = self.starts[position]
         return slice(start, start + self.fields[position].bins.width)
+
+
+def folded_widths(layout: Layout) -> tuple[int, ...]:
+    """Return, per field, its number of distance groups and special bins together."""
+    return tuple(len(f.bins.groups) + f.bins.width - f.bins.value_bins for f in layout.fields)
+
+
+def fold_counts(layout: Layout, counts: IntArray) -> IntArray:
+    """Add counts `(..., W)` up to distance groups, special bins kept.
+
+    The result is `(..., sum of folded_widths)`. Folding is linear: the folded counts of parts add
+    up to the folded counts of the whole.
+    """
+    parts = []
+    for start, item in layout:
+        cells = counts[..., start : start + item.bins.width]
+        parts += [fold(cells, item.bins), cells[..., item.bins.value_bins :]]
+    return np.concatenate(parts, axis=-1).astype(np.int64, copy=False)
 
 
 def score_bins(groups: tuple[int, ...] | None = None, count: int = 100) -> NumericBins:

@@ -57,19 +57,48 @@ class SliceSpec:
 class SliceRegistry:
     """Hands out row numbers to (version, slice) keys, up to caps.
 
-    `max_rows` bounds the rows of one slice specification within one version, `max_versions` the
+    `max_slices` bounds the slices of one specification within one version, `max_versions` the
     versions. Past a cap, events go to a row whose values are `(overflow)`, so totals stay right.
-    Keys that `reserve` names (those of the reference) come first, whatever arrives first.
+    Slices in `reserved` (those of the reference) always get a row, whatever arrives first.
     """
 
-    max_rows: int = 1_000
+    max_slices: int = 1_000
     max_versions: int = 32
+    reserved: frozenset[tuple[tuple[str, str], ...]] = frozenset()
     keys: list[RowKey] = field(default_factory=list)
     _rows: dict[RowKey, int] = field(default_factory=dict)
     _used: dict[tuple[str, str], int] = field(default_factory=dict)
     _versions: set[str] = field(default_factory=set)
-    _free: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
-        """Return the number of row numbers ever handed out: the length of arrays over rows."""
+        """Return how many rows there are: the length of arrays over rows."""
         return len(self.keys)
+
+    def row(self, key: RowKey) -> int:
+        """Return the row of a key, a new one if there is room, else the overflow row."""
+        row = self._rows.get(key)
+        return self._admit(key) if row is None else row
+
+    def find(self, key: RowKey) -> int | None:
+        """Return the row of a key that has one."""
+        return self._rows.get(key)
+
+    def _admit(self, key: RowKey) -> int:
+        version, values = key
+        if version not in self._versions:
+            if len(self._versions) >= self.max_versions:
+                version = OVERFLOW_VALUE
+            self._versions.add(version)
+        if values and values not in self.reserved:
+            group = (version, ",".join(dimension for dimension, _ in values))
+            used = self._used.get(group, 0)
+            if used >= self.max_slices:
+                values = tuple((dimension, OVERFLOW_VALUE) for dimension, _ in values)
+            elif RowKey(version, values) not in self._rows:
+                self._used[group] = used + 1
+        admitted = RowKey(version, values)
+        row = self._rows.get(admitted)
+        if row is None:
+            row = self._rows[admitted] = len(self.keys)
+            self.keys.append(admitted)
+        return row

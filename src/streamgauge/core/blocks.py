@@ -1,0 +1,146 @@
+"""Blocks: additive statistics of some events, one row per slice row that they touch.
+
+Everything that is counted anywhere (a poll's partial, an open pane, a window's step, a reference)
+is a block, and blocks add up. Counts are integers, so their sums are exact and the same bits in any
+order; sums of values are float64 and equal up to rounding.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import FloatArray, IntArray
+
+SUM, SUM_SQUARES = 0, 1
+MINIMUM, MAXIMUM = 0, 1
+
+
+class Block(NamedTuple):
+    """Statistics over k rows of a layout with W cells and M numeric fields.
+
+    `rows (k,) int64`, distinct row numbers; `counts (k, W)`, an integer dtype; `sums (k, M, 2)
+    float64`, Σ(x−c) and Σ(x−c)² about each field's centre c over its finite values; `extremes
+    (k, M, 2) float64`, their minimum and maximum (+inf and −inf where there are none).
+    """
+
+    rows: IntArray
+    counts: npt.NDArray[np.integer]
+    sums: FloatArray
+    extremes: FloatArray
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays in bytes."""
+        return sum(array.nbytes for array in self)
+
+    def take(self, at: npt.NDArray[np.intp] | slice) -> "Block":
+        """Return the rows at these places."""
+        return Block(self.rows[at], self.counts[at], self.sums[at], self.extremes[at])
+
+    def compact(self) -> "Block":
+        """Return the same block with counts in the smallest unsigned dtype that holds them."""
+        top = int(self.counts.max(initial=0))
+        return self._replace(counts=self.counts.astype(np.min_scalar_type(top), copy=False))
+
+
+@dataclass(slots=True)
+class BlockSum:
+    """A growing sum of blocks: rows are added as they come, counts in int64.
+
+    Arrays are over-allocated; only the first `_size` rows are in use.
+    """
+
+    width: int
+    numeric: int
+    _local: npt.NDArray[np.intp]
+    _rows: IntArray
+    _counts: IntArray
+    _sums: FloatArray
+    _extremes: FloatArray
+    _size: int
+
+    def __init__(self, width: int, numeric: int) -> None:
+        self.width = width
+        self.numeric = numeric
+        self._size = 0
+        self._local = np.empty(0, np.intp)
+        self._rows = np.empty(0, np.int64)
+        self._counts = np.empty((0, width), np.int64)
+        self._sums = np.empty((0, numeric, 2))
+        self._extremes = np.empty((0, numeric, 2))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, block: Block) -> None:
+        """Add a block; its rows are distinct."""
+        at = self._places(block.rows)
+        self._counts[at] += block.counts
+        self._sums[at] += block.sums
+        extremes = self._extremes
+        extremes[at, :, MINIMUM] = np.minimum(
+            extremes[at, :, MINIMUM], block.extremes[..., MINIMUM]
+        )
+        extremes[at, :, MAXIMUM] = np.maximum(
+            extremes[at, :, MAXIMUM], block.extremes[..., MAXIMUM]
+        )
+
+    def subtract_counts(self, block: Block) -> None:
+        """Take a block's counts away again. Sums and extremes cannot be taken away exactly."""
+        self._counts[self._places(block.rows)] -= block.counts
+
+    def counts_of(self, rows: IntArray) -> IntArray:
+        """Return the counts of these rows `(k, W) int64`, as a copy."""
+        return self._counts[self._places(rows)]
+
+    def block(self) -> Block:
+        """Return the sum as a block of views: valid until the next addition."""
+        size = self._size
+        return Block(
+            self._rows[:size], self._counts[:size], self._sums[:size], self._extremes[:size]
+        )
+
+    def copy(self) -> Block:
+        """Return the sum as a block of its own."""
+        return self.block().take(np.arange(self._size))
+
+    def _places(self, rows: IntArray) -> npt.NDArray[np.intp]:
+        top = int(rows.max(initial=-1)) + 1
+        if top > len(self._local):
+            grown = np.full(max(top, 2 * len(self._local)), -1, np.intp)
+            grown[: len(self._local)] = self._local
+            self._local = grown
+        at = self._local[rows]
+        new = at < 0
+        if new.any():
+            added = rows[new]
+            self._grow(self._size + len(added))
+            places = np.arange(self._size, self._size + len(added))
+            self._rows[places] = added
+            self._local[added] = places
+            self._size += len(added)
+            at = self._local[rows]
+        return at
+
+    def _grow(self, size: int) -> None:
+        room = len(self._rows)
+        if size <= room:
+            return
+        more = max(size, room + room // 2 + 4) - room
+        self._rows = np.concatenate([self._rows, np.zeros(more, np.int64)])
+        self._counts = np.concatenate([self._counts, np.zeros((more, self.width), np.int64)])
+        self._sums = np.concatenate([self._sums, np.zeros((more, self.numeric, 2))])
+        empty = np.empty((more, self.numeric, 2))
+        empty[..., MINIMUM] = np.inf
+        empty[..., MAXIMUM] = -np.inf
+        self._extremes = np.concatenate([self._extremes, empty])
+
+
+def total(blocks: list[Block], width: int, numeric: int) -> Block:
+    """Return the sum of blocks."""
+    result = BlockSum(width, numeric)
+    for block in blocks:
+        result.add(block)
+    return result.block()

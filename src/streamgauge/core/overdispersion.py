@@ -1,0 +1,73 @@
+"""Overdispersion: how much more counts vary from pane to pane than independent events would.
+
+For pane counts k_t of n_t events over B groups with proportions p, Pearson's
+X²_t = Σ_b (k_tb − n_t p_b)² / (n_t p_b) has mean B − 1 if events are independent; φ is its mean
+over panes divided by B − 1. Statistics then use n/φ for n (McCullagh and Nelder, Generalized
+Linear Models, §4.5).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamgauge.core.batch import FloatArray, IntArray
+
+FEWEST_PANES = 20
+"""Panes that an estimate needs; longer periods than allow this are extrapolated."""
+UPPER_QUANTILE = 1.645
+"""Normal quantile of the one-sided 95 % upper confidence limit that is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaneTable:
+    """Counts of a reference over time: `starts (P,)` pane numbers, `counts (P, G)` folded counts.
+
+    Panes are `length_ms` long and aligned to the epoch; panes without events are left out.
+    """
+
+    length_ms: int
+    panes: IntArray
+    counts: IntArray
+
+    def coarsen(self, length_ms: int) -> "PaneTable":
+        """Return the table with panes of a multiple of this one's length."""
+        assert length_ms % self.length_ms == 0
+        coarse = self.panes // (length_ms // self.length_ms)
+        panes, places = np.unique(coarse, return_inverse=True)
+        counts = np.zeros((len(panes), self.counts.shape[1]), np.int64)
+        np.add.at(counts, places, self.counts)
+        return PaneTable(length_ms, panes, counts)
+
+
+def dispersion(counts: IntArray) -> tuple[float, int]:
+    """Return the upper 95 % limit of φ for pane counts `(P, B)`, and the number of panes used.
+
+    Panes with fewer events than groups say nothing and are left out; groups without any events
+    too. The limit is never below 1.
+    """
+    counts = counts[:, counts.any(axis=0)]
+    sizes = counts.sum(axis=1)
+    groups = counts.shape[1]
+    counts, sizes = counts[sizes >= groups], sizes[sizes >= groups]
+    if groups < 2 or len(sizes) < 2:
+        return 1.0, len(sizes)
+    expected = sizes[:, None] * (counts.sum(axis=0) / sizes.sum())
+    ratios: FloatArray = ((counts - expected) ** 2 / expected).sum(axis=1) / (groups - 1)
+    error = float(ratios.std(ddof=1)) / float(np.sqrt(len(ratios)))
+    return max(1.0, float(ratios.mean()) + UPPER_QUANTILE * error), len(ratios)
+
+
+def dispersion_for(table: PaneTable, cells: slice, length_ms: int) -> float:
+    """Return φ of one field (its `cells` of the table) for windows of a given length.
+
+    Taken at the window's own length where the reference is long enough, since slow variation shows
+    only there. Longer windows scale φ − 1 with the length, as variation that persists would.
+    """
+    length = max(table.length_ms, length_ms // table.length_ms * table.length_ms)
+    while True:
+        coarse = table.coarsen(length)
+        value, used = dispersion(coarse.counts[:, cells])
+        if used >= FEWEST_PANES or length <= table.length_ms:
+            break
+        length = max(table.length_ms, length // 2 // table.length_ms * table.length_ms)
+    return 1.0 + (value - 1.0) * max(1.0, length_ms / length)

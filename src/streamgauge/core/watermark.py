@@ -1,0 +1,85 @@
+"""Watermark: how far event time has come, over partitions that run at different speeds."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkSpec:
+    """Allowed disorder and the quiet time after which a partition no longer holds time back."""
+
+    disorder_ms: int
+    idle_after_s: float
+
+
+@dataclass(slots=True)
+class PartitionClock:
+    """One partition: the largest event time seen, and since when it is quiet (seconds)."""
+
+    largest: int | None
+    last_event: float
+    drained: bool = False
+
+
+@dataclass(slots=True)
+class Watermark:
+    """The smallest, over partitions that are not idle, of (largest event time − disorder).
+
+    A partition is idle when it is drained (lag 0 and not paused: back-pressure is not idleness)
+    and has been quiet for a while. When all are idle, the furthest of them speaks for all. The
+    watermark never goes back.
+    """
+
+    spec: WatermarkSpec
+    value: int | None = None
+    _partitions: dict[int, PartitionClock] = field(default_factory=dict)
+
+    def assign(self, partitions: set[int], now: float) -> None:
+        """Follow these partitions, from `now` (seconds of processing time), and no others."""
+        self._partitions = {
+            p: self._partitions.get(p) or PartitionClock(None, now) for p in sorted(partitions)
+        }
+
+    def observe(self, partition: int, largest: int, now: float) -> None:
+        """Note the largest event time (ms) of events just read from a partition."""
+        clock = self._partitions.setdefault(partition, PartitionClock(None, now))
+        clock.largest = largest if clock.largest is None else max(clock.largest, largest)
+        clock.last_event = now
+        clock.drained = False
+
+    def set_drained(self, partition: int, drained: bool) -> None:
+        """Note whether everything that the partition holds has been read."""
+        if partition in self._partitions:
+            self._partitions[partition].drained = drained
+
+    def is_idle(self, partition: int, now: float) -> bool:
+        """Tell whether a partition is drained and quiet."""
+        clock = self._partitions[partition]
+        return clock.drained and now - clock.last_event >= self.spec.idle_after_s
+
+    def advance(self, now: float) -> int | None:
+        """Move the watermark to where the partitions allow, and return it (ms)."""
+        clocks = [(c.largest, self.is_idle(p, now)) for p, c in self._partitions.items()]
+        awake = [largest for largest, idle in clocks if not idle]
+        seen = [largest for largest, _ in clocks if largest is not None]
+        candidate: int | None = None
+        if awake:
+            known = [largest for largest in awake if largest is not None]
+            candidate = min(known) if len(known) == len(awake) else None
+        elif seen:
+            candidate = max(seen)
+        if candidate is not None:
+            reached = candidate - self.spec.disorder_ms
+            self.value = reached if self.value is None else max(self.value, reached)
+        return self.value
+
+    def ahead(self, limit_ms: int) -> set[int]:
+        """Return the partitions whose events run more than `limit_ms` ahead of the slowest."""
+        seen = [c.largest for c in self._partitions.values() if c.largest is not None]
+        if not seen:
+            return set()
+        slowest = min(seen) if self.value is None else max(min(seen), self.value)
+        return {
+            p
+            for p, c in self._partitions.items()
+            if c.largest is not None and c.largest - slowest > limit_ms
+        }

@@ -1,0 +1,122 @@
+"""Windows: running totals over the last whole steps of event time.
+
+A window of length L advances by steps of L/64 or a little more, each a whole number of panes, so a
+long window costs no more memory than a short one.
+
+    panes    |.|.|.|.|.|.|.|.|.|.|.|.|          closed one by one, in order
+    steps    |.......|.......|.......|          four panes each
+    window   [===============)                  covers whole steps, advances at their ends
+                     [===============)
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamgauge.core.batch import IntArray
+from streamgauge.core.blocks import Block, BlockSum, total
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """A window's name, length and step in milliseconds; the step divides the length."""
+
+    name: str
+    length_ms: int
+    step_ms: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps in the window."""
+        return self.length_ms // self.step_ms
+
+
+@dataclass(slots=True)
+class WindowState:
+    """One window's steps and their total.
+
+    `end` is the end of the last whole step (ms), None before the first event. Counts are added
+    and taken away exactly; sums and extremes are added anew from the steps, since floating-point
+    numbers cannot be taken away without a trace.
+    """
+
+    spec: WindowSpec
+    width: int
+    numeric: int
+    end: int | None = None
+    _total: BlockSum = field(init=False)
+    _steps: deque[tuple[int, Block]] = field(default_factory=deque)
+    _open: BlockSum | None = None
+    _open_step: int = 0
+
+    def __post_init__(self) -> None:
+        self._total = BlockSum(self.width, self.numeric)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the kept steps in bytes."""
+        return sum(block.nbytes for _, block in self._steps)
+
+    def add(self, start: int, block: Block) -> bool:
+        """Add a pane that begins at `start` (ms); tell whether a whole step was revised by it.
+
+        A pane in an earlier step (a late one within the grace) revises that step, if it is still
+        in the window.
+        """
+        step = start // self.spec.step_ms
+        if self.end is not None and start < self.end:
+            return self._revise(step, block)
+        if self._open is None or step != self._open_step:
+            self._open = BlockSum(self.width, self.numeric)
+            self._open_step = step
+        self._open.add(block)
+        return False
+
+    def advance(self, time: int) -> bool:
+        """Move to event time `time` (ms): no pane before it will come on time any more.
+
+        Returns whether the window now covers other steps than before.
+        """
+        end = time // self.spec.step_ms * self.spec.step_ms
+        if self.end is not None and end <= self.end:
+            return False
+        if self._open is not None and self._open_step < end // self.spec.step_ms:
+            block = self._open.block().compact()
+            self._steps.append((self._open_step, block))
+            self._total.add(block)
+            self._open = None
+        self.end = end
+        first = (end - self.spec.length_ms) // self.spec.step_ms
+        while self._steps and self._steps[0][0] < first:
+            self._total.subtract_counts(self._steps.popleft()[1])
+        return True
+
+    def counts(self) -> tuple[IntArray, IntArray]:
+        """Return the rows with events in the window `(k,)` and their counts `(k, W)`."""
+        kept = self._total.block()
+        present = np.flatnonzero(kept.counts.any(axis=1))
+        return kept.rows[present], kept.counts[present].astype(np.int64, copy=False)
+
+    def totals(self) -> Block:
+        """Return the window's statistics over the rows that have events in it."""
+        moments = BlockSum(0, self.numeric)
+        for _, block in self._steps:
+            moments.add(block._replace(counts=block.counts[:, :0]))
+        rows, _, sums, extremes = moments.block()
+        return Block(rows, self._total.counts_of(rows), sums, extremes)
+
+    def _revise(self, step: int, block: Block) -> bool:
+        for i, (known, old) in enumerate(self._steps):
+            if known == step:
+                self._steps[i] = (step, total([old, block], self.width, self.numeric).compact())
+                self._total.add(block)
+                return True
+        assert self.end is not None
+        first = (self.end - self.spec.length_ms) // self.spec.step_ms
+        if step < first:
+            return False
+        at = sum(known < step for known, _ in self._steps)
+        self._steps.insert(at, (step, block.compact()))
+        self._total.add(block)
+        return True
