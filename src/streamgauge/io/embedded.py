@@ -35,7 +35,6 @@ import importlib.resources
 import os
 import re
 import secrets
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -47,8 +46,8 @@ from confluent_kafka.admin import AdminClient
 
 from streamgauge.errors import StreamgaugeError
 from streamgauge.io.child import ChildProcess
+from streamgauge.io.loopback import HOST, accepts, free_port, is_free
 
-_HOST = "127.0.0.1"
 _START_TIMEOUT = 20.0
 _PORT_TRIES = 5
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -92,7 +91,7 @@ class EmbeddedBroker:
         """The broker's address, `host:port`; raises EmbeddedBrokerError before it has started."""
         if self._port is None:
             raise EmbeddedBrokerError("the embedded broker is not running: start it first")
-        return f"{_HOST}:{self._port}"
+        return f"{HOST}:{self._port}"
 
     def start(self, timeout: float = _START_TIMEOUT) -> None:
         """Start the broker and wait until it answers a metadata request.
@@ -106,19 +105,19 @@ class EmbeddedBroker:
         self.stop()
         binary = find_binary()
         if self._wanted_port is not None:
-            if not _is_free(self._wanted_port):
+            if not is_free(self._wanted_port):
                 raise EmbeddedBrokerError(
                     f"port {self._wanted_port} is taken: stop what listens there, or choose another"
                 )
             self._start(binary, self._wanted_port, timeout)
             return
         for tries_left in reversed(range(_PORT_TRIES)):
-            port = _free_port()
+            port = free_port()
             try:
                 self._start(binary, port, timeout)
             except EmbeddedBrokerError:
                 # Somebody else took the port after we had found it free.
-                if tries_left == 0 or _is_free(port):
+                if tries_left == 0 or is_free(port):
                     raise
             else:
                 return
@@ -146,7 +145,7 @@ class EmbeddedBroker:
 
     def _start(self, binary: Path, port: int, timeout: float) -> None:
         log = self._cleanup.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - by the stack
-        address = f"tcp://{_HOST}:{port}"
+        address = f"tcp://{HOST}:{port}"
         # The metadata answer carries the cluster id: it tells ours from a stranger on that port.
         cluster_id = f"streamgauge-{secrets.token_hex(8)}"
         command = [str(binary), "broker", "--cluster-id", cluster_id]
@@ -161,14 +160,15 @@ class EmbeddedBroker:
         self._cleanup.callback(self._child.kill)
         self._port = port
         try:
-            self._wait_until_ready(cluster_id, time.monotonic() + timeout, timeout)
+            self._wait_until_ready(port, cluster_id, timeout)
         except BaseException:
             self.stop()
             raise
 
-    def _wait_until_ready(self, cluster_id: str, deadline: float, timeout: float) -> None:
+    def _wait_until_ready(self, port: int, cluster_id: str, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
         # librdkafka prints each refused connection to standard error: knock by hand first.
-        while not _accepts(self.bootstrap_servers):
+        while not accepts(port):
             self.check()
             if time.monotonic() > deadline:
                 raise EmbeddedBrokerError(f"the embedded broker was not ready within {timeout} s")
@@ -225,25 +225,3 @@ def _last_words(child: ChildProcess) -> str:
     lines = [_COLOUR.sub("", line).strip() for line in child.last_lines(20)]
     telling = [line for line in lines if not line.startswith(("note:", "stack backtrace:"))]
     return telling[-1] if telling else "it printed nothing"
-
-
-def _free_port() -> int:
-    with socket.create_server((_HOST, 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    try:
-        with socket.create_server((_HOST, port)):
-            return True
-    except OSError:
-        return False
-
-
-def _accepts(address: str) -> bool:
-    host, port = address.rsplit(":", 1)
-    try:
-        with socket.create_connection((host, int(port)), timeout=1.0):
-            return True
-    except OSError:
-        return False

