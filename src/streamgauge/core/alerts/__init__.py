@@ -1,0 +1,1 @@
+"""Alerts: from findings to few, stable, well-worded alerts with a life cycle."""

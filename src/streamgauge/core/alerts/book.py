@@ -1,0 +1,266 @@
+"""The alert book: all alerts of one model, from evaluation to evaluation."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from streamgauge.core.alerts.group import Group, compose
+from streamgauge.core.alerts.grouping import (
+    SERIOUS,
+    Place,
+    observe,
+    rank,
+    update_member,
+)
+from streamgauge.core.alerts.identity import AlertKey, key_of
+from streamgauge.core.alerts.lifecycle import (
+    NO_DATA,
+    Reason,
+    State,
+    cooled_down,
+    transition,
+)
+from streamgauge.core.alerts.news import news
+from streamgauge.core.alerts.policy import AlertPolicy
+from streamgauge.core.alerts.record import AlertRecord
+from streamgauge.core.alerts.storage import Data, group_from_data, group_to_data
+from streamgauge.core.findings import Finding
+from streamgauge.core.layout import Subject
+from streamgauge.core.slices import RowKey
+from streamgauge.core.snapshot import ActiveAlert
+
+FORMAT = 1
+"""Version of the snapshot's data."""
+
+PUBLISHED = frozenset(
+    {
+        Reason.FIRED,
+        Reason.SILENCED,
+        Reason.UNSILENCED,
+        Reason.REPRESENTATIVE_CHANGED,
+        Reason.SEVERITY_RAISED,
+        Reason.EFFECT_CHANGED,
+        Reason.RESOLVED,
+    }
+)
+"""Decisions on findings that make a new revision; missing data make one without findings."""
+
+
+@dataclass(slots=True)
+class AlertBook:
+    """Turns findings into revisions of alerts; one book per model, whose event time it follows.
+
+    The findings of one evaluation come in one call. Calls without findings in between change
+    nothing, since what time alone ends is dated by its deadline. Memory is bounded by
+    `AlertPolicy.max_alerts` and `max_rows`; what is over is counted in `refused_alerts` and
+    `refused_rows`.
+    """
+
+    app: str
+    policy: AlertPolicy = field(default_factory=AlertPolicy)
+    fired: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Alerts that fired since the start, by (subject kind, detector, severity)."""
+    decisions: Counter[Reason] = field(default_factory=Counter)
+    """Decisions of the life cycle since the start, by reason."""
+    refused_alerts: int = 0
+    refused_rows: int = 0
+    now: int | None = None
+    """Event time of the last evaluation in milliseconds."""
+    _groups: dict[AlertKey, Group] = field(default_factory=dict)
+    _followed: int = 0
+
+    def update(self, findings: Iterable[Finding], now: int) -> tuple[AlertRecord, ...]:
+        """Take in the findings of an evaluation at event time `now`; return what to publish.
+
+        The findings' order does not matter. Raises ValueError where event time went back.
+        """
+        if self.now is not None and now < self.now:
+            raise ValueError(f"event time went back from {self.now} to {now}")
+        self.now = now
+        records = self._expire(now)
+        due = self._judge(findings, now)
+        fired_now = [group for group, _ in due if group.record is None]
+        for group, reason in due:
+            related = sorted(
+                {
+                    other.key.subject
+                    for other in (fired_now if group.record is None else ())
+                    if other.key[:2] == group.key[:2] and other.key.subject != group.key.subject
+                }
+            )
+            records.append(self._publish(group, reason, now, related))
+        return tuple(records)
+
+    def active(self) -> tuple[ActiveAlert, ...]:
+        """Return the firing alerts that no silence covers."""
+        return tuple(_active(group) for group in self._firing() if not group.entry.silenced)
+
+    def silenced(self) -> tuple[ActiveAlert, ...]:
+        """Return the firing alerts that a silence covers."""
+        return tuple(_active(group) for group in self._firing() if group.entry.silenced)
+
+    def watched(self) -> frozenset[tuple[RowKey, Subject]]:
+        """Return what pending and firing alerts follow: its findings are wanted also when clear."""
+        return frozenset(
+            (place.row, key.subject)
+            for key, group in self._groups.items()
+            for place in group.members
+        )
+
+    def snapshot(self) -> Data:
+        """Return the whole state as plain data: dicts, lists, strings, numbers, None."""
+        return {
+            "format": FORMAT,
+            "now": self.now,
+            "groups": [group_to_data(self._groups[key]) for key in sorted(self._groups)],
+            "fired": [[*key, count] for key, count in sorted(self.fired.items())],
+            "decisions": {reason.value: count for reason, count in sorted(self.decisions.items())},
+            "refused_alerts": self.refused_alerts,
+            "refused_rows": self.refused_rows,
+        }
+
+    @classmethod
+    def restore(cls, data: Data, app: str, policy: AlertPolicy) -> "AlertBook":
+        """Return a book that goes on where the snapshot was taken.
+
+        Raises ValueError where the data are of another format.
+        """
+        if data["format"] != FORMAT:
+            raise ValueError(f"alert state has format {data['format']}, expected {FORMAT}")
+        groups = [group_from_data(item) for item in data["groups"]]
+        return cls(
+            app=app,
+            policy=policy,
+            fired=Counter({(kind, d, severity): n for kind, d, severity, n in data["fired"]}),
+            decisions=Counter({Reason(reason): n for reason, n in data["decisions"].items()}),
+            refused_alerts=data["refused_alerts"],
+            refused_rows=data["refused_rows"],
+            now=data["now"],
+            _groups={group.key: group for group in groups},
+            _followed=sum(len(group.members) for group in groups),
+        )
+
+    def _firing(self) -> list[Group]:
+        return [
+            self._groups[key]
+            for key in sorted(self._groups)
+            if self._groups[key].entry.state is State.FIRING
+        ]
+
+    def _expire(self, now: int) -> list[AlertRecord]:
+        """Forget rows without judgement and end what is left with none, as of its deadline."""
+        records = []
+        for key in sorted(self._groups):
+            group = self._groups[key]
+            if group.members:
+                last_seen = max(member.seen for member in group.members.values())
+                self._forget_rows(group, now - self.policy.expire_after)
+                if not group.members:
+                    deadline = last_seen + self.policy.expire_after
+                    was_firing = group.entry.state is State.FIRING
+                    group.entry, reason = transition(group.entry, NO_DATA, deadline, self.policy)
+                    self.decisions[reason] += 1
+                    if was_firing:
+                        records.append(self._publish(group, reason, deadline, ()))
+            if group.entry.state is State.INACTIVE or cooled_down(group.entry, now, self.policy):
+                del self._groups[key]
+        return records
+
+    def _judge(self, findings: Iterable[Finding], now: int) -> list[tuple[Group, Reason]]:
+        """Move every alert that has findings; return those that need a revision, and why."""
+        by_key: dict[AlertKey, list[Finding]] = {}
+        for finding in findings:
+            by_key.setdefault(key_of(finding), []).append(finding)
+        due = []
+        for key in sorted(by_key):
+            group = self._groups.get(key) or Group(key)
+            reason = self._move(group, sorted(by_key[key], key=_most_serious), now)
+            self.decisions[reason] += 1
+            if reason in PUBLISHED:
+                due.append((group, reason))
+        return due
+
+    def _move(self, group: Group, findings: list[Finding], now: int) -> Reason:
+        was_firing = group.entry.state is State.FIRING
+        cooling = group.entry.state is State.RESOLVED
+        self._absorb(group, findings, now)
+        # A cooling alert follows no rows: whatever moves then must still be moved afterwards.
+        observation = observe(group.members.values(), now, self.policy)
+        entry, reason = transition(group.entry, observation, now, self.policy)
+        if group.key not in self._groups and entry.state is not State.INACTIVE:
+            if len(self._groups) >= self.policy.max_alerts:
+                self._followed -= len(group.members)
+                self.refused_alerts += 1
+                return Reason.NO_ROOM
+            self._groups[group.key] = group
+        group.entry = entry
+        if entry.state in (State.FIRING, State.RESOLVED) and not cooling:
+            speaker = group.choose_speaker(now, self.policy)
+            if was_firing and reason is Reason.STILL_FIRING:
+                assert group.record is not None
+                reason = news(group.record, speaker, self.policy)
+        if entry.state in (State.INACTIVE, State.RESOLVED):
+            self._followed -= len(group.members)
+            group.members.clear()
+        if entry.state is State.INACTIVE:
+            self._groups.pop(group.key, None)
+        return reason
+
+    def _absorb(self, group: Group, findings: list[Finding], now: int) -> None:
+        """Update the group's members from findings, the most serious first, one per place."""
+        done: set[Place] = set()
+        for finding in findings:
+            where = Place(finding.row, finding.window)
+            if where in done:
+                continue
+            done.add(where)
+            before = group.members.get(where)
+            after = update_member(before, finding, now)
+            if after is None:
+                continue
+            if before is None:
+                if group.members and self._followed >= self.policy.max_rows:
+                    self.refused_rows += 1
+                    continue
+                self._followed += 1
+            group.members[where] = after
+
+    def _forget_rows(self, group: Group, oldest: int) -> None:
+        for where in [place for place, member in group.members.items() if member.seen < oldest]:
+            del group.members[where]
+            self._followed -= 1
+
+    def _publish(
+        self, group: Group, reason: Reason, now: int, related: list[Subject] | tuple[()]
+    ) -> AlertRecord:
+        if group.record is None:
+            assert group.speaker is not None
+            severity = self.policy.severity(group.key.subject, group.speaker.effect)
+            self.fired[group.key.subject.kind.value, group.key.detector, severity.value] += 1
+        record = compose(group, reason, now, app=self.app, policy=self.policy, related=related)
+        group.record = record
+        return record
+
+
+def _most_serious(finding: Finding) -> tuple[int, tuple[float, int, RowKey, int, str]]:
+    return SERIOUS.index(finding.verdict), rank(finding)
+
+
+def _active(group: Group) -> ActiveAlert:
+    record, speaker = group.record, group.speaker
+    assert record is not None
+    assert speaker is not None
+    return ActiveAlert(
+        alert_id=record.alert_id,
+        model=record.model,
+        model_version=record.model_version,
+        slice=record.slice,
+        subject=record.subject,
+        detector=record.detector,
+        severity=record.severity.value,
+        summary=record.summary,
+        starts_at=record.starts_at,
+        onset=record.onset,
+        statistic=speaker.statistic,
+        threshold=speaker.threshold,
+    )

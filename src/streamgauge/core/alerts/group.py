@@ -1,0 +1,136 @@
+"""One alert's state in the book, and the record that is made of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from streamgauge.core.alerts.grouping import Member, Place, moved_rows, rank, represent
+from streamgauge.core.alerts.identity import AlertKey, alert_id, fingerprint
+from streamgauge.core.alerts.lifecycle import INACTIVE, Entry, Reason, State
+from streamgauge.core.alerts.policy import AlertPolicy, Severity
+from streamgauge.core.alerts.record import AlertRecord, AlertStatus
+from streamgauge.core.alerts.wording import (
+    firing_summary,
+    no_data_summary,
+    resolved_summary,
+    rows_text,
+    topics_text,
+    utc,
+)
+from streamgauge.core.findings import Finding
+from streamgauge.core.layout import Subject
+
+
+@dataclass(slots=True)
+class Group:
+    """Everything the book knows of one alert.
+
+    `members` are the rows and windows that had evidence since the alert began, `speaker` is the
+    newest finding of the row that represents them, `record` the last revision published; both are
+    None until the alert fires.
+    """
+
+    key: AlertKey
+    entry: Entry = INACTIVE
+    members: dict[Place, Member] = field(default_factory=dict)
+    speaker: Finding | None = None
+    record: AlertRecord | None = None
+
+    def choose_speaker(self, now: int, policy: AlertPolicy) -> Finding:
+        """Settle which finding speaks for the alert now, and return it."""
+        chosen = represent(
+            None if self.speaker is None else self.speaker.row, self.members.values(), now, policy
+        )
+        if chosen is None and self.speaker is not None:
+            chosen = self._latest(self.speaker)
+        assert chosen is not None, "an alert fires on evidence"
+        self.speaker = chosen
+        return chosen
+
+    def _latest(self, speaker: Finding) -> Finding:
+        own = [m.finding for m in self.members.values() if m.finding.row == speaker.row]
+        same_window = [finding for finding in own if finding.window == speaker.window]
+        return min(same_window or own, key=rank, default=speaker)
+
+
+def compose(
+    group: Group,
+    reason: Reason,
+    now: int,
+    *,
+    app: str,
+    policy: AlertPolicy,
+    related: Sequence[Subject] = (),
+) -> AlertRecord:
+    """Return the next revision of a group that has just fired, changed or resolved.
+
+    `related` are the subjects of the same model version that fired in the same evaluation.
+    """
+    entry, speaker, last = group.entry, group.speaker, group.record
+    assert speaker is not None
+    assert entry.since is not None
+    others = moved_rows(group.members.values(), but=speaker.row)
+    severity = policy.severity(speaker.subject, speaker.effect)
+    starts_at, onset, ends_at = entry.since, speaker.onset, None
+    if entry.state is State.RESOLVED:
+        assert last is not None, "only what fired resolves"
+        starts_at, onset, ends_at = last.starts_at, last.onset, entry.since
+        severity = last.severity
+        if reason is Reason.EXPIRED_NO_DATA:
+            last_seen = ends_at - policy.expire_after
+            summary = no_data_summary(speaker, starts_at, last_seen)
+        else:
+            assert entry.clear_since is not None
+            summary = resolved_summary(speaker, starts_at, entry.clear_since)
+    else:
+        summary = firing_summary(speaker, others)
+        if last is not None:
+            severity = max(severity, last.severity, key=_urgency)
+    identity = fingerprint(app, group.key)
+    return AlertRecord(
+        alert_id=alert_id(identity, starts_at),
+        fingerprint=identity,
+        revision=1 if last is None else last.revision + 1,
+        status=AlertStatus.FIRING if ends_at is None else AlertStatus.RESOLVED,
+        severity=severity,
+        model=group.key.model,
+        model_version=group.key.version,
+        slice=speaker.row.slice,
+        subject=group.key.subject,
+        detector=group.key.detector,
+        statistic=float(speaker.statistic),
+        threshold=float(speaker.threshold),
+        effect=speaker.effect,
+        samples=int(speaker.samples),
+        start=speaker.start,
+        end=speaker.end,
+        onset=onset,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        summary=summary,
+        labels=policy.labels,
+        annotations=tuple(
+            (name, text)
+            for name, text in (
+                ("reason", reason.value),
+                ("window", speaker.window),
+                ("p_value", "" if speaker.p_value is None else f"{speaker.p_value:.3g}"),
+                ("also_moved", rows_text(others)),
+                ("related", topics_text(related)),
+                ("silenced", _silenced(group, now, policy)),
+            )
+            if text
+        ),
+    )
+
+
+def _urgency(severity: Severity) -> int:
+    return severity.rank
+
+
+def _silenced(group: Group, now: int, policy: AlertPolicy) -> str:
+    if not group.entry.silenced:
+        return ""
+    silence = None if group.speaker is None else policy.silence(group.speaker, now)
+    if silence is None:
+        return "yes"
+    return silence.comment or f"until {utc(silence.ends_at)}"

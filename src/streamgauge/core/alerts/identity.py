@@ -1,0 +1,41 @@
+"""Identity: names of alerts that are pure functions of what they are about."""
+
+from hashlib import sha256
+from typing import NamedTuple
+
+from streamgauge.core.findings import Finding
+from streamgauge.core.layout import Subject
+
+
+class AlertKey(NamedTuple):
+    """What one alert is about; however many slices and windows moved, they share one alert.
+
+    The detector belongs to it because statistics of different detectors cannot be compared.
+    """
+
+    model: str
+    version: str
+    subject: Subject
+    detector: str
+
+
+def key_of(finding: Finding) -> AlertKey:
+    """Return the alert that a finding belongs to."""
+    return AlertKey(finding.model, finding.row.version, finding.subject, finding.detector)
+
+
+def fingerprint(app: str, key: AlertKey) -> str:
+    """Return 16 hex digits that are the same for the same alert of the same app, always."""
+    kind, name = key.subject.kind, key.subject.name
+    return _digest(app, key.model, key.version, kind, name, key.detector)
+
+
+def alert_id(fingerprint: str, starts_at: int) -> str:
+    """Return 16 hex digits for one firing of an alert, by the event time at which it fired."""
+    return _digest(fingerprint, str(starts_at))
+
+
+def _digest(*parts: str) -> str:
+    # Lengths in front, so that ("ab", "c") and ("a", "bc") differ whatever the parts hold.
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,0 +1,162 @@
+"""Storage: a group as plain data and back, without loss (also of NaN and infinities)."""
+
+import math
+from typing import Any
+
+from streamgauge.core.alerts.group import Group
+from streamgauge.core.alerts.grouping import Member, Place
+from streamgauge.core.alerts.identity import AlertKey
+from streamgauge.core.alerts.lifecycle import Entry, State
+from streamgauge.core.alerts.policy import Severity
+from streamgauge.core.alerts.record import AlertRecord, AlertStatus
+from streamgauge.core.findings import Effect, Finding, Verdict
+from streamgauge.core.layout import Subject, SubjectKind
+from streamgauge.core.slices import RowKey
+
+Data = dict[str, Any]
+
+
+def group_to_data(group: Group) -> Data:
+    """Return a group as dicts, lists, strings, numbers and None."""
+    key, entry = group.key, group.entry
+    return {
+        "key": [key.model, key.version, key.subject.kind.value, key.subject.name, key.detector],
+        "entry": [entry.state.value, entry.since, entry.clear_since, entry.silenced],
+        "members": [
+            [member.verdict.value, member.seen, _finding_to_data(member.finding)]
+            for _, member in sorted(group.members.items())
+        ],
+        "speaker": None if group.speaker is None else _finding_to_data(group.speaker),
+        "record": None if group.record is None else _record_to_data(group.record),
+    }
+
+
+def group_from_data(data: Data) -> Group:
+    """Return the group that `group_to_data` wrote."""
+    model, version, kind, name, detector = data["key"]
+    key = AlertKey(model, version, Subject(SubjectKind(kind), name), detector)
+    state, since, clear_since, silenced = data["entry"]
+    members = {}
+    for verdict, seen, item in data["members"]:
+        finding = _finding_from_data(item, key)
+        members[Place(finding.row, finding.window)] = Member(Verdict(verdict), finding, seen)
+    speaker, record = data["speaker"], data["record"]
+    return Group(
+        key=key,
+        entry=Entry(State(state), since, clear_since, silenced),
+        members=members,
+        speaker=None if speaker is None else _finding_from_data(speaker, key),
+        record=None if record is None else _record_from_data(record, key),
+    )
+
+
+def _finding_to_data(finding: Finding) -> Data:
+    return {
+        "slice": _pairs_to_data(finding.row.slice),
+        "window": finding.window,
+        "verdict": finding.verdict.value,
+        "statistic": _number_to_data(finding.statistic),
+        "threshold": _number_to_data(finding.threshold),
+        "effect": _effect_to_data(finding.effect),
+        "samples": int(finding.samples),
+        "start": int(finding.start),
+        "end": int(finding.end),
+        "onset": None if finding.onset is None else int(finding.onset),
+        "p_value": None if finding.p_value is None else _number_to_data(finding.p_value),
+        "detail": finding.detail,
+    }
+
+
+def _finding_from_data(data: Data, key: AlertKey) -> Finding:
+    return Finding(
+        model=key.model,
+        row=RowKey(key.version, _pairs_from_data(data["slice"])),
+        subject=key.subject,
+        detector=key.detector,
+        window=data["window"],
+        verdict=Verdict(data["verdict"]),
+        statistic=float(data["statistic"]),
+        threshold=float(data["threshold"]),
+        effect=_effect_from_data(data["effect"]),
+        samples=data["samples"],
+        start=data["start"],
+        end=data["end"],
+        onset=data["onset"],
+        p_value=None if data["p_value"] is None else float(data["p_value"]),
+        detail=data["detail"],
+    )
+
+
+def _record_to_data(record: AlertRecord) -> Data:
+    return {
+        "alert_id": record.alert_id,
+        "fingerprint": record.fingerprint,
+        "revision": record.revision,
+        "status": record.status.value,
+        "severity": record.severity.value,
+        "slice": _pairs_to_data(record.slice),
+        "statistic": _number_to_data(record.statistic),
+        "threshold": _number_to_data(record.threshold),
+        "effect": _effect_to_data(record.effect),
+        "samples": record.samples,
+        "start": int(record.start),
+        "end": int(record.end),
+        "onset": None if record.onset is None else int(record.onset),
+        "starts_at": record.starts_at,
+        "ends_at": record.ends_at,
+        "summary": record.summary,
+        "causes": [dict(cause) for cause in record.causes],
+        "labels": _pairs_to_data(record.labels),
+        "annotations": _pairs_to_data(record.annotations),
+    }
+
+
+def _record_from_data(data: Data, key: AlertKey) -> AlertRecord:
+    return AlertRecord(
+        alert_id=data["alert_id"],
+        fingerprint=data["fingerprint"],
+        revision=data["revision"],
+        status=AlertStatus(data["status"]),
+        severity=Severity(data["severity"]),
+        model=key.model,
+        model_version=key.version,
+        slice=_pairs_from_data(data["slice"]),
+        subject=key.subject,
+        detector=key.detector,
+        statistic=float(data["statistic"]),
+        threshold=float(data["threshold"]),
+        effect=_effect_from_data(data["effect"]),
+        samples=data["samples"],
+        start=data["start"],
+        end=data["end"],
+        onset=data["onset"],
+        starts_at=data["starts_at"],
+        ends_at=data["ends_at"],
+        summary=data["summary"],
+        causes=tuple(data["causes"]),
+        labels=_pairs_from_data(data["labels"]),
+        annotations=_pairs_from_data(data["annotations"]),
+    )
+
+
+def _effect_to_data(effect: Effect) -> list[Any]:
+    return [effect.measure, *map(_number_to_data, (effect.value, effect.lower, effect.upper))]
+
+
+def _effect_from_data(data: list[Any]) -> Effect:
+    measure, value, lower, upper = data
+    return Effect(measure, float(value), float(lower), float(upper))
+
+
+def _pairs_to_data(pairs: tuple[tuple[str, str], ...]) -> list[list[str]]:
+    return [list(pair) for pair in pairs]
+
+
+def _pairs_from_data(data: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in data)
+
+
+def _number_to_data(value: float) -> float | str:
+    """Return a float, as text where JSON has no number for it."""
+    value = float(value)
+    return value if math.isfinite(value) else repr(value)

@@ -1,0 +1,196 @@
+"""Wording: what an alert says to people, in one sentence."""
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from streamgauge.core.findings import Effect, Finding
+from streamgauge.core.layout import LATENCY, STATUS, Subject, SubjectKind
+from streamgauge.core.slices import RowKey
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+TEXT_LIMIT: Final = 120
+"""Longest piece of foreign text (a name, a slice value) that is quoted in full."""
+NAMED_ROWS: Final = 5
+NAMED_SUBJECTS: Final = 8
+
+
+def number(value: float) -> str:
+    """Write a number with three significant digits: `1,420`, `0.98`, `3.2e-06`."""
+    if not math.isfinite(value):
+        return "unknown"
+    value += 0.0  # minus zero reads badly
+    size = abs(value)
+    if size >= 1e15 or 0 < size < 1e-4:
+        return f"{value:.2g}"
+    # Rounded first, so that 999.7 becomes 1,000 and not 1e+03.
+    return f"{value:,.0f}" if float(f"{size:.3g}") >= 1000 else f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    """Write a share as a percentage: `12.3 %`."""
+    return f"{number(100 * value)} %"
+
+
+def _sigmas(value: float) -> str:
+    return f"{number(value)} σ"
+
+
+def _points(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{number(100 * value)} points"
+
+
+def _times(value: float) -> str:
+    return f"{number(value)} times"
+
+
+MEASURES: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
+    "psi": ("PSI", number),
+    "kl": ("Kullback-Leibler divergence", number),
+    "js": ("Jensen-Shannon distance", number),
+    "hellinger": ("Hellinger distance", number),
+    "tvd": ("share of events that moved", percent),
+    "linf": ("largest share that moved", percent),
+    "share": ("share changed by", _points),
+    "chi2": ("chi-square divergence", number),
+    "ks": ("Kolmogorov-Smirnov distance", number),
+    "wasserstein": ("Wasserstein distance", _sigmas),
+    "mean_shift": ("mean moved by", _sigmas),
+    "difference": ("difference", number),
+    "ratio": ("ratio", _times),
+}
+"""What a measure is called and how its values are written; others are written as they are."""
+
+FAULTS: Final = {
+    "missing": "missing values",
+    "wrong_type": "values of a wrong type",
+    "not_finite": "values that are no finite number",
+    "out_of_range": "values out of range",
+    "unseen": "unseen values",
+}
+"""What a fault of data quality is called; its subject's name is `feature.fault`."""
+
+
+def utc(ms: int) -> str:
+    """Write event time for people: `2013-10-08 04:00 UTC`, with seconds where there are any.
+
+    Raises OverflowError outside the years 1 to 9999.
+    """
+    moment = EPOCH + timedelta(milliseconds=ms)
+    clock = f"{moment:%H:%M}" if ms % 60_000 == 0 else f"{moment:%H:%M:%S}"
+    return f"{moment.date().isoformat()} {clock} UTC"
+
+
+def clean(text: str) -> str:
+    """Return foreign text fit for a sentence: printable, on one line, not too long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= TEXT_LIMIT else f"{line[: TEXT_LIMIT - 1]}…"
+
+
+def topic(subject: Subject) -> str:
+    """Name a subject: `distance`, `score`, `failed requests`, `missing values in distance`."""
+    match subject.kind:
+        case SubjectKind.SCORE:
+            return "score"
+        case SubjectKind.PREDICTION:
+            return "predictions"
+        case SubjectKind.LABEL:
+            return "labels"
+        case SubjectKind.DATA_QUALITY:
+            feature, _, fault = subject.name.rpartition(".")
+            words = FAULTS.get(fault)
+            return f"{words} in {clean(feature)}" if feature and words else clean(subject.name)
+        case SubjectKind.PIPELINE:
+            return f"pipeline {clean(subject.name)}"
+        case SubjectKind.PERFORMANCE:
+            return clean(subject.name).replace("_", " ")
+        case SubjectKind.SERVICE if subject == STATUS:
+            return "failed requests"
+        case SubjectKind.SERVICE if subject == LATENCY:
+            return "latency"
+        case _:
+            return clean(subject.name)
+
+
+def place(model: str, row: RowKey) -> str:
+    """Name a row: `flight-delay version 4, carrier=UA`."""
+    version = f" version {clean(row.version)}" if row.version else ""
+    where = f", {clean(row.label())}" if row.slice else ""
+    return f"{clean(model)}{version}{where}"
+
+
+def effect_text(effect: Effect) -> str:
+    """Write an effect with its interval: `Wasserstein distance 1.02 σ [0.98, 1.06]`."""
+    name, write = MEASURES.get(effect.measure, (clean(effect.measure).replace("_", " "), number))
+    if not math.isfinite(effect.value):
+        return f"{name} unknown"
+    text = f"{name} {write(effect.value)}"
+    if math.isfinite(effect.lower) and math.isfinite(effect.upper):
+        text += f" [{write(effect.lower)} to {write(effect.upper)}]"
+    return text
+
+
+def certainty(finding: Finding) -> str:
+    """Say how sure: `1,240 events, p < 1e-12`."""
+    events = "1 event" if finding.samples == 1 else f"{finding.samples:,} events"
+    p = finding.p_value
+    if p is None or math.isnan(p):
+        return events
+    return f"{events}, p < 1e-12" if p < 1e-12 else f"{events}, p = {p:.2g}"
+
+
+def rows_text(rows: Sequence[RowKey], named: int = NAMED_ROWS) -> str:
+    """Name the first rows and count the rest: `origin=EWR and 3 more slices`."""
+    return _listed([clean(row.label()) or "all events" for row in rows], named, "slice")
+
+
+def topics_text(subjects: Sequence[Subject], named: int = NAMED_SUBJECTS) -> str:
+    """Name the first subjects and count the rest: `distance, air_time and 2 more subjects`."""
+    return _listed([topic(subject) for subject in subjects], named, "subject")
+
+
+def firing_summary(finding: Finding, others: Sequence[RowKey]) -> str:
+    """Say what moved, since when, how much, against what and how sure.
+
+    `others` are the other rows that moved with it, the strongest first.
+    """
+    since = finding.start if finding.onset is None else finding.onset
+    also = f"; also {rows_text(others, 1)}" if others else ""
+    return (
+        f"{_what(finding)}: {_how_much(finding)} against the reference, "
+        f"since {utc(since)} ({certainty(finding)}){also}."
+    )
+
+
+def resolved_summary(finding: Finding, starts_at: int, clear_since: int) -> str:
+    """Say that a change is over, with the figures of now."""
+    return (
+        f"{_what(finding)}: back within the tolerance since {utc(clear_since)}, "
+        f"now {_how_much(finding)} against the reference ({certainty(finding)}); "
+        f"the alert stood since {utc(starts_at)}."
+    )
+
+
+def no_data_summary(finding: Finding, starts_at: int, last_seen: int) -> str:
+    """Say that an alert was closed because nothing could be judged any more."""
+    return (
+        f"{_what(finding)}: too few events since {utc(last_seen)}, so the alert of "
+        f"{utc(starts_at)} was closed; last known: {_how_much(finding)} against the reference."
+    )
+
+
+def _what(finding: Finding) -> str:
+    return f"{topic(finding.subject)} of {place(finding.model, finding.row)}"
+
+
+def _how_much(finding: Finding) -> str:
+    effect = effect_text(finding.effect)
+    return f"{clean(finding.detail)}, {effect}" if finding.detail else effect
+
+
+def _listed(names: list[str], named: int, noun: str) -> str:
+    rest = len(names) - named
+    if rest <= 0:
+        return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + "".join(names[-1:])
+    return f"{', '.join(names[:named])} and {rest:,} more {noun}{'s' if rest > 1 else ''}"
