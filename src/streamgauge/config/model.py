@@ -1,0 +1,152 @@
+"""The section of one monitored model."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from streamgauge.config.durations import Duration, format_duration
+from streamgauge.config.places import Place
+from streamgauge.config.section import (
+    FilePath,
+    Name,
+    Number,
+    Section,
+    WholeNumber,
+    default,
+    refusal,
+    refusals,
+)
+from streamgauge.config.slices import SliceEntry, core_specs, slice_problems
+from streamgauge.core.alerts.policy import Severity
+from streamgauge.core.batch import FeatureKind, Task
+from streamgauge.core.slices import VERSION_DIMENSION, SliceSpec
+
+MOST_WINDOWS: Final = 8
+LONGEST_WINDOW: Final = 366 * 86_400_000
+
+
+class Learn(Section):
+    """A reference that is learned from the first events instead of read from a file."""
+
+    learn: Duration = Field(examples=["24h"])
+    """How long to learn, in event time, before anything is compared."""
+
+
+class LabelsConfig(Section):
+    """How late labels may come."""
+
+    max_delay: Duration = default("48h")
+    """A label that comes later after its prediction than this is counted as late, not joined."""
+
+
+class ModelLimits(Section):
+    """Caps that keep memory and exported series bounded whatever the events hold."""
+
+    slices_per_dimension: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 1_000
+    """Slices counted for one entry of `slices` within one version; the rest share one."""
+    versions: Annotated[WholeNumber, Field(ge=1, le=1_000)] = 32
+    """Model versions counted apart; further ones share one."""
+    exported_slices: Annotated[WholeNumber, Field(ge=0, le=100_000)] = 50
+    """Slices whose statistics are exported as metrics: those with the most traffic."""
+    series: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 2_000
+    """Metric series exported for this model."""
+
+
+def _reference_kind(value: Any) -> str:
+    return "(learn)" if isinstance(value, dict | Learn) else "(file)"
+
+
+def _model_id(value: str) -> str:
+    # Browsers resolve these two in an address even when they are percent-encoded.
+    if value in {".", ".."}:
+        raise refusal("cannot stand in an address; give the model another id")
+    return value
+
+
+ModelId = Annotated[Name, AfterValidator(_model_id)]
+"""The id of a model, as the events carry it."""
+Reference = Annotated[
+    Annotated[FilePath, Tag("(file)")] | Annotated[Learn, Tag("(learn)")],
+    Discriminator(_reference_kind),
+]
+"""A reference file, or how to learn one."""
+
+
+class ModelConfig(Section):
+    """One model: what it predicts, what it is compared with, and how it is watched."""
+
+    task: Task = Field(examples=["binary"])
+    """What the model predicts."""
+    reference: Reference = Field(examples=["flight-delay.reference.json", {"learn": "24h"}])
+    """What production is compared with: a file made by `streamgauge profile`, or {learn: 24h}."""
+    slices: Annotated[tuple[SliceEntry, ...], Field(max_length=64)] = ()
+    """Groups of events with statistics of their own: a categorical feature or tag, a numeric
+    feature with bounds, or a list of these to cross them."""
+    windows: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=MOST_WINDOWS)] = (
+        default(["5m", "1h", "1d"])
+    )
+    """Time spans that distances and performance are published over, from short to long."""
+    pane: Duration | None = None
+    """The smallest time step of this model, where it differs from `time.pane`."""
+    labels: LabelsConfig = default({})
+    """The labels of this model."""
+    min_samples: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 200
+    """Events (or labels) that a slice must have in a window before anything is said about it."""
+    tolerance: Annotated[Number, Field(ge=0.0, le=0.5)] = 0.01
+    """The share of probability mass that may move before it is called drift."""
+    severity: Severity | None = None
+    """The severity of this model's alerts, where it differs from `alerts.severity`."""
+    features: Mapping[Name, FeatureKind] = default({}, examples=[{"zip_code": "categorical"}])
+    """Kinds of features, where learning a reference would guess wrong: a number that is a code."""
+    limits: ModelLimits = default({})
+    """Caps of this model."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if error := refusals(self._problems()):
+            raise error
+        return self
+
+    def _problems(self) -> Iterator[tuple[Place, str]]:
+        for place, text in slice_problems(self.slices):
+            yield ("slices", *place), text
+        yield from self._bounds_problems()
+        for index, window in enumerate(self.windows):
+            if window > LONGEST_WINDOW:
+                yield ("windows", index), "is longer than 366d; write a shorter window"
+            if index and window == self.windows[index - 1]:
+                yield ("windows", index), "stands twice; keep one of them"
+            elif index and window < self.windows[index - 1]:
+                before = format_duration(self.windows[index - 1])
+                yield ("windows", index), f"is shorter than {before}; write short windows first"
+        if self.features and isinstance(self.reference, Path):
+            yield (
+                ("features",),
+                "the reference file says the kinds already; remove features, or use"
+                " reference: {learn: 24h}",
+            )
+
+    def _bounds_problems(self) -> Iterator[tuple[Place, str]]:
+        for index, spec in enumerate(self.slices):
+            for dimension in spec.dimensions:
+                kind = self.features.get(dimension.name)
+                if dimension.bounds and dimension.name == VERSION_DIMENSION:
+                    yield ("slices", index), f"{VERSION_DIMENSION} is text; remove the bounds"
+                elif dimension.bounds and kind not in {None, FeatureKind.NUMERIC}:
+                    yield (
+                        ("slices", index),
+                        f"features calls {dimension.name!r} {kind}; remove the bounds there",
+                    )
+                elif not dimension.bounds and kind is FeatureKind.NUMERIC:
+                    yield (
+                        ("slices", index),
+                        f"features calls {dimension.name!r} numeric; cut it at bounds, such as"
+                        " {" + dimension.name + ": [500, 1500]}",
+                    )
+
+
+def slice_specs(model: ModelConfig) -> tuple[SliceSpec, ...]:
+    """Return the slices of a model to count, each once, without the version they all imply."""
+    return core_specs(model.slices)
