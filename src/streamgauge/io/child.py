@@ -17,12 +17,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
-# Arguments: our process id, then the command. The second pipe tells that the program ended; the
-# look at the parent's id each second covers a fork of ours that still holds the first pipe open.
+# Arguments: our process id, the pipe that tells us whether anybody is left, and the command. Asked
+# to end, it waits for the program first, so that the program's sockets are free when it is gone
+# itself; then it takes along what the program may have started. A second pipe tells it that the
+# program ended; the look at the parent's id each second covers a fork of ours that holds the first
+# one open.
 _SUPERVISOR = """
 import os, select, signal, subprocess, sys
 
+program = None
+
 def end(*_):
+    if program is not None:
+        program.kill()
+        program.wait()
     os.killpg(0, signal.SIGKILL)
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -95,16 +103,20 @@ class ChildProcess:
         """
         if self._released:
             return
-        # A supervisor that ended by itself has outlived its program; its id may belong to a
-        # stranger by now. One that a signal ended may have left the program behind.
-        status = self._process.poll()
-        if status is None or status < 0:
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+        # Only a supervisor that was itself killed, or is stopped, leaves somebody behind. As long
+        # as somebody is left, the group's id cannot have passed to strangers.
+        if not self._all_gone(0.0):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+            if not self._all_gone(timeout):
+                raise TimeoutError(
+                    f"a killed program still runs after {timeout} s: {self._command}"
+                )
         self._process.wait()
-        gone, _, _ = select.select([self._alive], [], [], timeout)
-        if not gone:
-            raise TimeoutError(f"a killed program still runs after {timeout} s: {self._command}")
         os.close(self._alive)
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -116,3 +128,6 @@ class ChildProcess:
         size = os.fstat(fd).st_size
         tail = os.pread(fd, 16_384, max(0, size - 16_384)).decode(errors="replace")
         return [line.rstrip() for line in tail.splitlines() if line.strip()][-count:]
+
+    def _all_gone(self, timeout: float) -> bool:
+        return bool(select.select([self._alive], [], [], timeout)[0])
