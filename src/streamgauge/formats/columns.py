@@ -1,0 +1,272 @@
+"""Turns decoded events of one model into the columns of an `EventBatch`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from msgspec import Raw, Struct
+from msgspec.structs import astuple
+
+from streamgauge.core.batch import (
+    MISSING_CODE,
+    WRONG_TYPE_CODE,
+    BoolArray,
+    Categories,
+    CodeArray,
+    EventBatch,
+    Fault,
+    FloatArray,
+    IntArray,
+    ModelSchema,
+    NumericFaults,
+    Task,
+)
+from streamgauge.formats.checks import OK, tag_text
+from streamgauge.formats.event_time import EventTime
+from streamgauge.formats.event_types import KNOWN_FIELDS, EventTypes, feature_names
+from streamgauge.formats.messages import RawMessages
+
+_BOOLEAN_CODES: Final = {None: MISSING_CODE, False: 0, True: 1}
+_BOOLEAN_VALUES: Final = ("false", "true")
+_MILLISECONDS: Final = 1000.0
+
+
+class Interner(dict[Any, int]):
+    """Codes of a column's values as text, in the order in which they are first seen.
+
+    1 and "1" are one value; None is missing unless a text for it is given. Not for columns that
+    hold booleans or floats, which Python takes for equal to integers.
+    """
+
+    def __init__(self, missing_text: str | None = None) -> None:
+        super().__init__()
+        self.texts: dict[str, int] = {}
+        if missing_text is None:
+            self[None] = MISSING_CODE
+        self._missing_text = missing_text
+
+    def __missing__(self, value: str | int | None) -> int:
+        text = self._missing_text if value is None else str(value)
+        assert text is not None
+        code = self[value] = self.texts.setdefault(text, len(self.texts))
+        return code
+
+    def encode(self, values: Sequence[Any]) -> CodeArray:
+        """The codes of a column: `(n,) int32`."""
+        return np.fromiter(map(self.__getitem__, values), np.int32, len(values))
+
+
+class Columns(NamedTuple):
+    """Some events of one model, transposed: one entry an event in each sequence.
+
+    `rows (n,) int64` index the poll's messages; `timestamp (n,) int64` is in milliseconds.
+    `features` are tuples in the order of `feature_names`, then the learned unknown features;
+    `unknown` are the columns of the learned unknown fields.
+    """
+
+    rows: IntArray
+    ids: tuple[str, ...]
+    timestamp: IntArray
+    statuses: tuple[str | None, ...]
+    versions: tuple[int | str | None, ...]
+    has_features: BoolArray
+    features: list[tuple[Any, ...]]
+    predictions: tuple[Any, ...]
+    scores: tuple[Any, ...]
+    tags: tuple[Mapping[str, Any] | None, ...]
+    latencies: tuple[float | None, ...]
+    unknown: tuple[tuple[Raw | None, ...], ...]
+
+
+def transpose(
+    rows: IntArray, events: Sequence[Struct], types: EventTypes, times: EventTime
+) -> Columns:
+    """The fields of events that are all of `types.event`; n must be at least 1."""
+    fields = tuple(zip(*map(astuple, events), strict=True))
+    ids, timestamps, statuses, versions, features, predictions, scores, tags, latencies = fields[
+        : len(KNOWN_FIELDS)
+    ]
+    has_features = np.ones(len(events), np.bool_)
+    if None in features:
+        has_features = np.fromiter((value is not None for value in features), np.bool_, len(events))
+        none = types.features()
+        features = tuple(none if value is None else value for value in features)
+    return Columns(
+        rows=rows,
+        ids=ids,
+        timestamp=times.milliseconds_many(timestamps),
+        statuses=statuses,
+        versions=versions,
+        has_features=has_features,
+        features=list(map(astuple, features)),
+        predictions=predictions,
+        scores=scores,
+        tags=tags,
+        latencies=latencies,
+        unknown=fields[len(KNOWN_FIELDS) :],
+    )
+
+
+def is_ok(statuses: Sequence[str | None]) -> BoolArray:
+    """Which of `(n,)` statuses say that the event is no error; an absent one does."""
+    if set(statuses) <= {None, OK}:
+        return np.ones(len(statuses), np.bool_)
+    return np.fromiter((status is None or status == OK for status in statuses), np.bool_)
+
+
+class BatchBuilder:
+    """Collects the accepted events of one model out of one poll, block by block."""
+
+    def __init__(self, schema: ModelSchema) -> None:
+        self.schema = schema
+        self.unknown_fields = 0
+        self._known_features = len(feature_names(schema))
+        self._rows: list[IntArray] = []
+        self._ids: list[str] = []
+        self._timestamp: list[IntArray] = []
+        self._ok: list[BoolArray] = []
+        self._numeric: list[FloatArray] = []
+        self._score: list[FloatArray] = []
+        self._latency: list[FloatArray] = []
+        self._faults: list[tuple[int, int]] = []
+        self._version = _CodeColumn(Interner(missing_text=""))
+        self._categorical = [_CodeColumn(Interner()) for _ in schema.categorical]
+        self._boolean = [_CodeColumn(None) for _ in schema.boolean]
+        self._tags = [_CodeColumn(Interner()) for _ in schema.tags]
+        self._classes = _CodeColumn(Interner())
+        self._numbers: list[FloatArray] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, columns: Columns, wrong_types: Mapping[int, Sequence[int]]) -> None:
+        """Take up events; `wrong_types` has, for some of their rows, the features at fault.
+
+        The features count in the order of `feature_names`; their values are None in `columns`.
+        """
+        schema = self.schema
+        start = len(self._ids)
+        self._rows.append(columns.rows)
+        self._ids.extend(columns.ids)
+        self._timestamp.append(columns.timestamp)
+        self._ok.append(is_ok(columns.statuses))
+        self._version.add(columns.versions)
+        self._latency.append(_floats(columns.latencies) / _MILLISECONDS)
+        self._score.append(_scores(columns, schema.task))
+        if schema.task is Task.REGRESSION:
+            self._numbers.append(_floats(columns.predictions))
+        else:
+            self._classes.add(columns.predictions)
+        self._add_tags(columns.tags)
+        self._add_features(columns.features)
+        for position, row in enumerate(columns.rows.tolist()) if wrong_types else ():
+            for feature in wrong_types.get(row, ()):
+                self._add_fault(start + position, position, feature)
+        self.unknown_fields += sum(len(column) - column.count(None) for column in columns.unknown)
+
+    def build(self, messages: RawMessages) -> tuple[EventBatch, IntArray, list[str]]:
+        """The batch, its rows in `messages` `(n,) int64`, and its prediction ids."""
+        rows = np.concatenate(self._rows)
+        if self.schema.task is Task.REGRESSION:
+            prediction: Categories | FloatArray = np.concatenate(self._numbers)
+        else:
+            prediction = self._classes.build()
+        batch = EventBatch(
+            schema=self.schema,
+            timestamp=np.concatenate(self._timestamp),
+            partition=messages.partition[rows],
+            version=self._version.build(),
+            numeric=np.concatenate(self._numeric, axis=1),
+            faults=self._build_faults(),
+            categorical=tuple(column.build() for column in self._categorical + self._boolean),
+            tags=tuple(column.build() for column in self._tags),
+            prediction=prediction,
+            score=np.concatenate(self._score),
+            latency=np.concatenate(self._latency),
+            ok=np.concatenate(self._ok),
+        )
+        return batch, rows, self._ids
+
+    def _add_tags(self, tags: Sequence[Mapping[str, Any] | None]) -> None:
+        if not self._tags:
+            return
+        present = [{} if mapping is None else mapping for mapping in tags]
+        for name, column in zip(self.schema.tags, self._tags, strict=True):
+            values: list[Any] = [mapping.get(name) for mapping in present]
+            if not set(map(type, values)) <= {str, type(None)}:
+                values = list(map(tag_text, values))
+            column.add(values)
+
+    def _add_features(self, features: Sequence[tuple[Any, ...]]) -> None:
+        """Columns out of tuples, without a line of Python for each event and feature."""
+        width = len(self.schema.numeric)
+        numeric = map(itemgetter(slice(0, width)), features)
+        flat = np.fromiter(
+            chain.from_iterable(numeric), np.float64, count=width * len(features)
+        )  # None becomes NaN
+        self._numeric.append(flat.reshape(len(features), width).T)
+        for place, column in enumerate(self._categorical + self._boolean, start=width):
+            column.add(list(map(itemgetter(place), features)))
+        for place in range(self._known_features, len(features[0])):
+            unknown = list(map(itemgetter(place), features))
+            self.unknown_fields += len(unknown) - unknown.count(None)
+
+    def _add_fault(self, row: int, position: int, feature: int) -> None:
+        width = len(self.schema.numeric)
+        if feature < width:
+            self._faults.append((feature, row))
+        else:
+            (self._categorical + self._boolean)[feature - width].mark_wrong_type(position)
+
+    def _build_faults(self) -> NumericFaults:
+        if not self._faults:
+            return NumericFaults.none()
+        feature, row = np.array(self._faults, np.int32).T.copy()
+        fault = np.full(len(feature), Fault.WRONG_TYPE, np.int32)
+        return NumericFaults(feature=feature, row=row, fault=fault)
+
+
+class _CodeColumn:
+    """One dictionary-encoded column in the making; without an interner, of booleans."""
+
+    def __init__(self, interner: Interner | None) -> None:
+        self._interner = interner
+        self._codes: list[CodeArray] = []
+
+    def add(self, values: Sequence[Any]) -> None:
+        if self._interner is None:
+            codes = np.fromiter(map(_BOOLEAN_CODES.__getitem__, values), np.int32, len(values))
+        else:
+            codes = self._interner.encode(values)
+        self._codes.append(codes)
+
+    def mark_wrong_type(self, position: int) -> None:
+        """Overwrite the code at a position of the block that was added last."""
+        self._codes[-1][position] = WRONG_TYPE_CODE
+
+    def build(self) -> Categories:
+        values = _BOOLEAN_VALUES if self._interner is None else tuple(self._interner.texts)
+        return Categories(codes=np.concatenate(self._codes), values=values)
+
+
+def _floats(values: Sequence[float | None]) -> FloatArray:
+    """A column of numbers, NaN where None: `(n,) float64`."""
+    return np.fromiter(values, np.float64, len(values))
+
+
+def _scores(columns: Columns, task: Task) -> FloatArray:
+    if task is not Task.MULTICLASS:
+        return _floats(columns.scores)
+    pairs: Iterable[tuple[dict[str, float] | None, int | str | None]] = zip(
+        columns.scores, columns.predictions, strict=True
+    )
+    return np.fromiter(
+        (
+            np.nan if score is None or predicted is None else score.get(str(predicted), np.nan)
+            for score, predicted in pairs
+        ),
+        np.float64,
+        len(columns.scores),
+    )

@@ -1,0 +1,238 @@
+"""Decodes native JSON prediction events into columnar batches."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Union
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from streamgauge.core.batch import ModelSchema
+from streamgauge.formats import checks, doubts
+from streamgauge.formats.columns import BatchBuilder, Columns, transpose
+from streamgauge.formats.event_time import EventTime, TimestampUnit
+from streamgauge.formats.event_types import KNOWN_FIELDS, event_types, feature_names, is_typed
+from streamgauge.formats.learned_names import LearnedNames
+from streamgauge.formats.messages import Decoded, RawMessages, Rejected
+
+BLOCK: Final = 1024
+"""Messages decoded at a time: their structs stay in the processor's cache."""
+_ENVELOPE: Final = frozenset({*KNOWN_FIELDS, "model"})
+_FEATURES: Final = KNOWN_FIELDS.index("features")
+
+Parse = Callable[[Any], Any]
+
+
+class NativeDecoder:
+    """Decodes polls of prediction events in JSON, for several models on one topic.
+
+    A message is parsed straight into a struct that was generated from its model's schema; what
+    that parser refuses, or what a check over the columns doubts, is read again by the rules in
+    `checks`. Those rules alone decide, so the result of a message depends on nothing but the
+    message. Raises ValueError if two schemas are of one model or a schema names a feature twice.
+    """
+
+    def __init__(
+        self,
+        schemas: Sequence[ModelSchema],
+        *,
+        timestamp_unit: TimestampUnit = "ms",
+        max_future_ms: int = 300_000,
+    ) -> None:
+        self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
+        self._models = {schema.model: _Model(schema) for schema in schemas}
+        if len(self._models) != len(schemas):
+            raise ValueError("two schemas are of the same model")
+        # Each block is grouped by model, so that many models on a topic want longer blocks.
+        self._block = BLOCK * max(1, len(schemas))
+        self._parse = self._build_parser()
+
+    def decode(self, messages: RawMessages) -> Decoded:
+        """The events of one poll as one batch for each model, and what became of the rest."""
+        learned = [model.learn() for model in self._models.values()]
+        if any(learned):
+            self._parse = self._build_parser()
+        poll = _Poll(messages, self._models, self._times)
+        for start in range(0, len(messages), self._block):
+            poll.decode_block(self._parse, start, min(start + self._block, len(messages)))
+        return poll.finish()
+
+    def _build_parser(self) -> Parse | None:
+        types = tuple(
+            model.types.event for model in self._models.values() if is_typed(model.schema)
+        )
+        if not types:
+            return None
+        return msgspec.json.Decoder(Union[types]).decode  # noqa: UP007, made at run time
+
+
+class _Model:
+    """A schema, the structs made from it, and what else its events keep bringing."""
+
+    def __init__(self, schema: ModelSchema) -> None:
+        self.schema = schema
+        self.features = feature_names(schema)
+        self.known_features = frozenset(self.features)
+        if len(self.known_features) != len(self.features):
+            raise ValueError(f"model {schema.model!r}: a feature is named twice")
+        self.unknown_fields = LearnedNames()
+        self.unknown_features = LearnedNames()
+        self.loose_features = LearnedNames()
+        self.types = event_types(schema)
+
+    def learn(self) -> bool:
+        """Make room for what was seen often; whether the structs are new."""
+        names = (self.unknown_fields, self.unknown_features, self.loose_features)
+        learned = [each.learn() for each in names]
+        if not any(learned):
+            return False
+        self.types = event_types(self.schema, *(each.learned for each in names))
+        return True
+
+
+class _Poll:
+    """One call of `decode`: where its events, refusals and counts gather."""
+
+    def __init__(
+        self, messages: RawMessages, models: Mapping[str, _Model], times: EventTime
+    ) -> None:
+        self._messages = messages
+        self._models = models
+        self._times = times
+        self._by_type = {model.types.event: model for model in models.values()}
+        self._builders = {name: BatchBuilder(model.schema) for name, model in models.items()}
+        self._rejected: list[Rejected] = []
+        self._wrong_types: dict[int, list[int]] = {}
+        self._tombstones = 0
+        self._unknown_models = 0
+        self._unknown_fields = 0
+
+    def decode_block(self, parse: Parse | None, start: int, stop: int) -> None:
+        """Decode the messages from `start` up to `stop`."""
+        values = self._messages.values[start:stop]
+        events = _parse_all(parse, values)
+        examined = doubts.nul_rows(values, start)
+        if None in events:
+            examined.update(row for row, event in enumerate(events, start) if event is None)
+        for row in examined:
+            events[row - start] = self._examine(row)
+        self._set_wrong_types_aside(events, start)
+        groups = self._transpose(events, start)
+        doubtful: set[int] = set()
+        for model, columns in groups:
+            doubtful |= doubts.doubtful_rows(model.schema, columns, self._messages, self._times)
+        doubtful -= examined
+        if doubtful:
+            for row in doubtful:
+                events[row - start] = self._examine(row)
+            groups = self._transpose(events, start)
+        for model, columns in groups:
+            self._builders[model.schema.model].add(columns, self._wrong_types)
+
+    def finish(self) -> Decoded:
+        """What the whole poll became."""
+        builders = [builder for builder in self._builders.values() if len(builder)]
+        built = [builder.build(self._messages) for builder in builders]
+        return Decoded(
+            batches=tuple(batch for batch, _, _ in built),
+            rows=tuple(rows for _, rows, _ in built),
+            ids=tuple(ids for _, _, ids in built),
+            rejected=tuple(sorted(self._rejected, key=lambda rejected: rejected.index)),
+            tombstones=self._tombstones,
+            unknown_models=self._unknown_models,
+            unknown_fields=self._unknown_fields + sum(b.unknown_fields for b in builders),
+        )
+
+    def _set_wrong_types_aside(self, events: Sequence[Struct | None], start: int) -> None:
+        """Note the values that only a loose field has let in, and leave None in their place."""
+        for kind, model in self._by_type.items():
+            for name, place, accepted in model.types.loose:
+                for row, event in enumerate(events, start):
+                    features = getattr(event, "features", None) if type(event) is kind else None
+                    value = getattr(features, name, None)
+                    if value is not None and type(value) is not accepted:
+                        setattr(features, name, None)
+                        self._wrong_types.setdefault(row, []).append(place)
+
+    def _transpose(
+        self, events: Sequence[Struct | None], start: int
+    ) -> list[tuple[_Model, Columns]]:
+        """The block's events by model."""
+        types = list(map(type, events))
+        kinds = np.array(list(map(id, types))) if len(set(types)) > 1 else None
+        groups = []
+        for kind, model in self._by_type.items():
+            if kinds is None:
+                places = np.arange(len(events) if types[0] is kind else 0)
+            else:
+                places = np.flatnonzero(kinds == id(kind))
+            if len(places):
+                members: list[Any] = [events[place] for place in places.tolist()]
+                columns = transpose(places + start, members, model.types, self._times)
+                groups.append((model, columns))
+        return groups
+
+    def _examine(self, row: int) -> Struct | None:
+        """Read one message by the rules; note what it is if it is no event."""
+        value = self._messages.values[row]
+        if value is None:
+            self._tombstones += 1
+            return None
+        try:
+            document = checks.parse_document(value)
+            model = self._models.get(checks.read_model(document))
+            if model is None:
+                self._unknown_models += 1
+                return None
+            return self._read_event(row, document, model)
+        except checks.RejectedError as error:
+            self._rejected.append(Rejected(row, error.reason, error.field, error.detail))
+            return None
+
+    def _read_event(self, row: int, document: Mapping[str, Any], model: _Model) -> Struct:
+        """The struct that the parser would have made, with None for features of a wrong type."""
+        schema = model.schema
+        envelope = checks.read_envelope(
+            document,
+            self._messages.keys[row],
+            int(self._messages.broker_timestamp[row]),
+            self._times,
+        )
+        features = checks.read_features(document, envelope.ok)
+        checks.read_prediction(document, schema.task, envelope.ok)
+        checks.read_score(document, schema.task, schema.classes)
+        fields = list(map(document.get, KNOWN_FIELDS))
+        if features is not None:
+            values, wrong = checks.read_values(features, schema)
+            if wrong:
+                self._wrong_types[row] = wrong
+                for place in wrong:
+                    model.loose_features.see(model.features[place])
+            fields[_FEATURES] = model.types.features(*values)
+            self._count_unknown(features, model.known_features, model.unknown_features)
+        self._count_unknown(document, _ENVELOPE, model.unknown_fields)
+        return model.types.event(*fields)
+
+    def _count_unknown(
+        self, given: Mapping[str, Any], known: frozenset[str], names: LearnedNames
+    ) -> None:
+        for name in given.keys() - known:
+            self._unknown_fields += 1
+            names.see(name)
+
+
+def _parse_all(parse: Parse | None, values: Sequence[bytes | None]) -> list[Struct | None]:
+    """One event for each message, None where the parser refuses it or there is nothing to parse."""
+    if parse is None:
+        return [None] * len(values)
+    events: list[Struct | None] = []
+    remaining = iter(values)
+    while len(events) < len(values):
+        try:
+            for value in remaining:
+                events.append(parse(value))  # noqa: PERF401
+        # A tombstone is a TypeError, invalid UTF-8 a UnicodeDecodeError, deep nesting a
+        # RecursionError. Events parsed so far are kept, so the loop goes on behind the bad one.
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+            events.append(None)
+    return events
