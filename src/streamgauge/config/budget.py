@@ -57,7 +57,7 @@ def _budget(value: object) -> Budget:
     if isinstance(value, Budget):
         return value
     if not isinstance(value, str):
-        raise refusal("must be a number of false alarms in a period, such as 1 per week")
+        raise refusal("must be a number of false alarms in a period; write for example 1 per week")
     try:
         return parse_budget(value)
     except ValueError as error:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 from streamgauge.config.schema import FROM_ENVIRONMENT
 from streamgauge.config.section import refusal, shown
@@ -18,6 +18,8 @@ _UNITS: Final = {
 }
 LONGEST: Final = 3_650 * _UNITS["d"]
 """Ten years, in milliseconds: the longest duration a configuration may name."""
+SHORTEST_PANE: Final = 100
+LONGEST_PANE: Final = _UNITS["h"]
 MOST_STEPS: Final = 64
 """A window is kept as at most this many coarser panes, so memory does not grow with its length."""
 
@@ -64,7 +66,7 @@ def window_step(window_ms: int, pane_ms: int) -> int:
 
 def _duration_or_zero(value: object) -> int:
     if not isinstance(value, str):
-        raise refusal("must be a duration with its unit, such as 10s, 5m or 48h")
+        raise refusal("must be a duration with its unit; write for example 10s, 5m or 48h")
     try:
         return parse_duration(value)
     except ValueError as error:
@@ -88,6 +90,12 @@ def _json_schema(number: str) -> WithJsonSchema:
     )
 
 
+def _pane(milliseconds: int) -> int:
+    if not SHORTEST_PANE <= milliseconds <= LONGEST_PANE:
+        raise refusal("must be between 100ms and 1h; write a duration such as 10s")
+    return milliseconds
+
+
 _serializer = PlainSerializer(format_duration, return_type=str)
 
 Duration = Annotated[
@@ -98,3 +106,5 @@ DurationOrZero = Annotated[
     int, PlainValidator(_duration_or_zero), _serializer, _json_schema("[0-9]{1,15}")
 ]
 """A duration that may be `0s`, in milliseconds."""
+Pane = Annotated[Duration, AfterValidator(_pane)]
+"""The smallest step of event time, in milliseconds."""

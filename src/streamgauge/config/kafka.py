@@ -49,14 +49,14 @@ def _brokers(value: str) -> str:
         match = _BROKER.fullmatch(broker.strip())
         if match is None or not 0 < int(match[2]) <= 65_535:
             raise refusal(
-                "must be host:port, or several with commas between them, such as localhost:9092"
+                "must be host:port, or several with commas between; write it as in localhost:9092"
             )
     return value
 
 
 def _token_url(value: str) -> str:
     if not re.fullmatch(r"https://[^/@\s]+(/\S*)?", value):
-        raise refusal("must be an https:// address without a user; secrets are sent to it")
+        raise refusal("is sent the client secret; write an https:// address without a user in it")
     return value
 
 

@@ -102,7 +102,7 @@ def _setting(value: object) -> Setting:
         return str(value)
     if isinstance(value, int | float):
         return value
-    raise refusal("must be one text, number, true or false, as librdkafka documents it")
+    raise refusal("must be one text, number, true or false; write it as librdkafka documents it")
 
 
 PassedSetting = Annotated[

@@ -89,10 +89,15 @@ def _unreadable_files(security: SecurityConfig) -> Iterable[Problem]:
             )
 
 
+def _line(document: yaml_text.Document, problem: Problem) -> int:
+    place = problem.place if problem.key is None else (*problem.place, problem.key)
+    return document.line(place)
+
+
 def _error(path: Path, document: yaml_text.Document, problems: Iterable[Problem]) -> ConfigError:
-    ordered = sorted(problems, key=lambda problem: document.line(problem.place))
+    ordered = sorted(problems, key=lambda problem: _line(document, problem))
     lines = [
-        f"{path}:{document.line(problem.place)}: "
+        f"{path}:{_line(document, problem)}: "
         + (f"{place_text(problem.place)}: " if problem.place else "")
         + problem.text
         for problem in ordered[:MOST_PROBLEMS]

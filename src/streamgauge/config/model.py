@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from streamgauge.config.durations import Duration, format_duration
+from streamgauge.config.durations import Duration, Pane, format_duration
 from streamgauge.config.places import Place
 from streamgauge.config.section import (
     FilePath,
@@ -88,7 +88,7 @@ class ModelConfig(Section):
         default(["5m", "1h", "1d"])
     )
     """Time spans that distances and performance are published over, from short to long."""
-    pane: Duration | None = None
+    pane: Pane | None = None
     """The smallest time step of this model, where it differs from `time.pane`."""
     labels: LabelsConfig = default({})
     """The labels of this model."""

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from streamgauge.config.budget import BudgetText
-from streamgauge.config.durations import Duration, DurationOrZero
+from streamgauge.config.durations import Duration, DurationOrZero, Pane
 from streamgauge.config.schema import FROM_ENVIRONMENT
 from streamgauge.config.section import Number, Section, Text, WholeNumber, default, refusal
 from streamgauge.core.alerts.policy import Severity
@@ -59,23 +59,19 @@ class LogFormat(StrEnum):
 
 def _topic(value: str) -> str:
     if not _TOPIC.fullmatch(value) or value in {".", ".."}:
-        raise refusal("must be 1 to 249 letters, digits, '.', '_' or '-', as Kafka names topics")
+        raise refusal(
+            "is no name of a Kafka topic; write 1 to 249 letters, digits, '.', '_' or '-'"
+        )
     return value
 
 
 def _app(value: str) -> str:
     if not _APP.fullmatch(value):
         raise refusal(
-            "must be 1 to 60 letters, digits, '_' or '-' and begin with a letter or digit: it"
-            " becomes part of topic and group names"
+            "becomes part of topic and group names; write 1 to 60 letters, digits, '_' or '-',"
+            " beginning with a letter or digit"
         )
     return value
-
-
-def _pane(milliseconds: int) -> int:
-    if not 100 <= milliseconds <= 3_600_000:
-        raise refusal("must be between 100ms and 1h; write a duration such as 10s")
-    return milliseconds
 
 
 Topic = Annotated[
@@ -138,7 +134,7 @@ class EventsConfig(Section):
 class TimeConfig(Section):
     """Event time: its smallest step, and how long to wait for events that come late."""
 
-    pane: Annotated[Duration, AfterValidator(_pane)] = default("10s")
+    pane: Pane = default("10s")
     """The smallest step of event time; windows are multiples of it."""
     disorder: DurationOrZero = default("10s")
     """How far out of order events may come: a pane is closed this much after its end."""

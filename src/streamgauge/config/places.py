@@ -16,6 +16,8 @@ class Problem:
 
     place: Place
     text: str
+    key: str | None = None
+    """The key below the place whose line it is, where the text names that key."""
 
 
 def place_text(place: Place) -> str:

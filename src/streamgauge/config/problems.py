@@ -17,7 +17,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
 
     `model` is what the whole file was validated as; its fields name the keys that are known.
     """
-    return [_problem(details, model) for details in error.errors(include_url=False)]
+    found = error.errors(include_url=False)
+    # Pydantic counts the good entries alone: a list with a bad one is no shorter for that.
+    lists = {d["loc"][:end] for d in found for end in range(len(d["loc"]))}
+    return [_problem(d, model) for d in found if d["type"] != "too_short" or d["loc"] not in lists]
 
 
 def _problem(details: ErrorDetails, model: type[BaseModel]) -> Problem:
@@ -28,13 +31,17 @@ def _problem(details: ErrorDetails, model: type[BaseModel]) -> Problem:
     if kind == REFUSED:
         return Problem(place, context["text"])
     if kind == "extra_forbidden":
-        return Problem(place[:-1], _unknown_key(str(place[-1]), _section(model, place[:-1])))
+        *above, key = place
+        text = _unknown_key(str(key), _section(model, tuple(above)))
+        return Problem(tuple(above), text, key=str(key))
     if kind == "missing":
         return Problem(place[:-1], _missing_key(str(place[-1]), _section(model, place[:-1])))
     if kind in _CHOICES:
         return Problem(place, _choice(context["expected"], details["input"]))
     if details["input"] is None:
         return Problem(place, "has no value; write one, or remove the key")
+    if kind == "too_short" and isinstance(details["input"], str):  # a secret
+        kind = "string_too_short"
     explanation = _EXPLANATIONS.get(kind)
     if explanation is None:
         return Problem(place, f"is not accepted: {details['msg']}; see the documentation")
@@ -90,8 +97,9 @@ def _unknown_key(key: str, section: type[BaseModel] | None) -> str:
 
 def _missing_key(key: str, section: type[BaseModel] | None) -> str:
     field = None if section is None else section.model_fields.get(key)
-    example = "" if field is None or not field.examples else f", such as {_yaml(field.examples[0])}"
-    return f"the key {key!r} is missing; add it{example}"
+    if field is None or not field.examples:
+        return f"the key {key!r} is missing; add it"
+    return f"the key {key!r} is missing; add it, such as {_yaml({key: field.examples[0]})[1:-1]}"
 
 
 def _yaml(value: object) -> str:

@@ -112,7 +112,7 @@ def topic_problems(config: Config) -> Iterator[tuple[Place, str]]:
         for index, topic in enumerate(getattr(topics, name)):
             place = f"topics.{name}[{index}]"
             if used.setdefault(topic, place) != place:
-                yield ("topics", name, index), f"is {used[topic]} already; name each topic once"
+                yield ("topics", name, index), f"is the same as {used[topic]}; name each topic once"
     outputs = {
         "alerts": topics.alerts,
         "dead_letters": topics.dead_letters,
@@ -122,7 +122,7 @@ def topic_problems(config: Config) -> Iterator[tuple[Place, str]]:
     for name, topic in outputs.items():
         place = f"topics.{name}"
         if used.setdefault(topic, place) != place:
-            yield ("topics", name), f"is {used[topic]} too; write to a topic of its own"
+            yield ("topics", name), f"is the same as {used[topic]}; name a topic of its own"
 
 
 def pane_problems(config: Config) -> Iterator[tuple[Place, str]]:
@@ -155,7 +155,10 @@ def _window_problem(window: int, pane: int) -> str | None:
         return f"is shorter than one pane of {format_duration(pane)}; write {format_duration(pane)}"
     if window % pane:
         longer = format_duration(window - window % pane + pane)
-        return f"is no multiple of the pane of {format_duration(pane)}; write for example {longer}"
+        return (
+            f"is no multiple of the pane of {format_duration(pane)}; write for example {longer},"
+            " or change the pane"
+        )
     if _stands_still(window, pane):
         shorter = window - pane
         while _stands_still(shorter, pane):

@@ -87,7 +87,7 @@ def _printable(value: str) -> str:
 
 def _path_text(value: object) -> object:
     if isinstance(value, str) and (not value or not value.isprintable()):
-        raise refusal("must be the path of a file, in printable characters")
+        raise refusal("must be the path of a file; write it in printable characters")
     return value
 
 

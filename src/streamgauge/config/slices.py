@@ -89,10 +89,10 @@ def _dimension(value: object) -> Dimension:
         [(name, bounds)] = value.items()
         return Dimension(_name(name), _bounds(bounds))
     if isinstance(value, dict):
-        raise refusal("must cut one feature per entry, such as {distance: [500, 1500]}")
+        raise refusal("must cut one feature per entry; write it as in {distance: [500, 1500]}")
     raise refusal(
-        "must be a name in text, {feature: [bounds]}, or a list of these to cross them,"
-        " such as [carrier, origin]"
+        "must be a name, {feature: [bounds]} or a list of these to cross them; write it as in"
+        " carrier or [carrier, origin]"
     )
 
 
@@ -100,8 +100,8 @@ def _name(value: str) -> str:
     name = str(value)
     if not name or len(name) > _LONGEST_NAME or not name.isprintable() or name != name.strip():
         raise refusal(
-            f"must name a feature or tag by 1 to {_LONGEST_NAME} printable characters, without"
-            " spaces around it"
+            f"must name a feature or tag; write 1 to {_LONGEST_NAME} printable characters without"
+            " spaces around them"
         )
     if "," in name:
         raise refusal(f"{shown(value)} holds a comma; write [a, b] to cross two dimensions")
@@ -110,20 +110,21 @@ def _name(value: str) -> str:
 
 def _bounds(value: object) -> tuple[float, ...]:
     if not isinstance(value, list | tuple) or not 0 < len(value) <= MOST_BOUNDS:
-        raise refusal(f"bounds must be a list of 1 to {MOST_BOUNDS} numbers, such as [500, 1500]")
+        raise refusal(
+            f"bounds must be a list of 1 to {MOST_BOUNDS} numbers; write it as in [500, 1500]"
+        )
     numbers: list[float] = []
     for entry in value:
         if isinstance(entry, bool) or not isinstance(entry, int | float):
-            raise refusal("bounds must be numbers, such as [500, 1500]")
+            raise refusal("bounds must be numbers; write them as in [500, 1500]")
         if not math.isfinite(entry):
             raise refusal("bounds must be finite; the outer ranges are open by themselves")
         numbers.append(float(entry))
     if any(low >= high for low, high in pairwise(numbers)):
         raise refusal("bounds must ascend; write each once, from small to large")
-    dimension = Dimension("", tuple(numbers))
-    if len(set(dimension.range_labels())) <= len(numbers):
-        raise refusal("bounds are so close that their ranges have the same name; write fewer")
-    return dimension.bounds
+    if len({Dimension("", (number,)).range_labels() for number in numbers}) < len(numbers):
+        raise refusal("bounds are so close that their ranges look alike; write fewer")
+    return tuple(numbers)
 
 
 _DIMENSION_SCHEMA: Final = {

@@ -31,6 +31,8 @@ _NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _OTHER_BASE: Final = re.compile(r"[-+]?0([0-9_]+|x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)")
 _SEXAGESIMAL: Final = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _MOST_DIGITS: Final = 18
+_TAGS: Final = "YAML tags ('!...') are not accepted; remove the tag, or quote the text"
+_HALF_CHARACTER: Final = "holds half of a surrogate pair; write the character itself"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -58,6 +60,10 @@ class UnreadableError(ValueError):
         self.text = text
 
 
+def _unreadable(event: yaml.Event, place: Place, text: str) -> UnreadableError:
+    return UnreadableError(_line(event), f"{place_text(place)}: {text}" if place else text)
+
+
 def read(text: str) -> Document:
     """Return the one document of a YAML text.
 
@@ -78,9 +84,8 @@ def read(text: str) -> Document:
             raise
         # PyYAML turns the digits of escapes and directives into numbers unchecked.
         line = max(reader.lines.values(), default=1)
-        raise UnreadableError(
-            line, "holds an escape or directive with a number out of range"
-        ) from None
+        problem = "an escape or directive holds a number out of range; remove it"
+        raise UnreadableError(line, problem) from None
     return Document(data, reader.lines, tuple(reader.problems))
 
 
@@ -94,7 +99,7 @@ def _syntax_text(error: yaml.MarkedYAMLError) -> str:
     if r"'\t'" in problem:
         return "a tab cannot indent in YAML; use spaces"
     if "tag" in problem:  # PyYAML quotes the tag, which may be a mistyped secret
-        return "YAML tags ('!...') are not accepted; remove the tag, or quote the text"
+        return _TAGS
     return f"not valid YAML: {problem}; check indentation, colons, brackets and quotes"
 
 
@@ -109,33 +114,27 @@ class _Reader:
         first = next(self.events)
         if isinstance(first, yaml.StreamEndEvent):
             return None
-        data = self.value((), self.node())
+        data = self.value((), self.node(()))
         next(self.events)  # the document's end
         second = next(self.events)
         if not isinstance(second, yaml.StreamEndEvent):
-            raise UnreadableError(
-                _line(second), "a second document begins ('---'); keep one per file"
-            )
+            raise _unreadable(second, (), "a second document begins ('---'); keep one per file")
         return data
 
-    def node(self) -> yaml.Event:
+    def node(self, place: Place) -> yaml.Event:
         """Return the next event, which begins or ends a node; refuse what makes YAML unsafe."""
         event = next(self.events)
-        line = _line(event)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise UnreadableError(
-                line, "YAML anchors and aliases ('&', '*') are not accepted; write the value out"
-            )
+            text = "YAML anchors and aliases ('&', '*') are not accepted; write the value out"
+            raise _unreadable(event, place, text)
         if getattr(event, "tag", None) is not None:
-            raise UnreadableError(
-                line, "YAML tags ('!...') are not accepted; remove the tag, or quote the text"
-            )
+            raise _unreadable(event, place, _TAGS)
         return event
 
     def value(self, place: Place, event: yaml.Event) -> object:
         self.lines.setdefault(place, _line(event))
         if len(place) > DEEPEST:
-            raise UnreadableError(_line(event), f"nested deeper than {DEEPEST} levels")
+            raise _unreadable(event, (), f"nested deeper than {DEEPEST} levels; write it flatter")
         if isinstance(event, yaml.MappingStartEvent):
             return self.mapping(place)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -145,40 +144,36 @@ class _Reader:
 
     def sequence(self, place: Place) -> list[object]:
         entries: list[object] = []
-        while not isinstance(event := self.node(), yaml.SequenceEndEvent):
-            entries.append(self.value((*place, len(entries)), event))
-        return entries
+        while True:
+            below = (*place, len(entries))
+            event = self.node(below)
+            if isinstance(event, yaml.SequenceEndEvent):
+                return entries
+            entries.append(self.value(below, event))
 
     def mapping(self, place: Place) -> dict[str, object]:
         entries: dict[str, object] = {}
-        while not isinstance(event := self.node(), yaml.MappingEndEvent):
-            line = _line(event)
+        while not isinstance(event := self.node(place), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                raise UnreadableError(line, "a list or mapping cannot be a key; write a plain name")
-            key = event.value
+                raise _unreadable(event, place, "a list or mapping is no key; write a name")
+            key: str = event.value
+            below = (*place, key)
             if _SURROGATE.search(key):
-                raise UnreadableError(
-                    line, "a key holds half a surrogate pair; write the character"
-                )
+                raise _unreadable(event, place, _HALF_CHARACTER)
             if key == "<<":
-                raise UnreadableError(
-                    line, "merge keys ('<<') are not accepted; write the keys out"
-                )
+                text = "merge keys ('<<') are not accepted; write the keys out"
+                raise _unreadable(event, place, text)
             if key in entries:
-                known = place_text((*place, key))
-                raise UnreadableError(
-                    line,
-                    f"{known}: the key stands twice, first in line {self.lines[*place, key]};"
-                    " keep one of them",
-                )
-            self.lines[*place, key] = line
-            entries[key] = self.value((*place, key), self.node())
+                text = f"the key stands twice, first in line {self.lines[below]}; keep one"
+                raise _unreadable(event, below, text)
+            self.lines[below] = _line(event)
+            entries[key] = self.value(below, self.node(below))
         return entries
 
     def scalar(self, place: Place, event: yaml.ScalarEvent) -> object:
         text: str = event.value
         if _SURROGATE.search(text):
-            self.problems.append(Problem(place, "holds half a surrogate pair; write the character"))
+            self.problems.append(Problem(place, _HALF_CHARACTER))
         if event.style is not None:  # quoted or a block: text
             return text
         try:
