@@ -1,68 +1,33 @@
 """Aggregate: columnar events to partials, with no Python loop over events.
 
-Every field gives each event one cell of its slice row. Adding the row's place to the cell turns
-counting into one `bincount` per slice specification over all fields at once.
+A field gives each event one bin. Adding the event's row times the field's width turns counting into
+one `bincount` per field and slice specification, over arrays small enough for the processor's
+cache.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import (
-    MISSING_CODE,
-    WRONG_TYPE_CODE,
-    Categories,
-    EventBatch,
-    FloatArray,
-    IntArray,
-)
-from streamgauge.core.bins import FAULT_BIN, CategoricalBins, NumericBins
+from streamgauge.core.batch import BoolArray, EventBatch, FloatArray, IntArray
+from streamgauge.core.bins import CategoricalBins, NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
-from streamgauge.core.layout import (
-    LABEL,
-    LATENCY,
-    PREDICTION,
-    SCORE,
-    STATUS,
-    Layout,
-    Subject,
-    SubjectKind,
-)
+from streamgauge.core.columns import Column, columns
+from streamgauge.core.grouping import Places, compact, slice_rows
+from streamgauge.core.layout import Layout, Subject, SubjectKind
 from streamgauge.core.partial import Partial
-from streamgauge.core.slices import (
-    MISSING_VALUE,
-    Dimension,
-    RowKey,
-    SliceRegistry,
-    SliceSpec,
-)
+from streamgauge.core.slices import SliceRegistry, SliceSpec
 
-CHUNK = 8_192
-"""Events aggregated at once: bounds the working memory whatever the batch."""
+CHUNK = 65_536
+"""Events aggregated at once."""
+MANY_ROWS = 4_096
+"""With more rows of counts than this, fewer events are aggregated at once."""
+SMALL_CHUNK = 8_192
+"""Events aggregated at once then: bounds the working memory whatever the batch."""
 LARGEST = 1e150
 """Values are clipped to ± this in sums, so that one absurd value cannot make them infinite."""
-
-Codes = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """A batch as cells and numbers.
-
-    `cells (K, n)` absolute cells of the K fields that prediction events fill; the first `always`
-    of them count for every event, the rest for served ones. Of the layout's M numeric fields:
-    `shifted (M, n)` the finite values less their centre and `squares (M, n)` its squares, 0 where
-    there is none; `low` and `high (M, n)` the values, +inf and -inf where there is none.
-    """
-
-    cells: Codes
-    always: int
-    shifted: FloatArray
-    squares: FloatArray
-    low: FloatArray
-    high: FloatArray
 
 
 class Aggregator:
@@ -84,22 +49,34 @@ class Aggregator:
         self.registry = registry
         self.pane_ms = pane_ms
 
-    def aggregate(self, batch: EventBatch) -> Partial:
-        """Return the statistics of a batch."""
-        columns = _columns(self.layout, batch)
-        panes, pane_codes = _compact(batch.timestamp // self.pane_ms)
+    def aggregate(
+        self, batch: EventBatch, also: Callable[[slice, Column], None] | None = None
+    ) -> Partial:
+        """Return the statistics of a batch.
+
+        `also` is called with every part of the batch and each of its columns, for what else is to
+        be counted of the same bins.
+        """
+        panes, pane_codes = compact(batch.timestamp // self.pane_ms)
+        specs = (SliceSpec(()), *self.slices)
+        groupings = [compact(slice_rows(batch, spec, self.registry)) for spec in specs]
+        most = max(len(rows) for rows, _ in groupings) * len(panes)
+        chunk = CHUNK if most <= MANY_ROWS else SMALL_CHUNK
         pieces: list[tuple[int, Block]] = []
-        for spec in (SliceSpec(()), *self.slices):
-            rows = self._rows(batch, spec)
-            stride = len(self.registry)
-            places = pane_codes * stride + rows
-            for first in range(0, len(batch), CHUNK):
-                part = slice(first, first + CHUNK)
-                cells, local = _compact(places[part])
-                block = self._block(columns, batch.ok[part], part, cells % stride, local)
-                pieces += [
-                    (int(panes[code]), piece) for code, piece in _split(cells // stride, block)
-                ]
+        for first in range(0, len(batch), chunk):
+            part = slice(first, min(first + chunk, len(batch)))
+            ok = batch.ok[part]
+            tallies = [
+                _Tally(self.layout, rows, pane_codes[part] * len(rows) + places[part], ok)
+                for rows, places in groupings
+            ]
+            for column in columns(self.layout, batch, part):
+                for tally in tallies:
+                    tally.add(column)
+                if also is not None:
+                    also(part, column)
+            for tally in tallies:
+                pieces += [(int(panes[code]), block) for code, block in tally.blocks()]
         return Partial(tuple(pieces), self._unseen(batch))
 
     def _unseen(self, batch: EventBatch) -> dict[str, dict[str, int]]:
@@ -117,174 +94,102 @@ class Aggregator:
                 found[name] = values
         return found
 
-    def _block(
-        self,
-        columns: Columns,
-        ok: npt.NDArray[np.bool_],
-        part: slice,
-        rows: IntArray,
-        places: Codes,
-    ) -> Block:
-        width, size = self.layout.width, len(rows)
-        cells = columns.cells[:, part]
-        if ok.all():
-            counts = np.bincount((cells + places * width).ravel(), minlength=size * width)
-        else:
-            served = cells[columns.always :, ok] + places[ok] * width
-            every = cells[: columns.always] + places * width
-            counts = np.bincount(
-                np.concatenate([served.ravel(), every.ravel()]), minlength=size * width
-            )
-        order = np.argsort(places, kind="stable")
-        starts = np.searchsorted(places[order], np.arange(size))
-        sums = np.empty((size, len(columns.shifted), 2))
-        extremes = np.empty((size, len(columns.shifted), 2))
-        if len(columns.shifted):
-            order += part.start
-            for target, ufunc, source in (
-                (sums[..., SUM], np.add, columns.shifted),
-                (sums[..., SUM_SQUARES], np.add, columns.squares),
-                (extremes[..., MINIMUM], np.minimum, columns.low),
-                (extremes[..., MAXIMUM], np.maximum, columns.high),
-            ):
-                target[...] = ufunc.reduceat(source[:, order], starts, axis=1).T
-        return Block(rows, counts.reshape(size, width), sums, extremes)
 
-    def _rows(self, batch: EventBatch, spec: SliceSpec) -> IntArray:
-        """Return the row number of every event under one slice specification `(n,) int64`."""
-        columns = [_version_column(batch)]
-        columns += [_slice_column(batch, dimension) for dimension in spec.dimensions]
-        combined = np.zeros(len(batch), np.int64)
-        for column in columns:
-            combined = combined * len(column.values) + column.codes
-        distinct, places = _compact(combined)
-        names = [dimension.name for dimension in spec.dimensions]
-        rows = np.empty(len(distinct), np.int64)
-        for i, code in enumerate(distinct.tolist()):
-            values: list[str] = []
-            for column in reversed(columns):
-                code, digit = divmod(code, len(column.values))
-                values.append(column.values[digit])
-            version = values.pop()
-            values.reverse()
-            rows[i] = self.registry.row(RowKey(version, tuple(zip(names, values, strict=True))))
-        return rows[places]
+class _Tally:
+    """The statistics of some events by pane and row.
 
-
-def _columns(layout: Layout, batch: EventBatch) -> Columns:
-    """Return the cell of every event in every field that prediction events fill."""
-    schema = batch.schema
-    codes: dict[int, Codes] = {}
-    numbers = np.full((len(layout.numeric), len(batch)), np.nan)
-    categorical = dict(zip((*schema.categorical, *schema.boolean), batch.categorical, strict=True))
-    numeric = {name: i for i, name in enumerate(schema.numeric)}
-    moment = {position: i for i, position in enumerate(layout.numeric)}
-    for position, (start, field) in enumerate(layout):
-        subject, bins = field.subject, field.bins
-        if subject == STATUS:
-            codes[position] = start + (~batch.ok).astype(np.intp)
-            continue
-        source: Categories | FloatArray
-        if subject == LATENCY:
-            source = batch.latency
-        elif subject == SCORE:
-            source = batch.score
-        elif subject == PREDICTION:
-            source = batch.prediction
-        elif subject == LABEL:
-            if batch.label is None:
-                continue
-            source = batch.label
-        elif subject.kind is not SubjectKind.FEATURE:
-            continue
-        elif subject.name in numeric:
-            source = batch.numeric[numeric[subject.name]]
-        else:
-            source = categorical[subject.name]
-        if isinstance(source, Categories):
-            assert isinstance(bins, CategoricalBins)
-            codes[position] = start + bins.assign(source)
-            continue
-        assert isinstance(bins, NumericBins)
-        cell = start + bins.assign(source)
-        if subject.kind is SubjectKind.FEATURE and len(batch.faults.row):
-            mine = batch.faults.feature == numeric[subject.name]
-            for fault, special in FAULT_BIN.items():
-                rows = batch.faults.row[mine & (batch.faults.fault == fault)]
-                cell[rows] = start + bins.value_bins + special
-        codes[position] = cell
-        numbers[moment[position]] = source
-    if not batch.ok.all():
-        # Latency counts for every event, everything else numeric only for served ones.
-        for i, position in enumerate(layout.numeric):
-            if layout.fields[position].subject != LATENCY:
-                numbers[i, ~batch.ok] = np.nan
-    cells = np.array([codes[position] for position in sorted(codes)], np.intp)
-    centers = np.array([_center(layout, position) for position in layout.numeric])
-    present = np.isfinite(numbers)
-    clipped = np.clip(numbers, -LARGEST, LARGEST)
-    shifted = np.where(present, clipped - centers.reshape(-1, 1), 0.0)
-    return Columns(
-        cells,
-        2,
-        shifted,
-        shifted * shifted,
-        np.where(present, numbers, np.inf),
-        np.where(present, numbers, -np.inf),
-    )
-
-
-def _center(layout: Layout, position: int) -> float:
-    bins = layout.fields[position].bins
-    assert isinstance(bins, NumericBins)
-    return bins.center
-
-
-def _compact(values: IntArray | Codes) -> tuple[IntArray, Codes]:
-    """Return the distinct values, ascending, and every value's index among them.
-
-    Small ranges, the usual case, are counted instead of sorted.
+    `keys (n,)` tell where each event falls: pane code times `len(rows)`, plus the index of its row
+    in `rows`.
     """
-    if not len(values):
-        return np.empty(0, np.int64), np.empty(0, np.intp)
-    low, high = int(values.min()), int(values.max())
-    if high - low > 8 * len(values) + 1024:
-        distinct, places = np.unique(values, return_inverse=True)
-        return distinct.astype(np.int64), places
-    relative = values - low
-    present = np.bincount(relative, minlength=high - low + 1) > 0
-    table = np.cumsum(present) - 1
-    return np.flatnonzero(present).astype(np.int64) + low, table[relative]
+
+    def __init__(self, layout: Layout, rows: IntArray, keys: IntArray, ok: BoolArray) -> None:
+        self._rows = rows
+        self._keys, places = compact(keys)
+        self._layout = layout
+        self._moment = {position: i for i, position in enumerate(layout.numeric)}
+        size, numeric = len(self._keys), len(layout.numeric)
+        self._counts = np.zeros((size, layout.width), np.int64)
+        self._sums = np.zeros((size, numeric, 2))
+        self._extremes = np.empty((size, numeric, 2))
+        self._extremes[..., MINIMUM] = np.inf
+        self._extremes[..., MAXIMUM] = -np.inf
+        self._all = _Places(places, size)
+        self._served = self._all if ok.all() else _Places(places[ok], size)
+
+    def add(self, column: Column) -> None:
+        """Count one field of the events."""
+        places = self._served if column.served else self._all
+        cells = self._layout.cells(column.position)
+        width = cells.stop - cells.start
+        self._counts[:, cells] = places.count(column.bins, width)
+        if column.numbers is not None:
+            at = self._moment[column.position]
+            bins = self._layout.fields[column.position].bins
+            assert isinstance(bins, NumericBins)
+            places.moments(column.numbers, bins.center, self._sums[:, at], self._extremes[:, at])
+
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        """Yield the statistics of each pane, with the pane's code."""
+        panes, at = np.divmod(self._keys, len(self._rows))
+        block = Block(self._rows[at], self._counts, self._sums, self._extremes)
+        bounds = [*np.flatnonzero(np.diff(panes, prepend=-1)).tolist(), len(panes)]
+        for low, high in pairwise(bounds):
+            yield int(panes[low]), block.take(slice(low, high))
 
 
-def _split(keys: IntArray, block: Block) -> list[tuple[int, Block]]:
-    """Split a block where its ascending keys `(k,)` change."""
-    bounds = [*np.flatnonzero(np.diff(keys, prepend=-1)).tolist(), len(keys)]
-    return [(int(keys[low]), block.take(slice(low, high))) for low, high in pairwise(bounds)]
+class _Places:
+    """Where some events go: `places (n,)`, each below `size`."""
+
+    def __init__(self, places: Places, size: int) -> None:
+        self._places = places
+        self._size = size
+        self._filled: Places | slice = slice(None)
+        self._order: Places | None = None
+        if size > 1 and len(places):
+            narrow = places.astype(np.min_scalar_type(size))  # sorted by radix up to 16 bits
+            self._order = np.argsort(narrow, kind="stable")
+            held = np.bincount(places, minlength=size)
+            self._filled = np.flatnonzero(held)
+            self._starts = (np.cumsum(held) - held)[self._filled]
+
+    def count(self, bins: npt.NDArray[np.intp], width: int) -> IntArray:
+        """Return how many events of each place are in each bin `(size, width) int64`."""
+        at = bins if self._size == 1 else self._places * width + bins
+        return np.bincount(at, minlength=self._size * width).reshape(self._size, width)
+
+    def moments(
+        self, numbers: FloatArray, center: float, sums: FloatArray, extremes: FloatArray
+    ) -> None:
+        """Set sums about the centre and extremes `(size, 2)` of the places with finite numbers."""
+        finite = np.isfinite(numbers)
+        whole = bool(finite.all())
+        if not finite.any():
+            return
+        if self._order is None:
+            values = numbers if whole else numbers[finite]
+            extremes[0] = low, high = values.min(), values.max()
+            shifted = _shifted(values, center, low, high)
+            sums[0] = shifted.sum(), (shifted * shifted).sum()
+            return
+        at, starts = self._filled, self._starts
+        values = numbers.take(self._order)
+        if whole:
+            extremes[at, MINIMUM] = np.minimum.reduceat(values, starts)
+            extremes[at, MAXIMUM] = np.maximum.reduceat(values, starts)
+        else:
+            absent = ~finite.take(self._order)
+            values[absent] = np.inf
+            extremes[at, MINIMUM] = np.minimum.reduceat(values, starts)
+            values[absent] = -np.inf
+            extremes[at, MAXIMUM] = np.maximum.reduceat(values, starts)
+            values[absent] = center
+        shifted = _shifted(values, center, extremes[at, MINIMUM].min(), extremes[at, MAXIMUM].max())
+        sums[at, SUM] = np.add.reduceat(shifted, starts)
+        sums[at, SUM_SQUARES] = np.add.reduceat(shifted * shifted, starts)
 
 
-def _version_column(batch: EventBatch) -> Categories:
-    values = (*batch.version.values, "")
-    # An absent version has a negative code, which becomes the last value.
-    codes = np.where(batch.version.codes < 0, len(values) - 1, batch.version.codes)
-    return Categories(codes, values)
-
-
-def _slice_column(batch: EventBatch, dimension: Dimension) -> Categories:
-    """Return a dimension's value for every event, `(missing)` where it has none."""
-    schema = batch.schema
-    if dimension.bounds:
-        numbers = batch.numeric[schema.numeric.index(dimension.name)]
-        codes = np.searchsorted(np.asarray(dimension.bounds), numbers, side="right")
-        labels = (*dimension.range_labels(), MISSING_VALUE)
-        return Categories(
-            np.where(np.isnan(numbers), len(labels) - 1, codes).astype(np.int32), labels
-        )
-    features = (*schema.categorical, *schema.boolean)
-    if dimension.name in features:
-        column = batch.categorical[features.index(dimension.name)]
-    else:
-        column = batch.tags[schema.tags.index(dimension.name)]
-    values = (*column.values, MISSING_VALUE)
-    absent = (column.codes == MISSING_CODE) | (column.codes == WRONG_TYPE_CODE)
-    return Categories(np.where(absent, len(values) - 1, column.codes), values)
+def _shifted(values: FloatArray, center: float, low: float, high: float) -> FloatArray:
+    """Return finite values less their centre, clipped if their extremes call for it."""
+    if low < -LARGEST or high > LARGEST:
+        values = np.clip(values, -LARGEST, LARGEST)
+    return values - center

@@ -21,6 +21,7 @@ from streamgauge.core.batch import (
     FloatArray,
     IntArray,
 )
+from streamgauge.core.lookup import EdgeLookup
 
 
 class Special(IntEnum):
@@ -51,10 +52,10 @@ class NumericBins:
     groups: tuple[int, ...]
     center: float = 0.0
     scale: float = 1.0
-    _edges: FloatArray = field(init=False, repr=False, compare=False)
+    _lookup: EdgeLookup = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_edges", np.asarray(self.edges, np.float64))
+        object.__setattr__(self, "_lookup", EdgeLookup(np.asarray(self.edges, np.float64)))
 
     @property
     def value_bins(self) -> int:
@@ -68,7 +69,7 @@ class NumericBins:
 
     def assign(self, values: FloatArray) -> npt.NDArray[np.intp]:
         """Return the bin of every value `(n,)`; NaN stands for a missing value."""
-        bins = np.searchsorted(self._edges, values, side="right")
+        bins = self._lookup.bins(values)
         finite = np.isfinite(values)
         if not finite.all():
             special = self.value_bins

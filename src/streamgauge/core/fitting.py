@@ -1,5 +1,6 @@
 """Fitting bins: from a sample of reference values to the bins that everything is counted in."""
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
@@ -32,13 +33,13 @@ def fit_numeric(
     """
     center, scale = float(mean), float(std) if std > 0 else 1.0
     if not len(sample):
-        return NumericBins((0.0, float(np.nextafter(0.0, 1.0))), (0,), center, scale)
+        return NumericBins((0.0, math.nextafter(0.0, 1.0)), (0,), center, scale)
     ordered = np.sort(sample)
     coarse_at = sorted({*(i / GROUPS for i in range(1, GROUPS)), *TAILS})
     fine_at = [i / (GROUPS * FINE) for i in range(1, GROUPS * FINE)]
     coarse = _cuts(ordered, np.array(coarse_at), minimum, maximum)
     fine = _cuts(ordered, np.array(fine_at), minimum, maximum) | coarse
-    edges = [float(minimum), *sorted(fine), float(np.nextafter(maximum, np.inf))]
+    edges = [float(minimum), *sorted(fine), math.nextafter(maximum, math.inf)]
     groups = [0, *(i + 1 for i, edge in enumerate(edges) if edge in coarse)]
     return NumericBins(tuple(edges), tuple(groups), center, scale)
 
@@ -79,6 +80,8 @@ def fit_groups(counts: IntArray, groups: int = GROUPS) -> tuple[int, ...]:
     The last group holds at least half of that. For fields whose fine bins are fixed, like scores.
     """
     total, share = int(counts.sum()), 1 / groups
+    if not total:
+        return (0,)
     starts, held = [0], 0
     for i, count in enumerate(counts.tolist()):
         if held >= share * total and i < len(counts):

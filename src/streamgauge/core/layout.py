@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from streamgauge.core.batch import FeatureKind, IntArray, ModelSchema, Task
-from streamgauge.core.bins import Bins, CategoricalBins, NumericBins, fold
+from streamgauge.core.batch import FeatureKind, ModelSchema, Task
+from streamgauge.core.bins import Bins, CategoricalBins, NumericBins
 
 
 class SubjectKind(StrEnum):
@@ -111,28 +111,17 @@ def folded_widths(layout: Layout) -> tuple[int, ...]:
     return tuple(len(f.bins.groups) + f.bins.width - f.bins.value_bins for f in layout.fields)
 
 
-def fold_counts(layout: Layout, counts: IntArray) -> IntArray:
-    """Add counts `(..., W)` up to distance groups, special bins kept.
-
-    The result is `(..., sum of folded_widths)`. Folding is linear: the folded counts of parts add
-    up to the folded counts of the whole.
-    """
-    parts = []
-    for start, item in layout:
-        cells = counts[..., start : start + item.bins.width]
-        parts += [fold(cells, item.bins), cells[..., item.bins.value_bins :]]
-    return np.concatenate(parts, axis=-1).astype(np.int64, copy=False)
-
-
-def score_bins(groups: tuple[int, ...] | None = None, count: int = 100) -> NumericBins:
+def score_bins(
+    groups: tuple[int, ...] | None = None, count: int = 100, scale: float = 1.0
+) -> NumericBins:
     """Return equal bins over [0, 1] for scores; the last holds 1 itself.
 
-    The same fine bins everywhere keep score histograms comparable and mergeable; `groups` come
-    from the reference's quantiles.
+    The same fine bins everywhere keep score histograms comparable and mergeable; `groups` and
+    `scale` (see `NumericBins`) come from the reference.
     """
     edges = [i / count for i in range(count)]
     edges.append(float(np.nextafter(1.0, 2.0)))
-    return NumericBins(tuple(edges), groups or (0, *range(2, count + 1)), center=0.5)
+    return NumericBins(tuple(edges), groups or (0, *range(2, count + 1)), 0.5, scale)
 
 
 def build_layout(

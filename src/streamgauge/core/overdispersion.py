@@ -20,23 +20,45 @@ UPPER_QUANTILE = 1.645
 
 @dataclass(frozen=True, slots=True)
 class PaneTable:
-    """Counts of a reference over time: `starts (P,)` pane numbers, `counts (P, G)` folded counts.
+    """Counts of a reference over time: `panes (P,) int64` pane numbers, `counts (P, G) int64`.
 
-    Panes are `length_ms` long and aligned to the epoch; panes without events are left out.
+    Panes are `length_ms` long, aligned to the epoch and ascending; those without events are left
+    out. The counts are folded to distance groups and special bins.
     """
 
     length_ms: int
     panes: IntArray
     counts: IntArray
 
+    def copy(self) -> "PaneTable":
+        """Return a table that shares no counts with this one."""
+        return PaneTable(self.length_ms, self.panes, self.counts.copy())
+
     def coarsen(self, length_ms: int) -> "PaneTable":
         """Return the table with panes of a multiple of this one's length."""
         assert length_ms % self.length_ms == 0
+        if length_ms == self.length_ms or not len(self.panes):
+            return PaneTable(length_ms, self.panes, self.counts)
         coarse = self.panes // (length_ms // self.length_ms)
-        panes, places = np.unique(coarse, return_inverse=True)
-        counts = np.zeros((len(panes), self.counts.shape[1]), np.int64)
-        np.add.at(counts, places, self.counts)
-        return PaneTable(length_ms, panes, counts)
+        starts = np.flatnonzero(np.diff(coarse, prepend=coarse[0] - 1))
+        return PaneTable(length_ms, coarse[starts], np.add.reduceat(self.counts, starts, axis=0))
+
+    def with_panes(self, panes: IntArray) -> "PaneTable":
+        """Return the table with room for these panes `(k,)` too; itself where it has them all."""
+        merged = np.union1d(self.panes, panes)
+        if len(merged) == len(self.panes):
+            return self
+        counts = np.zeros((len(merged), self.counts.shape[1]), np.int64)
+        counts[np.searchsorted(merged, self.panes)] = self.counts
+        return PaneTable(self.length_ms, merged, counts)
+
+    def plus(self, other: "PaneTable") -> "PaneTable":
+        """Return the sum with a table of the same length."""
+        assert other.length_ms == self.length_ms
+        result = self.with_panes(other.panes)
+        counts = result.counts.copy()
+        counts[np.searchsorted(result.panes, other.panes)] += other.counts
+        return PaneTable(self.length_ms, result.panes, counts)
 
 
 def dispersion(counts: IntArray) -> tuple[float, int]:
@@ -45,10 +67,10 @@ def dispersion(counts: IntArray) -> tuple[float, int]:
     Panes with fewer events than groups say nothing and are left out; groups without any events
     too. The limit is never below 1.
     """
+    groups = int(counts.any(axis=0).sum())
+    counts = counts[counts.sum(axis=1) >= max(groups, 1)]
     counts = counts[:, counts.any(axis=0)]
-    sizes = counts.sum(axis=1)
-    groups = counts.shape[1]
-    counts, sizes = counts[sizes >= groups], sizes[sizes >= groups]
+    sizes, groups = counts.sum(axis=1), counts.shape[1]
     if groups < 2 or len(sizes) < 2:
         return 1.0, len(sizes)
     expected = sizes[:, None] * (counts.sum(axis=0) / sizes.sum())
@@ -63,10 +85,11 @@ def dispersion_for(table: PaneTable, cells: slice, length_ms: int) -> float:
     Taken at the window's own length where the reference is long enough, since slow variation shows
     only there. Longer windows scale φ − 1 with the length, as variation that persists would.
     """
+    table = PaneTable(table.length_ms, table.panes, table.counts[:, cells])
     length = max(table.length_ms, length_ms // table.length_ms * table.length_ms)
     while True:
         coarse = table.coarsen(length)
-        value, used = dispersion(coarse.counts[:, cells])
+        value, used = dispersion(coarse.counts)
         if used >= FEWEST_PANES or length <= table.length_ms:
             break
         length = max(table.length_ms, length // 2 // table.length_ms * table.length_ms)

@@ -1,0 +1,94 @@
+"""Columns: a batch's events, field by field, as bins and numbers."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import (
+    BoolArray,
+    Categories,
+    CodeArray,
+    EventBatch,
+    FloatArray,
+    NumericFaults,
+)
+from streamgauge.core.bins import FAULT_BIN, CategoricalBins, NumericBins
+from streamgauge.core.layout import LABEL, LATENCY, PREDICTION, SCORE, STATUS, Layout, SubjectKind
+
+Bins = npt.NDArray[np.intp]
+
+
+class Column(NamedTuple):
+    """One field of some events.
+
+    `position` is the field's in the layout; `bins (n,)` count from the field's own first bin;
+    `numbers (n,) float64` are the values of a numeric field, not finite where there is none, and
+    None for other fields. `served` tells that the column holds only the events that were served:
+    those of an error status count in the status and the latency alone.
+    """
+
+    position: int
+    bins: Bins
+    numbers: FloatArray | None
+    served: bool
+
+
+def columns(layout: Layout, batch: EventBatch, part: slice) -> Iterator[Column]:
+    """Yield every field that prediction events fill, over a part of a batch's events."""
+    schema = batch.schema
+    ok = batch.ok[part]
+    keep = None if ok.all() else ok
+    numeric = {name: i for i, name in enumerate(schema.numeric)}
+    texts = dict(zip((*schema.categorical, *schema.boolean), batch.categorical, strict=True))
+    faults = _within(batch.faults, part)
+    for position, item in enumerate(layout.fields):
+        subject = item.subject
+        source: Categories | FloatArray
+        if subject == STATUS:
+            yield Column(position, (~ok).astype(np.intp), None, served=False)
+            continue
+        if subject == LATENCY:
+            source = batch.latency
+        elif subject == SCORE:
+            source = batch.score
+        elif subject == PREDICTION:
+            source = batch.prediction
+        elif subject == LABEL and batch.label is not None:
+            source = batch.label
+        elif subject.kind is not SubjectKind.FEATURE:
+            continue
+        elif subject.name in numeric:
+            source = batch.numeric[numeric[subject.name]]
+        else:
+            source = texts[subject.name]
+        served = subject != LATENCY
+        if isinstance(source, Categories):
+            assert isinstance(item.bins, CategoricalBins)
+            codes = _kept(source.codes[part], keep)
+            yield Column(position, item.bins.assign(Categories(codes, source.values)), None, served)
+            continue
+        assert isinstance(item.bins, NumericBins)
+        numbers = source[part]
+        bins = item.bins.assign(numbers)
+        if subject.kind is SubjectKind.FEATURE and len(faults.row):
+            mine = faults.feature == numeric[subject.name]
+            for fault, special in FAULT_BIN.items():
+                rows = faults.row[mine & (faults.fault == fault)]
+                bins[rows] = item.bins.value_bins + special
+        if served and keep is not None:
+            bins, numbers = bins[keep], numbers[keep]
+        yield Column(position, bins, numbers, served)
+
+
+def _kept(codes: CodeArray, keep: BoolArray | None) -> CodeArray:
+    return codes if keep is None else codes[keep]
+
+
+def _within(faults: NumericFaults, part: slice) -> NumericFaults:
+    """Return the faults in a part of the events, rows counted from its start."""
+    if not len(faults.row):
+        return faults
+    mine = (faults.row >= part.start) & (faults.row < part.stop)
+    return NumericFaults(faults.feature[mine], faults.row[mine] - part.start, faults.fault[mine])

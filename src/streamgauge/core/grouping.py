@@ -1,0 +1,74 @@
+"""Grouping: which row of counts each event falls in."""
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import MISSING_CODE, WRONG_TYPE_CODE, Categories, EventBatch, IntArray
+from streamgauge.core.slices import MISSING_VALUE, Dimension, RowKey, SliceRegistry, SliceSpec
+
+Places = npt.NDArray[np.intp]
+
+
+def slice_rows(batch: EventBatch, spec: SliceSpec, registry: SliceRegistry) -> IntArray:
+    """Return the registry's row of every event under one slice specification `(n,) int64`."""
+    columns = [_version_column(batch)]
+    columns += [_slice_column(batch, dimension) for dimension in spec.dimensions]
+    places = np.zeros(len(batch), np.intp)
+    distinct = np.zeros(1, np.int64)
+    for column in columns:
+        # Compacted at every step, the product cannot overflow however many values there are.
+        distinct, places = compact(places * len(column.values) + column.codes)
+    example = np.empty(len(distinct), np.intp)
+    example[places] = np.arange(len(batch))
+    names = [dimension.name for dimension in spec.dimensions]
+    rows = np.empty(len(distinct), np.int64)
+    for i, event in enumerate(example.tolist()):
+        version, *values = (column.values[column.codes[event]] for column in columns)
+        rows[i] = registry.row(RowKey(version, tuple(zip(names, values, strict=True))))
+    return rows[places]
+
+
+def compact(values: IntArray | Places) -> tuple[IntArray, Places]:
+    """Return the distinct values, ascending, and every value's index among them.
+
+    Small ranges, the usual case, are counted instead of sorted.
+    """
+    if not len(values):
+        return np.empty(0, np.int64), np.empty(0, np.intp)
+    low, high = int(values.min()), int(values.max())
+    if low == high:
+        return np.array([low], np.int64), np.zeros(len(values), np.intp)
+    if high - low > 8 * len(values) + 1024:
+        distinct, places = np.unique(values, return_inverse=True)
+        return distinct.astype(np.int64), places
+    relative = values - low
+    present = np.bincount(relative, minlength=high - low + 1) > 0
+    table = np.cumsum(present) - 1
+    return np.flatnonzero(present).astype(np.int64) + low, table[relative]
+
+
+def _version_column(batch: EventBatch) -> Categories:
+    values = (*batch.version.values, "")
+    # An absent version has a negative code, which becomes the last value.
+    codes = np.where(batch.version.codes < 0, len(values) - 1, batch.version.codes)
+    return Categories(codes, values)
+
+
+def _slice_column(batch: EventBatch, dimension: Dimension) -> Categories:
+    """Return a dimension's value for every event, `(missing)` where it has none."""
+    schema = batch.schema
+    if dimension.bounds:
+        numbers = batch.numeric[schema.numeric.index(dimension.name)]
+        codes = np.searchsorted(np.asarray(dimension.bounds), numbers, side="right")
+        labels = (*dimension.range_labels(), MISSING_VALUE)
+        return Categories(
+            np.where(np.isnan(numbers), len(labels) - 1, codes).astype(np.int32), labels
+        )
+    features = (*schema.categorical, *schema.boolean)
+    if dimension.name in features:
+        column = batch.categorical[features.index(dimension.name)]
+    else:
+        column = batch.tags[schema.tags.index(dimension.name)]
+    values = (*column.values, MISSING_VALUE)
+    absent = (column.codes == MISSING_CODE) | (column.codes == WRONG_TYPE_CODE)
+    return Categories(np.where(absent, len(values) - 1, column.codes), values)

@@ -1,0 +1,126 @@
+"""Aggregation against a recount, event by event, and against itself in other chunks and orders."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamgauge.core.aggregate import Aggregator
+from streamgauge.core.batch import EventBatch
+from streamgauge.core.layout import Layout
+from streamgauge.core.partial import Partial, merge
+from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
+from tests.support import batches
+
+PANE_MS = 10_000
+LAYOUT = batches.layout()
+Statistics = dict[tuple[int, RowKey], tuple[list[int], list[list[float]]]]
+
+
+def aggregated(batch: EventBatch, parts: list[EventBatch] | None = None) -> Statistics:
+    """Counts and [sum, squares, minimum, maximum] per numeric field, by pane and row."""
+    registry = SliceRegistry()
+    aggregator = Aggregator(LAYOUT, batches.SLICES, registry, PANE_MS)
+    whole = Partial(())
+    for part in parts or [batch]:
+        whole = merge(whole, aggregator.aggregate(part))
+    return {
+        (pane, registry.keys[row]): (
+            block.counts[i].tolist(),
+            np.concatenate([block.sums[i], block.extremes[i]], axis=1).tolist(),
+        )
+        for pane, block in whole.pieces
+        for i, row in enumerate(block.rows.tolist())
+    }
+
+
+def recounted(layout: Layout, batch: EventBatch) -> Statistics:
+    """The same, one event at a time."""
+    found: Statistics = {}
+    moment = {layout.starts[position]: i for i, position in enumerate(layout.numeric)}
+    for event in range(len(batch)):
+        code = int(batch.version.codes[event])
+        version = "" if code < 0 else batch.version.values[code]
+        filled = list(batches.cells(layout, batch, event))
+        for spec in (SliceSpec(()), *batches.SLICES):
+            key = RowKey(version, batches.slice_key(batch, spec, event))
+            counts, moments = found.setdefault(
+                (int(batch.timestamp[event]) // PANE_MS, key),
+                ([0] * layout.width, [[0.0, 0.0, np.inf, -np.inf] for _ in layout.numeric]),
+            )
+            for cell, number in filled:
+                counts[cell] += 1
+                if np.isnan(number):
+                    continue
+                start = max(start for start in layout.starts if start <= cell)
+                at = moments[moment[start]]
+                shifted = number - centre(layout, layout.starts.index(start))
+                at[:] = (
+                    at[0] + shifted,
+                    at[1] + shifted**2,
+                    min(at[2], number),
+                    max(at[3], number),
+                )
+    return found
+
+
+def centre(layout: Layout, position: int) -> float:
+    bins = layout.fields[position].bins
+    return float(getattr(bins, "center"))  # noqa: B009, only numeric fields come here
+
+
+def assert_same(first: Statistics, second: Statistics) -> None:
+    assert set(first) == set(second)
+    for key, (counts, moments) in first.items():
+        assert counts == second[key][0], key
+        np.testing.assert_allclose(moments, second[key][1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 400])
+@pytest.mark.parametrize("errors", [0.0, 0.2, 1.0])
+def test_aggregation_counts_what_a_recount_counts(n: int, errors: float) -> None:
+    batch = batches.events(np.random.default_rng(n), n, errors=errors)
+    assert_same(aggregated(batch), recounted(LAYOUT, batch))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 200), max_size=4))
+def test_any_order_and_partition_of_the_events_gives_the_same_counts(
+    seed: int, cuts: list[int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    batch = batches.events(rng, 200)
+    order = rng.permutation(200)
+    parts = [batches.take(batch, at) for at in np.split(order, sorted(cuts))]
+    assert_same(aggregated(batch), aggregated(batch, parts))
+
+
+def test_many_rows_are_counted_in_smaller_chunks_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = batches.events(np.random.default_rng(5), 500)
+    expected = aggregated(batch)
+    monkeypatch.setattr("streamgauge.core.aggregate.MANY_ROWS", 3)
+    monkeypatch.setattr("streamgauge.core.aggregate.SMALL_CHUNK", 64)
+    assert_same(aggregated(batch), expected)
+
+
+def test_one_absurd_value_leaves_the_sums_finite() -> None:
+    batch = batches.events(np.random.default_rng(6), 50, errors=0.0)
+    batch.numeric[0, 7] = 1.7e308
+    found = aggregated(batch)
+    moments = np.array([moments for _, moments in found.values()])
+    assert np.isfinite(moments[..., :2]).all()
+    assert moments[..., 3].max() == 1.7e308
+
+
+def test_values_never_seen_in_the_reference_are_counted_by_name() -> None:
+    batch = batches.events(np.random.default_rng(7), 300)
+    partial = Aggregator(LAYOUT, (), SliceRegistry(), PANE_MS).aggregate(batch)
+    puce = (batch.categorical[0].codes == batches.COLOURS.index("puce")) & batch.ok
+    assert partial.unseen == {"colour": {"puce": int(puce.sum())}}
+
+
+def test_a_batch_without_events_gives_nothing() -> None:
+    batch = batches.events(np.random.default_rng(8), 0)
+    assert Aggregator(LAYOUT, batches.SLICES, SliceRegistry(), PANE_MS).aggregate(batch) == Partial(
+        ()
+    )
