@@ -1,5 +1,8 @@
 """The rules of a prediction event in plain Python: one message at a time, first problem first.
 
+The order: the document; model; prediction id; key; timestamp; status; version; tags; latency;
+features; prediction; score. An optional field that is null is absent.
+
 The typed decoder is only a short cut past these checks. Whatever it is not sure of comes here, and
 what is written here decides.
 """
@@ -87,7 +90,9 @@ def read_envelope(
     if status is not None and not 0 < len(_text(status, "status")) <= MAX_STATUS_LENGTH:
         _schema("status", f"expected 1 to {MAX_STATUS_LENGTH} characters, got {len(status)}")
     version = document.get("model_version")
+    version_text = "" if version is None else _name(version, "model_version")
     tags = document.get("tags")
+    checked_tags = {} if tags is None else _read_tags(tags)
     latency = document.get("latency_ms")
     if latency is not None and _number(latency, "latency_ms") < 0:
         _schema("latency_ms", "expected a number >= 0")
@@ -95,8 +100,8 @@ def read_envelope(
         prediction_id=prediction_id,
         timestamp=timestamp,
         ok=status is None or status == OK,
-        version="" if version is None else _name(version, "model_version"),
-        tags={} if tags is None else _read_tags(tags),
+        version=version_text,
+        tags=checked_tags,
         latency=None if latency is None else latency / 1000,
     )
 

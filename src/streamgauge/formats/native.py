@@ -199,18 +199,18 @@ class _Poll:
             self._times,
         )
         features = checks.read_features(document, envelope.ok)
+        values, wrong = checks.read_values(features or {}, schema)
         checks.read_prediction(document, schema.task, envelope.ok)
         checks.read_score(document, schema.task, schema.classes)
         fields = list(map(document.get, KNOWN_FIELDS))
         if features is not None:
-            values, wrong = checks.read_values(features, schema)
-            if wrong:
-                self._wrong_types[row] = wrong
-                for place in wrong:
-                    model.loose_features.see(model.features[place])
             fields[_FEATURES] = model.types.features(*values)
             self._count_unknown(features, model.known_features, model.unknown_features)
         self._count_unknown(document, _ENVELOPE, model.unknown_fields)
+        for place in wrong:
+            model.loose_features.see(model.features[place])
+        if wrong:
+            self._wrong_types[row] = wrong
         return model.types.event(*fields)
 
     def _count_unknown(

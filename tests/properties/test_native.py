@@ -1,0 +1,245 @@
+"""Whatever comes in, valid or broken: the decoder agrees with the oracle, however it is chunked."""
+
+import json
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamgauge.core.batch import ModelSchema, Task
+from streamgauge.formats.learned_names import SIGHTINGS
+from streamgauge.formats.messages import Decoded, RawMessages
+from streamgauge.formats.native import NativeDecoder
+from tests.support.native_events import BINARY, T0, Outcome, event, messages, outcomes
+from tests.support.native_oracle import judge
+
+SCHEMAS = (
+    BINARY,
+    ModelSchema(
+        model="species",
+        task=Task.MULTICLASS,
+        numeric=("width",),
+        tags=("region",),
+        classes=("a", "b", "c"),
+    ),
+    ModelSchema(model="open", task=Task.MULTICLASS, categorical=("carrier", "größe")),
+    ModelSchema(model="price", task=Task.REGRESSION, numeric=("distance", 'a"b', "\x1b[31m")),
+    ModelSchema(model="bare", task=Task.BINARY),
+)
+
+# JSON that no Python value is written as; put in after the rest is encoded.
+RAW = {
+    "@huge": "1" * 400,
+    "@inf": "1e999",
+    "@word": "18446744073709551616",
+    "@long": "0.1000000000000000055511151231257827",
+    "@zero": "-0",
+    "@octal": "01",
+    "@half": '"\\ud800"',
+    "@deep": "[" * 40 + "]" * 40,
+}
+anything = st.sampled_from(
+    [
+        *(None, True, False, 0, 1, -1, 7, 0.5, 1.0, 1.5, -0.0, 1e300, 2**63, -(2**63), 2**64 - 1),
+        *("", "a", "b", "1", "ok", "UA", "\0", "\\u0000", "é", "😀", "x" * 65, "x" * 1025),
+        *(float("nan"), float("inf"), [], {}, [1, {"a": None}], {"a": 1.0}, {"a": 0.5, "b": 0.5}),
+        *RAW,
+    ]
+)
+timestamps = st.sampled_from(
+    [
+        *(T0, T0 + 301_000, T0 + 301_001, 0, -1, T0 * 1000, T0 // 1000, 946_684_800_000),
+        *("2025-11-24T16:00:00Z", "2025-11-24t17:00:00.1239+01:00", "2025-11-24T16:00:00"),
+        *(
+            "2025-11-24T16:00:60z",
+            "2025-02-30T16:00:00Z",
+            "2025-11-24",
+            "2025-11-24T16:00:00+25:00",
+        ),
+        *("1999-12-31T23:59:59.999Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"),
+    ]
+)
+class_scores = st.one_of(
+    st.dictionaries(st.sampled_from("abcd"), st.sampled_from([0, 0.25, 0.5, 1, 1.0, 2])),
+    st.sampled_from(
+        [
+            {"a": 0.2, "b": 0.3, "c": 0.5},
+            {"a": 0.2, "b": 0.3, "c": 0.501},
+            {"a": 0.2, "b": 0.3, "c": 0.5011},
+            {"a": 1, "b": 0, "c": 0},
+        ]
+    ),
+)
+field_changes = st.one_of(
+    st.tuples(
+        st.sampled_from([*event(), "trace", "größe", "x y", 'a"b', ""]),
+        st.one_of(anything, st.just(...)),
+    ),
+    st.tuples(st.just("timestamp"), timestamps),
+    st.tuples(st.just("status"), st.sampled_from(["ok", "timeout", "\0"])),
+    st.tuples(st.just("score"), class_scores),
+    st.tuples(st.just("prediction"), st.sampled_from(["a", "b", 1, 2, "1", 0.25])),
+    st.tuples(st.just("tags"), st.dictionaries(st.sampled_from(["region", "desk", "q"]), anything)),
+)
+feature_changes = st.tuples(
+    st.sampled_from(["distance", "dep_delay", "carrier", "holiday", "width", "größe", 'a"b', "zz"]),
+    st.one_of(anything, st.just(...)),
+)
+
+
+@st.composite
+def message(draw: st.DrawFn) -> tuple[bytes | None, bytes | None]:
+    """The value and key of one message: a good event with a few changes, or bytes of any kind."""
+    schema = draw(st.sampled_from(SCHEMAS))
+    fields = event(model=schema.model)
+    fields["features"] = dict.fromkeys(schema.numeric, 1.5)
+    fields["features"] |= dict.fromkeys(schema.categorical, "UA")
+    fields["features"] |= dict.fromkeys(schema.boolean, True)
+    if schema.task is Task.MULTICLASS:
+        fields |= {"prediction": "a", "score": {"a": 0.5, "b": 0.25, "c": 0.25}}
+    for name, value in draw(st.lists(feature_changes, max_size=2)):
+        fields["features"][name] = value
+    for name, value in draw(st.lists(field_changes, max_size=2)):
+        fields[name] = value
+    for holder in (fields, fields.get("features")):
+        if isinstance(holder, dict):
+            for name in [name for name, value in holder.items() if value is ...]:
+                del holder[name]
+    names = draw(st.permutations(list(fields)))
+    ordered = {name: fields[name] for name in names}
+    text = json.dumps(ordered, ensure_ascii=draw(st.booleans()))
+    for token, raw in RAW.items():
+        text = text.replace(f'"{token}"', raw)
+    key = fields.get("prediction_id")
+    own_key = key.encode() if isinstance(key, str) else b"p1"
+    oddities = [b"", b"null", b"[]", text.encode()[:-1], b"\xef\xbb\xbf" + text.encode()]
+    sent = draw(st.sampled_from([text.encode()] * 20 + [None, *oddities]))
+    return sent, draw(st.sampled_from([own_key] * 30 + [None, b"", b"p2"]))
+
+
+polls = st.lists(message(), min_size=1, max_size=12)
+clocks = st.sampled_from([T0 + 1000, -1])
+
+
+def _poll(
+    pairs: Sequence[tuple[bytes | None, bytes | None]], clock: int = T0 + 1000
+) -> RawMessages:
+    return messages([value for value, _ in pairs], [key for _, key in pairs], clock)
+
+
+def _part(poll: RawMessages, start: int, stop: int) -> RawMessages:
+    return RawMessages(
+        values=poll.values[start:stop],
+        keys=poll.keys[start:stop],
+        partition=poll.partition[start:stop],
+        offset=poll.offset[start:stop],
+        broker_timestamp=poll.broker_timestamp[start:stop],
+    )
+
+
+def _judge(poll: RawMessages) -> tuple[list[Outcome], int]:
+    judged = [
+        judge(SCHEMAS, value, key, clock, partition)
+        for value, key, clock, partition in zip(
+            poll.values,
+            poll.keys,
+            poll.broker_timestamp.tolist(),
+            poll.partition.tolist(),
+            strict=True,
+        )
+    ]
+    return [outcome for outcome, _ in judged], sum(unknown for _, unknown in judged)
+
+
+def _result(decoded: Decoded, n: int) -> tuple[list[Outcome], int]:
+    return outcomes(decoded, n), decoded.unknown_fields
+
+
+@settings(deadline=None, max_examples=200)
+@given(polls, clocks)
+def test_a_poll_becomes_what_the_oracle_says(
+    pairs: list[tuple[bytes | None, bytes | None]], clock: int
+) -> None:
+    poll = _poll(pairs, clock)
+    assert _result(NativeDecoder(SCHEMAS).decode(poll), len(poll)) == _judge(poll)
+
+
+@settings(deadline=None, max_examples=60)
+@given(polls, st.integers(0, 12))
+def test_a_poll_decodes_the_same_whole_or_in_parts(
+    pairs: list[tuple[bytes | None, bytes | None]], cut: int
+) -> None:
+    poll = _poll(pairs)
+    cut = min(cut, len(poll))
+    whole = _result(NativeDecoder(SCHEMAS).decode(poll), len(poll))
+    decoder = NativeDecoder(SCHEMAS)
+    halves = [_part(poll, 0, cut), _part(poll, cut, len(poll))]
+    singles = [_part(poll, row, row + 1) for row in range(len(poll))]
+    for parts in (halves, singles):
+        results = [_result(decoder.decode(part), len(part)) for part in parts]
+        joined = [outcome for outcomes_, _ in results for outcome in outcomes_]
+        assert (joined, sum(unknown for _, unknown in results)) == whole
+
+
+@settings(deadline=None, max_examples=60)
+@given(polls)
+def test_what_a_decoder_learns_changes_no_result(
+    pairs: list[tuple[bytes | None, bytes | None]],
+) -> None:
+    poll = _poll(pairs)
+    fresh = _result(NativeDecoder(SCHEMAS).decode(poll), len(poll))
+    decoder = NativeDecoder(SCHEMAS)
+    decoder.decode(_poll(pairs * SIGHTINGS))
+    assert _result(decoder.decode(poll), len(poll)) == fresh
+
+
+def _mutate(rng: Random, value: bytes) -> bytes:
+    """Bytes replaced, removed, inserted or doubled at a few places."""
+    data = bytearray(value)
+    for _ in range(rng.choice([1, 1, 1, 2, 5])):
+        place = rng.randrange(len(data) + 1)
+        some = bytes(rng.choice(b'{}[]",:\\u0189.eE+-ntf\x00\x7f\xff\xed ') for _ in range(2))
+        end = place + rng.choice([0, 1, 1, 2, 40])
+        data[place:end] = rng.choice([some[:1], some, b"", data[place:end] * 2])
+    return bytes(data)
+
+
+def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> None:
+    rng = Random(20_250_101)
+    unknown: dict[str, Any] = {"trace": "4bf92f", "größe": [1, {"a": "é"}]}
+    good = [
+        event(**unknown),
+        event(features=event()["features"] | {"extra": 1e5, "carrier": 7}),
+        event(model="species", score={"a": 0.5, "b": 0.25, "c": 0.25}, prediction="a"),
+        event(model="open", features={"carrier": "Ü", "größe": "xl"}, score={"1": 1}),
+        event(model="price", prediction=-1.5e3, timestamp="2025-11-24T16:00:00.5Z"),
+        event(model="bare", status="timeout", features=..., prediction=...),
+        event(model="bare", tags={"a": True, "b": 1, "c": 1.5, "d": None}, features={}),
+    ]
+    values = [json.dumps(fields, ensure_ascii=False).encode() for fields in good]
+    mutated = [_mutate(rng, rng.choice(values)) for _ in range(2_000)]
+    poll = _poll([(value, b"p1") for value in mutated])
+    expected = _judge(poll)
+    decoder = NativeDecoder(SCHEMAS)
+    assert _result(decoder.decode(poll), len(poll)) == expected
+    # Once more, now that the unknown fields and the loose feature are learned.
+    assert _result(decoder.decode(poll), len(poll)) == expected
+    kinds = {type(outcome).__name__ for outcome in expected[0]}
+    assert kinds == {"Event", "Refused", "NoneType"}
+
+
+def test_blocks_leave_no_seam_in_a_long_poll() -> None:
+    rng = np.random.default_rng(3)
+    pairs: list[tuple[bytes | None, bytes | None]] = []
+    for row in range(3_000):
+        fields = event(prediction_id=f"p{row}", tags={"region": f"r{rng.integers(40)}"})
+        if row % 1024 in (0, 1023):
+            fields["score"] = 2
+        elif row % 7 == 0:
+            fields["features"] = {"distance": "far", "carrier": 1, "dep_delay": None}
+        pairs.append((json.dumps(fields).encode(), f"p{row}".encode()))
+    poll = _poll(pairs)
+    assert _result(NativeDecoder([BINARY]).decode(poll), len(poll)) == _judge(poll)
