@@ -88,6 +88,13 @@ def test_a_text_that_cannot_be_read_safely_is_refused_with_its_line(
     assert caught.value.line == line
 
 
+def test_a_document_may_hold_a_bounded_number_of_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_text, "MOST_VALUES", 100)
+    assert yaml_text.read("[" + "x," * 99 + "]").data == ["x"] * 99
+    with pytest.raises(UnreadableError, match="more than 100 values; write fewer"):
+        yaml_text.read("[" + "x," * 100 + "]")
+
+
 def test_half_a_surrogate_pair_is_refused_in_a_value() -> None:
     [found] = yaml_text.read('a: "\\ud800"\n').problems
     assert "surrogate" in found.text

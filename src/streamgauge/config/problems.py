@@ -63,7 +63,7 @@ _EXPLANATIONS: Final[Mapping[str, Callable[[Mapping[str, Any], str], str]]] = {
     "finite_number": lambda *_: "must be a finite number; write digits",
     "path_type": lambda _, was: f"must be the path of a file, not {was}; write it as text",
     "model_type": lambda _, was: f"must hold 'key: value' lines, not {was}; indent the keys below",
-    "mapping_type": lambda _, was: f"must hold 'key: value' lines, not {was}; indent them below",
+    "dict_type": lambda _, was: f"must hold 'key: value' lines, not {was}; indent them below",
     "tuple_type": lambda _, was: f"must be a list, not {was}; put brackets around it, as in [a, b]",
     "string_too_short": lambda *_: "must not be empty; write a text, or remove the key",
     "string_too_long": lambda ctx, _: f"is too long; write at most {ctx['max_length']} characters",

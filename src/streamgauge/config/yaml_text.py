@@ -17,6 +17,8 @@ from streamgauge.config.places import Place, Problem, place_text
 
 DEEPEST: Final = 32
 """How deep lists and mappings may be nested."""
+MOST_VALUES: Final = 50_000
+"""How many values a document may hold; reading them takes seconds."""
 
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEAN: Final = {"true": True, "True": True, "TRUE": True} | {
@@ -133,6 +135,8 @@ class _Reader:
 
     def value(self, place: Place, event: yaml.Event) -> object:
         self.lines.setdefault(place, _line(event))
+        if len(self.lines) > MOST_VALUES:
+            raise _unreadable(event, (), f"more than {MOST_VALUES:,} values; write fewer")
         if len(place) > DEEPEST:
             raise _unreadable(event, (), f"nested deeper than {DEEPEST} levels; write it flatter")
         if isinstance(event, yaml.MappingStartEvent):
@@ -210,7 +214,7 @@ def _plain_value(text: str) -> object:
     if _NOT_FINITE.fullmatch(text):
         raise ValueError("infinity and NaN are not accepted; write a finite number")
     if _INTEGER.fullmatch(text):
-        if len(text) > _MOST_DIGITS:
+        if len(text.lstrip("+-")) > _MOST_DIGITS:
             raise ValueError("too many digits; write a smaller number, or quote it if it is text")
         return int(text)
     if _FLOAT.fullmatch(text):
