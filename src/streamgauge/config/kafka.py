@@ -138,15 +138,15 @@ class SecurityConfig(Section):
             password = content.decode("utf-8").rstrip("\r\n")
         except OSError as error:
             raise ConfigError(
-                f"kafka.security.password_file: cannot read {self.password_file}:"
-                f" {error.strerror}; mount the file or correct the path"
+                f"kafka.security.password_file: cannot be read: {error.strerror}; mount the file"
+                " or correct the path"
             ) from None
         except UnicodeDecodeError:
             password = ""
         if not password or "\0" in password or len(content) > _LONGEST_PASSWORD:
             raise ConfigError(
-                f"kafka.security.password_file: {self.password_file} does not hold a password;"
-                " write the password alone into it, as UTF-8 text"
+                "kafka.security.password_file: the file does not hold a password; write the"
+                " password alone into it, as UTF-8 text"
             )
         return SecretStr(password)
 

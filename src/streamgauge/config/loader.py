@@ -81,11 +81,12 @@ def _document(path: Path, text: str) -> yaml_text.Document:
 
 def _unreadable_files(security: SecurityConfig) -> Iterable[Problem]:
     for name in ("password_file", "ca_file", "certificate_file", "key_file"):
+        # The path is not shown: it may be a secret that was put into the wrong field.
         file: Path | None = getattr(security, name)
         if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
             yield Problem(
                 ("kafka", "security", name),
-                f"{file} is no file that can be read; mount it or correct the path",
+                "names no file that can be read; mount it or correct the path",
             )
 
 

@@ -52,7 +52,7 @@ def dump_slice(spec: SliceSpec) -> object:
 def slice_problems(specs: Sequence[SliceSpec]) -> Iterator[tuple[Place, str]]:
     """Yield the index and text of each entry that repeats or contradicts one before it."""
     seen: dict[frozenset[str], int] = {}
-    bounds: dict[str, tuple[float, ...]] = {}
+    cuts: dict[str, tuple[tuple[float, ...], int]] = {}
     for index, spec in enumerate(specs):
         names = frozenset(dimension.name for dimension in spec.dimensions)
         first = seen.setdefault(names, index)
@@ -60,13 +60,10 @@ def slice_problems(specs: Sequence[SliceSpec]) -> Iterator[tuple[Place, str]]:
             yield (index,), f"is the same slice as slices[{first}]; keep one of them"
             continue
         for dimension in spec.dimensions:
-            known = bounds.setdefault(dimension.name, dimension.bounds)
-            if known != dimension.bounds:
-                yield (
-                    (index,),
-                    f"cuts {shown(dimension.name)} in another way than an entry before it;"
-                    " write the same bounds in both",
-                )
+            bounds, other = cuts.setdefault(dimension.name, (dimension.bounds, index))
+            if bounds != dimension.bounds:
+                text = f"cuts a feature in another way than slices[{other}]; write the same bounds"
+                yield (index,), text
 
 
 def core_specs(specs: Iterable[SliceSpec]) -> tuple[SliceSpec, ...]:
