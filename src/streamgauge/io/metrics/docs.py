@@ -1,0 +1,85 @@
+"""The page docs/metrics.md, written from the catalogue: `python -m streamgauge.io.metrics.docs`."""
+
+import sys
+from collections.abc import Iterator
+
+from streamgauge.io.metrics.catalogue import CATALOGUE
+from streamgauge.io.metrics.metric import Metric, Scope
+from streamgauge.io.metrics.selection import RenderLimits
+
+_INTRODUCTION = """\
+# Metrics
+
+Everything at `/metrics`, in the text format 0.0.4 and in OpenMetrics 1.0, gzipped on request. This
+page is written from the catalogue in the code; a test keeps the two the same.
+
+- Counters and histograms count since the process started and can be summed over processes.
+  Distances, means and quantiles belong to a window and cannot.
+- A window's figures are of event time: `streamgauge_window_end_timestamp_seconds` says up to when.
+- A histogram's bucket `le="x"` holds the values *smaller* than x: bins are closed on the left, so
+  a value that equals an edge is in the bucket above it. Where values can be negative there is no
+  `_sum` and no `_count` (a sum that falls is no counter): `le="+Inf"` counts all, and
+  `streamgauge_feature_mean` is the mean.
+- A figure that is not defined (a mean of nothing, a distance without a reference) has no sample.
+- In label values, control characters and lone surrogates are replaced by U+FFFD; values over
+  128 characters are cut and end in `~` and a digest, and so do values that would look the same
+  otherwise.
+"""
+
+_SCOPES = {
+    Scope.MODEL: """\
+## Models
+
+A model's versions are told apart by `model_version`; these families cover all traffic of a version.
+""",
+    Scope.SLICE: """\
+## Slices
+
+Families of their own, so that summing over slices never counts the whole as well. The label
+`slice` reads like `carrier=UA,origin=EWR`. The values `(missing)` and `(overflow)` stand for events
+without the dimension and for slices past the configured number.
+""",
+    Scope.SELF: """\
+## Streamgauge itself
+
+Beside these there are the usual `process_` metrics of the process.
+""",
+}
+
+
+def metrics_page() -> str:
+    """Return the page as Markdown."""
+    parts = [_INTRODUCTION, _series_section()]
+    for scope, text in _SCOPES.items():
+        rows = [_row(metric) for metric in CATALOGUE if metric.scope is scope]
+        table = ["| metric | type | unit | labels | meaning |", "|---|---|---|---|---|", *rows]
+        parts.append(text + "\n" + "\n".join(table) + "\n")
+    return "\n".join(parts)
+
+
+def _series_section() -> str:
+    limits = RenderLimits()
+    return f"""\
+## How many series
+
+At most {limits.per_model:,} series a model and {limits.total:,} in all, the self metrics not
+counted. Where there is not room for everything, this is the order: counts of every version, window
+figures of every version, slices with an alert, histograms, then slices by traffic. What is left
+out shows in `streamgauge_series_dropped_total`.
+"""
+
+
+def _row(metric: Metric) -> str:
+    return f"| {' | '.join(_cells(metric))} |"
+
+
+def _cells(metric: Metric) -> Iterator[str]:
+    yield f"`{metric.name}`"
+    yield metric.type.value
+    yield metric.unit
+    yield ", ".join(f"`{label}`" for label in metric.labels)
+    yield metric.help
+
+
+if __name__ == "__main__":
+    sys.stdout.write(metrics_page())

@@ -1,0 +1,186 @@
+"""Exposition: a snapshot rendered to bytes once, to be served until the next one.
+
+The library for Prometheus renders some 90,000 samples a second while it holds the interpreter, so
+the bulk of the series is written here, straight from arrays.
+"""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from streamgauge.core.layout import STATUS, Layout
+from streamgauge.core.slices import RowKey
+from streamgauge.core.snapshot import Counters, ModelSnapshot, Snapshot
+from streamgauge.io.metrics.catalogue import CATALOGUE
+from streamgauge.io.metrics.count_tables import CountTables
+from streamgauge.io.metrics.field_labels import FieldLabels
+from streamgauge.io.metrics.metric import Metric
+from streamgauge.io.metrics.model_lines import Line, model_lines
+from streamgauge.io.metrics.payload import Payload
+from streamgauge.io.metrics.row_labels import row_labels
+from streamgauge.io.metrics.selection import Candidates, RenderLimits, select, share
+from streamgauge.io.metrics.tables import Samples, Writer
+from streamgauge.io.metrics.text import label_values, openmetrics_header, text_header
+from streamgauge.io.metrics.window_tables import WindowTables
+
+SLICE_CAP: Final = "slice_cap"
+"""Slices that the snapshot already lacks."""
+MODEL_CAP: Final = "model_cap"
+PROCESS_CAP: Final = "process_cap"
+DROP_REASONS: Final = (SLICE_CAP, MODEL_CAP, PROCESS_CAP)
+
+SliceValues = tuple[tuple[str, str], ...]
+_Families = defaultdict[Metric, list[Samples]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A rendered snapshot: the families of models and slices in both formats.
+
+    The OpenMetrics text lacks its `# EOF`, so that more families can follow. `series` is how many
+    samples are in it, `dropped` how many a cap kept out, by reason, added up over all that its
+    renderer has rendered.
+    """
+
+    text: Payload
+    openmetrics: Payload
+    series: int
+    dropped: Mapping[str, int]
+
+
+def render(snapshot: Snapshot, limits: RenderLimits | None = None) -> Rendered:
+    """Render a snapshot once; a `Renderer` remembers labels from one snapshot to the next."""
+    return Renderer(limits or RenderLimits()).render(snapshot)
+
+
+class Renderer:
+    """Renders snapshots within limits and remembers the labels of what it has rendered."""
+
+    def __init__(self, limits: RenderLimits) -> None:
+        self._limits = limits
+        self._memories: dict[str, _Memory] = {}
+        self._dropped = dict.fromkeys(DROP_REASONS, 0)
+
+    def render(self, snapshot: Snapshot) -> Rendered:
+        """Render a snapshot."""
+        names = label_values([model.model for model in snapshot.models])
+        self._memories = {
+            model.model: self._memory(model, name)
+            for model, name in zip(snapshot.models, names, strict=True)
+        }
+        drafts = [
+            _Draft.of(model, self._memories[model.model], self._limits) for model in snapshot.models
+        ]
+        wanted = [draft.candidates.wanted for draft in drafts]
+        capped = [
+            min(all_of_it, self._limits.of(draft.model))
+            for draft, all_of_it in zip(drafts, wanted, strict=True)
+        ]
+        families: _Families = defaultdict(list)
+        shares = share(capped, self._limits.total)
+        for draft, cap, mine, all_of_it in zip(drafts, shares, capped, wanted, strict=True):
+            exported = draft.write(families, self._limits, cap)
+            self._dropped[PROCESS_CAP if cap < mine else MODEL_CAP] += all_of_it - exported
+            self._dropped[SLICE_CAP] += draft.absent_slices * draft.candidates.slice_cost
+        return _assemble(families, dict(self._dropped))
+
+    def _memory(self, model: ModelSnapshot, name: str) -> "_Memory":
+        known = self._memories.get(model.model)
+        if known is None or known.name != name:
+            known = _Memory(name)
+        known.follow(model)
+        return known
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of a model: its label, those of its fields and rows, and a writer."""
+
+    name: str
+    fields: FieldLabels | None = None
+    rows: tuple[RowKey, ...] = ()
+    writer: Writer = dataclasses.field(default_factory=lambda: Writer({}))
+
+    def follow(self, model: ModelSnapshot) -> None:
+        if model.layout is None:
+            self.fields = None
+        elif self.fields is None or self.fields.layout != model.layout:
+            self.fields = FieldLabels.of(model.layout)
+        rows = model.counters.rows if model.counters is not None else ()
+        if self.rows != rows:
+            self.rows = rows
+            self.writer.follow(row_labels(rows, self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """One model's candidates before it is known how much room they have."""
+
+    model: str
+    lines: list[Line]
+    firing: frozenset[SliceValues]
+    absent_slices: int
+    writer: Writer
+    candidates: Candidates
+
+    @classmethod
+    def of(cls, model: ModelSnapshot, memory: _Memory, limits: RenderLimits) -> "_Draft":
+        lines = list(model_lines(model, memory.name, memory.fields))
+        candidates = Candidates(len(lines), (), (), (), ())
+        if model.counters is not None and memory.fields is not None:
+            versions, slices = _by_traffic(model.counters, memory.fields.layout)
+            counts = CountTables.of(model.counters, memory.fields)
+            of_versions, of_slices = [*counts.for_versions()], [*counts.for_slices()]
+            for window in model.windows:
+                tables = WindowTables.of(window, memory.fields)
+                of_versions += tables.for_versions(limits.measures)
+                of_slices += tables.for_slices(limits.slice_measures)
+            candidates = Candidates(len(lines), versions, slices, of_versions, of_slices)
+        firing = frozenset(alert.slice for alert in model.alerts)
+        return cls(model.model, lines, firing, model.dropped_rows, memory.writer, candidates)
+
+    def write(self, families: _Families, limits: RenderLimits, cap: int) -> int:
+        """Add the samples that fit under the cap; return how many series that may be."""
+        allowed = limits.allow.get(self.model, frozenset())
+        first = frozenset(
+            key
+            for key in self.candidates.slices
+            if key.slice in self.firing or (allowed and key.label() in allowed)
+        )
+        selection = select(self.candidates, first, cap)
+        for metric, line in self.lines[:cap]:
+            families[metric].append(Samples(line, 1))
+        for table in self.candidates.version_tables:
+            for chosen in selection.versions[table.tier]:
+                families[table.metric].append(self.writer.write(table, chosen))
+        for table in self.candidates.slice_tables:
+            families[table.metric].append(self.writer.write(table, selection.slices))
+        self.writer.finish()
+        return selection.series
+
+
+def _by_traffic(counters: Counters, layout: Layout) -> tuple[list[RowKey], list[RowKey]]:
+    """Return versions and slices, each by the number of their events, largest first."""
+    position = layout.position(STATUS)
+    assert position is not None, "every layout counts statuses"
+    traffic = counters.counts[:, layout.cells(position)].sum(axis=1).tolist()
+    order = sorted(range(len(traffic)), key=lambda row: (-traffic[row], counters.rows[row]))
+    keys = [counters.rows[row] for row in order]
+    return [key for key in keys if not key.slice], [key for key in keys if key.slice]
+
+
+def _assemble(families: _Families, dropped: dict[str, int]) -> Rendered:
+    text: list[bytes] = []
+    openmetrics: list[bytes] = []
+    series = 0
+    for metric in CATALOGUE:
+        samples = families.get(metric, ())
+        count = sum(part.number for part in samples)
+        if count:
+            series += count
+            lines = "".join([part.text for part in samples]).encode()
+            text += (text_header(metric).encode(), lines, b"\n")
+            openmetrics += (openmetrics_header(metric).encode(), lines, b"\n")
+    return Rendered(Payload(b"".join(text)), Payload(b"".join(openmetrics)), series, dropped)
