@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamgauge.core.batch import IntArray
-from streamgauge.core.blocks import Block, BlockSum, total
+from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.blocks import SUM, Block, BlockSum, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +58,41 @@ class WindowState:
         """Memory of the kept steps in bytes."""
         return sum(block.nbytes for _, block in self._steps)
 
-    def add(self, start: int, block: Block) -> bool:
-        """Add a pane that begins at `start` (ms); tell whether a whole step was revised by it.
+    @property
+    def next_end(self) -> int | None:
+        """End of the next step worth stopping at, None while the window is and stays empty."""
+        if self._steps and self.end is not None:
+            return self.end + self.spec.step_ms
+        if self._open is not None:
+            return (self._open_step + 1) * self.spec.step_ms
+        return None
+
+    def add(self, start: int, block: Block) -> None:
+        """Add a pane that begins at `start` (ms).
 
         A pane in an earlier step (a late one within the grace) revises that step, if it is still
         in the window.
         """
         step = start // self.spec.step_ms
         if self.end is not None and start < self.end:
-            return self._revise(step, block)
-        if self._open is None or step != self._open_step:
+            self._revise(step, block)
+            return
+        if self._open is None:
             self._open = BlockSum(self.width, self.numeric)
             self._open_step = step
+        assert step == self._open_step, "panes close in order and steps are closed between them"
         self._open.add(block)
-        return False
 
-    def advance(self, time: int) -> bool:
-        """Move to event time `time` (ms): no pane before it will come on time any more.
+    def add_late(self, start: int, block: Block, closed: int) -> None:
+        """Add a pane that begins at `start` although all up to `closed` (ms) are closed."""
+        end = closed // self.spec.step_ms * self.spec.step_ms
+        if self.end is None or self.end < end:
+            self.advance(end)
+        self.add(start, block)
 
-        Returns whether the window now covers other steps than before.
-        """
-        end = time // self.spec.step_ms * self.spec.step_ms
-        if self.end is not None and end <= self.end:
-            return False
+    def advance(self, end: int) -> None:
+        """Move to `end` (ms), the end of a step: no earlier pane will come on time any more."""
+        assert end % self.spec.step_ms == 0
         if self._open is not None and self._open_step < end // self.spec.step_ms:
             block = self._open.block().compact()
             self._steps.append((self._open_step, block))
@@ -90,7 +102,25 @@ class WindowState:
         first = (end - self.spec.length_ms) // self.spec.step_ms
         while self._steps and self._steps[0][0] < first:
             self._total.subtract_counts(self._steps.popleft()[1])
-        return True
+
+    def step_counts(self, row: int, cells: slice) -> tuple[IntArray, IntArray]:
+        """Return the steps' numbers `(S,)` and one row's counts in them `(S, cells)`."""
+        steps = np.array([step for step, _ in self._steps], np.int64)
+        counts = np.zeros((len(steps), cells.stop - cells.start), np.int64)
+        for i, (_, block) in enumerate(self._steps):
+            at = np.flatnonzero(block.rows == row)
+            if len(at):
+                counts[i] = block.counts[at[0], cells]
+        return steps, counts
+
+    def step_sums(self, row: int, number: int) -> FloatArray:
+        """Return one row's Σ(x−c) of one numeric field in the steps `(S,)`."""
+        sums = np.zeros(len(self._steps))
+        for i, (_, block) in enumerate(self._steps):
+            at = np.flatnonzero(block.rows == row)
+            if len(at):
+                sums[i] = block.sums[at[0], number, SUM]
+        return sums
 
     def counts(self) -> tuple[IntArray, IntArray]:
         """Return the rows with events in the window `(k,)` and their counts `(k, W)`."""
@@ -106,17 +136,14 @@ class WindowState:
         rows, _, sums, extremes = moments.block()
         return Block(rows, self._total.counts_of(rows), sums, extremes)
 
-    def _revise(self, step: int, block: Block) -> bool:
+    def _revise(self, step: int, block: Block) -> None:
+        assert self.end is not None
+        if step < (self.end - self.spec.length_ms) // self.spec.step_ms:
+            return
+        self._total.add(block)
         for i, (known, old) in enumerate(self._steps):
             if known == step:
                 self._steps[i] = (step, total([old, block], self.width, self.numeric).compact())
-                self._total.add(block)
-                return True
-        assert self.end is not None
-        first = (self.end - self.spec.length_ms) // self.spec.step_ms
-        if step < first:
-            return False
+                return
         at = sum(known < step for known, _ in self._steps)
         self._steps.insert(at, (step, block.compact()))
-        self._total.add(block)
-        return True

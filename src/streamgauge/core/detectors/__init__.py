@@ -1,0 +1,1 @@
+"""Detectors: what turns closed windows into findings."""

@@ -1,0 +1,295 @@
+"""Engine: one model's events in, alerts and snapshots out; owner of all state that lasts."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from streamgauge.core.aggregate import Aggregator
+from streamgauge.core.alerts.book import AlertBook
+from streamgauge.core.alerts.policy import AlertPolicy
+from streamgauge.core.alerts.record import AlertRecord
+from streamgauge.core.batch import EventBatch
+from streamgauge.core.bins import NumericBins, fold
+from streamgauge.core.blocks import SUM, Block, BlockSum
+from streamgauge.core.describe import describe
+from streamgauge.core.detectors.distribution import DistributionTest
+from streamgauge.core.detectors.rates import RateTest
+from streamgauge.core.detectors.window import Allowance, Detector, Watched, WindowCounts
+from streamgauge.core.findings import Finding, Verdict
+from streamgauge.core.frequent import FrequentValues
+from streamgauge.core.layout import Layout
+from streamgauge.core.onset import onset_step
+from streamgauge.core.partial import Partial
+from streamgauge.core.reference import Reference, reference_keys
+from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
+from streamgauge.core.snapshot import Counters, ModelSnapshot
+from streamgauge.core.summary import Summarizer
+from streamgauge.core.windows import WindowSpec, WindowState
+
+TOP_UNSEEN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """How one model is monitored. Times are in milliseconds."""
+
+    app: str
+    model: str
+    slices: tuple[SliceSpec, ...]
+    windows: tuple[WindowSpec, ...]
+    pane_ms: int
+    grace_ms: int
+    tolerance: float
+    min_samples: int
+    budget: float
+    """False alarms allowed in `budget_period_ms` over all models."""
+    budget_period_ms: int
+    models: int
+    """Number of models that share the budget."""
+    policy: AlertPolicy = field(default_factory=AlertPolicy)
+    max_slices: int = 1_000
+    max_versions: int = 32
+    exported_slices: int = 50
+
+
+class LateEvents(NamedTuple):
+    """Events that came after their pane had closed."""
+
+    revised: int
+    """Within the grace: they still count in their windows."""
+    dropped: int
+
+
+class ModelEngine:
+    """Panes, windows, detectors and alerts of one model.
+
+    Without a reference it counts and summarises, but compares nothing and raises no alerts.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, layout: Layout, reference: Reference | None, reference_id: str | None
+    ) -> None:
+        self.spec = spec
+        self.layout = layout
+        self.registry = SliceRegistry(
+            spec.max_slices,
+            spec.max_versions,
+            reference_keys(reference) if reference else frozenset(),
+        )
+        self.aggregator = Aggregator(layout, spec.slices, self.registry, spec.pane_ms)
+        self.book = AlertBook(spec.app, spec.policy)
+        self.closed: int | None = None
+        """Event time up to which panes are closed (ms)."""
+        self.last_event: int | None = None
+        self.late = LateEvents(0, 0)
+        self._open: dict[int, BlockSum] = {}
+        self._windows = [
+            WindowState(window, layout.width, len(layout.numeric)) for window in spec.windows
+        ]
+        self._totals = BlockSum(layout.width, len(layout.numeric))
+        self._unseen: dict[str, FrequentValues] = {}
+        self._set_reference(reference, reference_id)
+
+    def _set_reference(self, reference: Reference | None, reference_id: str | None) -> None:
+        self.reference = reference
+        self.reference_id = reference_id
+        self._summarizer = Summarizer(self.layout, reference)
+        self._detectors: tuple[Detector, ...] = ()
+        if reference is not None:
+            spec = self.spec
+            allowance = Allowance(
+                spec.budget, spec.budget_period_ms, spec.models * len(spec.windows) * 2
+            )
+            self._detectors = (
+                DistributionTest(reference, allowance, spec.tolerance, spec.min_samples),
+                RateTest(reference, allowance, spec.tolerance, spec.min_samples),
+            )
+
+    def learned(self, reference: Reference, reference_id: str) -> None:
+        """Begin to compare with a reference that was learned from the stream."""
+        self.registry.reserved = reference_keys(reference)
+        self._set_reference(reference, reference_id)
+
+    def add(self, batch: EventBatch) -> None:
+        """Count a batch of events."""
+        if not len(batch):
+            return
+        newest = int(batch.timestamp.max())
+        self.last_event = newest if self.last_event is None else max(self.last_event, newest)
+        self.merge(self.aggregator.aggregate(batch))
+
+    def merge(self, partial: Partial) -> None:
+        """Add a partial: to open panes, to windows where late, to nothing where too late."""
+        for pane, block in partial.pieces:
+            start = pane * self.spec.pane_ms
+            if self.closed is not None and start < self.closed:
+                self._add_late(start, block)
+                continue
+            if pane not in self._open:
+                self._open[pane] = self._empty()
+            self._open[pane].add(block)
+        for name, counts in partial.unseen.items():
+            self._unseen.setdefault(name, FrequentValues()).add(counts)
+
+    def _add_late(self, start: int, block: Block) -> None:
+        assert self.closed is not None
+        keys = [self.registry.keys[row] for row in block.rows.tolist()]
+        whole = np.array([not key.slice for key in keys], bool)
+        events = int(block.counts[whole][:, self.layout.cells(0)].sum())
+        if start < self.closed - self.spec.grace_ms:
+            self.late = self.late._replace(dropped=self.late.dropped + events)
+            return
+        self.late = self.late._replace(revised=self.late.revised + events)
+        for window in self._windows:
+            window.add_late(start, block, self.closed)
+        self._totals.add(block)
+
+    def advance(self, watermark: int) -> tuple[AlertRecord, ...]:
+        """Close the panes that end at or before the watermark (ms); return the alerts' revisions.
+
+        Panes and window steps are taken in the order of their ends, so what comes out does not
+        depend on how often this is called.
+        """
+        target = watermark // self.spec.pane_ms * self.spec.pane_ms
+        if self.closed is not None and target <= self.closed:
+            return ()
+        records: list[AlertRecord] = []
+        while True:
+            ends = [window.next_end for window in self._windows]
+            due = [end for end in ends if end is not None]
+            if self._open:
+                due.append((min(self._open) + 1) * self.spec.pane_ms)
+            now = min(due, default=target + 1)
+            if now > target:
+                break
+            self._close_pane(now)
+            records += self._look(now)
+        self.closed = target
+        return tuple(records)
+
+    def _close_pane(self, end: int) -> None:
+        pane = end // self.spec.pane_ms - 1
+        closed = self._open.pop(pane, None)
+        if closed is None:
+            return
+        block = closed.block()
+        self._totals.add(block)
+        for window in self._windows:
+            window.add(pane * self.spec.pane_ms, block)
+
+    def _look(self, now: int) -> list[AlertRecord]:
+        """Advance the windows whose step ends now, and let the detectors look at them."""
+        findings: list[Finding] = []
+        looked = False
+        watched: Watched = self.book.watched()
+        for window in self._windows:
+            if window.next_end != now:
+                continue
+            window.advance(now)
+            looked = True
+            rows, counts = window.counts()
+            keys = tuple(self.registry.keys[row] for row in rows.tolist())
+            seen = WindowCounts(self.spec.model, window.spec, now, rows, keys, counts)
+            found = [f for d in self._detectors for f in d.evaluate(seen, watched)]
+            findings += [self._explain(window, f) for f in found]
+        if not looked:
+            return []
+        return list(self.book.update(findings, now))
+
+    def _explain(self, window: WindowState, finding: Finding) -> Finding:
+        """Add what moved, and since when, to a finding of drift."""
+        reference = self.reference
+        position = self.layout.position(finding.subject)
+        if finding.verdict is not Verdict.DRIFT or reference is None or position is None:
+            return finding
+        known = reference.row(finding.row.slice)
+        row = self.registry.find(finding.row)
+        assert known is not None
+        assert row is not None
+        bins, cells = self.layout.fields[position].bins, self.layout.cells(position)
+        steps, counts = window.step_counts(row, cells)
+        before = reference.block.counts[known, cells].astype(np.int64)
+        first = onset_step(fold(counts, bins), fold(before, bins))
+        means = None
+        if isinstance(bins, NumericBins):
+            at = self.layout.numeric.index(position)
+            sums, number = window.step_sums(row, at), counts[:, : bins.value_bins].sum(axis=1)
+            old_sum = float(reference.block.sums[known, at, SUM])
+            old_number = int(before[: bins.value_bins].sum())
+            now = float(sums[first:].sum()) / max(int(number[first:].sum()), 1)
+            means = (bins.center + now, bins.center + old_sum / max(old_number, 1))
+        return replace(
+            finding,
+            onset=int(steps[first]) * window.spec.step_ms,
+            detail=describe(bins, counts[first:].sum(axis=0), before, means),
+        )
+
+    def snapshot(self, watermark: int | None) -> ModelSnapshot:
+        """Return everything that metrics and pages show, open panes included in the counters."""
+        whole, shown = self._shown_rows()
+        totals = self._empty()
+        totals.add(self._totals.block())
+        for pane in self._open.values():
+            totals.add(pane.block())
+        kept = totals.block()
+        at = np.flatnonzero(np.isin(kept.rows, whole + shown))
+        counters = self._counters(kept.take(at))
+        windows = []
+        for window in self._windows:
+            if window.end is None:
+                continue
+            block = window.totals()
+            block = block.take(np.flatnonzero(np.isin(block.rows, whole + shown)))
+            keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
+            windows.append(self._summarizer.summarize(window.spec, window.end, block, keys))
+        return ModelSnapshot(
+            model=self.spec.model,
+            layout=self.layout,
+            reference_id=self.reference_id,
+            watermark=watermark,
+            last_event=self.last_event,
+            late_events=self.late.revised + self.late.dropped,
+            counters=counters,
+            windows=tuple(windows),
+            unseen_values={
+                name: values.top(TOP_UNSEEN) for name, values in sorted(self._unseen.items())
+            },
+            dropped_rows=len(self.registry) - len(whole) - len(shown),
+            alerts=self.book.active(),
+            alerts_fired=dict(self.book.fired),
+        )
+
+    def _shown_rows(self) -> tuple[list[int], list[int]]:
+        """Return the whole versions' rows, and those of the slices with most events."""
+        keys = self.registry.keys
+        whole = [row for row, key in enumerate(keys) if not key.slice]
+        sliced = [row for row, key in enumerate(keys) if key.slice]
+        if len(sliced) <= self.spec.exported_slices:
+            return whole, sliced
+        kept = self._totals.block()
+        traffic = np.zeros(len(keys), np.int64)
+        traffic[kept.rows] = kept.counts[:, self.layout.cells(0)].sum(axis=1)
+        firing = {RowKey(a.model_version, a.slice) for a in self.book.active()}
+        sliced.sort(key=lambda row: (keys[row] not in firing, -traffic[row], keys[row]))
+        return whole, sorted(sliced[: self.spec.exported_slices])
+
+    def _counters(self, block: Block) -> Counters:
+        numbers = block.counts
+        sums = block.sums[..., SUM].copy()
+        for at, position in enumerate(self.layout.numeric):
+            bins = self.layout.fields[position].bins
+            assert isinstance(bins, NumericBins)
+            start = self.layout.starts[position]
+            finite = numbers[:, start : start + bins.value_bins].sum(axis=1)
+            sums[:, at] += bins.center * finite
+        keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
+        return Counters(keys, numbers.astype(np.int64, copy=False), sums)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the windows' steps in bytes."""
+        return sum(window.nbytes for window in self._windows)
+
+    def _empty(self) -> BlockSum:
+        return BlockSum(self.layout.width, len(self.layout.numeric))

@@ -1,0 +1,94 @@
+"""Membership: of all replicas of an app, the one that holds the state topic's partition 0 works."""
+
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from streamgauge.config.librdkafka import Setting
+from streamgauge.io.kafka.errors import PASSING, failure
+
+ACTIVE_PARTITION = 0
+SESSION_TIMEOUT_MS = 10_000
+
+
+class Membership:
+    """Joins the app's group on the state topic; commits offsets as its member.
+
+    Every replica subscribes; whoever is given partition 0 is active and reads all inputs, the
+    others stand by. `poll` must be called more often than `max.poll.interval.ms` (five minutes).
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Setting], group_id: str, client_id: str, state_topic: str
+    ) -> None:
+        self.active = False
+        self.rebalances = 0
+        self._topic = state_topic
+        self._consumer = Consumer(
+            {
+                **settings,
+                "group.id": group_id,
+                "client.id": client_id,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "latest",
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
+                "heartbeat.interval.ms": 3_000,
+            }
+        )
+        self._consumer.subscribe(
+            [state_topic],
+            on_assign=self._assigned,
+            on_revoke=self._revoked,
+            on_lost=self._revoked,
+        )
+
+    def poll(self, timeout: float) -> bool:
+        """Serve the group; return whether this replica is active.
+
+        Raises BrokerError where the broker refuses the group or the topic.
+        """
+        message = self._consumer.poll(timeout)
+        error = message.error() if message is not None else None
+        if error is not None and not error.retriable() and error.code() not in PASSING:
+            raise failure(f"joining the group on {self._topic}", error)
+        return self.active
+
+    def committed(self, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
+        """Return the group's committed offsets of those partitions that have one."""
+        try:
+            found = self._consumer.committed(partitions, timeout=30.0)
+        except KafkaException as error:
+            raise failure("reading committed offsets", error) from error
+        return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
+
+    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit the next offsets to read, and wait for the broker's word.
+
+        Raises BrokerError where it is refused, above all after another replica took over.
+        """
+        positions = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]
+        try:
+            results = self._consumer.commit(offsets=positions, asynchronous=False)
+        except KafkaException as error:
+            raise failure("committing offsets", error) from error
+        for result in results or ():
+            if result.error is not None:
+                raise failure(f"committing {result.topic} {result.partition}", result.error)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.rebalances += 1
+        consumer.assign(partitions)
+        # Nothing is read through this consumer: the partition is a token.
+        consumer.pause(partitions)
+        self.active = any(p.partition == ACTIVE_PARTITION for p in partitions)
+
+    def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self.rebalances += 1
+        self.active = False
+        consumer.unassign()

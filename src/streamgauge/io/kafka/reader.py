@@ -1,0 +1,185 @@
+"""Reader: all partitions of the input topics, in big batches."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from streamgauge.config.librdkafka import Setting
+from streamgauge.formats.messages import RawMessages
+from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
+
+QUEUED_KBYTES = 32 * 1024
+"""What the client reads ahead; it bounds memory when we are slower than the broker."""
+POLL_WAIT_S = 0.1
+"""Longest wait for a batch to fill, so that signals and time are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One poll: messages as columns, their source messages, partitions read to their end."""
+
+    messages: RawMessages
+    sources: list[Message]
+    drained: frozenset[int]
+
+
+class Reader:
+    """Reads every partition of the input topics from given positions, outside any group.
+
+    Partitions are numbered in the order of `partitions`.
+    """
+
+    def __init__(self, settings: Mapping[str, Setting], group_id: str, client_id: str) -> None:
+        self._consumer = Consumer(
+            {
+                **settings,
+                # Never joined: the client wants a name for every consumer.
+                "group.id": f"{group_id}.reader",
+                "client.id": client_id,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "queued.max.messages.kbytes": settings.get(
+                    "queued.max.messages.kbytes", QUEUED_KBYTES
+                ),
+            }
+        )
+        self.partitions: tuple[tuple[str, int], ...] = ()
+        self.positions: dict[tuple[str, int], int] = {}
+        self.paused: frozenset[int] = frozenset()
+        self._numbers: dict[tuple[str | None, int | None], int] = {}
+
+    def partitions_of(self, topics: tuple[str, ...]) -> list[tuple[str, int]]:
+        """Return all partitions of topics. Raises BrokerError for a topic that does not exist."""
+        found = []
+        for topic in topics:
+            try:
+                metadata = self._consumer.list_topics(topic, timeout=15.0).topics[topic]
+            except KafkaException as error:
+                raise failure(f"looking up topic {topic}", error) from error
+            if metadata.error is not None:
+                raise failure(f"looking up topic {topic}", metadata.error)
+            found += [(topic, number) for number in sorted(metadata.partitions)]
+        return found
+
+    def start(
+        self,
+        partitions: list[tuple[str, int]],
+        committed: Mapping[tuple[str, int], int],
+        *,
+        from_beginning: bool,
+    ) -> None:
+        """Read from committed offsets, and new partitions from their beginning or end."""
+        self.partitions = tuple(partitions)
+        self._numbers = {partition: i for i, partition in enumerate(partitions)}
+        self.positions = dict(committed)
+        new = OFFSET_BEGINNING if from_beginning else OFFSET_END
+        self._consumer.assign(
+            [TopicPartition(t, p, committed.get((t, p), new)) for t, p in partitions]
+        )
+
+    def extend(self, added: list[tuple[str, int]]) -> None:
+        """Read further partitions from their beginning."""
+        self.partitions += tuple(added)
+        self._numbers = {partition: i for i, partition in enumerate(self.partitions)}
+        self._consumer.incremental_assign(
+            [TopicPartition(t, p, OFFSET_BEGINNING) for t, p in added]
+        )
+
+    def stop(self) -> None:
+        """Read no more, until started again."""
+        self._consumer.unassign()
+        self.partitions = ()
+        self.positions = {}
+
+    def poll(self, most: int) -> Poll:
+        """Return up to `most` messages.
+
+        Raises OffsetsGoneError, or BrokerError where trying again does not help.
+        """
+        try:
+            received = self._consumer.consume(most, POLL_WAIT_S)
+        except KafkaException as error:
+            raise failure("reading events", error) from error
+        drained: set[int] = set()
+        sources: list[Message] = []
+        for message in received:
+            problem = message.error()
+            if problem is None:
+                sources.append(message)
+            elif problem.code() == KafkaError._PARTITION_EOF:
+                drained.add(self._numbers[message.topic(), message.partition()])
+            else:
+                self._judge(message, problem)
+        return Poll(self._columns(sources), sources, frozenset(drained))
+
+    def _columns(self, sources: list[Message]) -> RawMessages:
+        count = len(sources)
+        numbers = self._numbers
+        partition = np.fromiter(
+            (numbers[m.topic(), m.partition()] for m in sources), np.int32, count
+        )
+        offset = np.fromiter((m.offset() for m in sources), np.int64, count)
+        for number in np.unique(partition).tolist():
+            last = int(offset[partition == number].max())
+            self.positions[self.partitions[number]] = last + 1
+        return RawMessages(
+            values=[m.value() for m in sources],
+            keys=[m.key() for m in sources],
+            partition=partition,
+            offset=offset,
+            broker_timestamp=np.fromiter((m.timestamp()[1] for m in sources), np.int64, count),
+        )
+
+    def _judge(self, message: Message, error: KafkaError) -> None:
+        where = f"{message.topic()} partition {message.partition()}"
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise OffsetsGoneError(
+                f"kafka: {where}: the committed offset is gone from the broker, so events were"
+                " deleted before they were read; reset the group's offsets to go on"
+                " (kafka-consumer-groups.sh --reset-offsets) and keep the topic longer"
+            )
+        if error.code() in PASSING or error.retriable():
+            return
+        raise failure(f"reading {where}", error)
+
+    def pause(self, numbers: frozenset[int]) -> None:
+        """Hold back exactly these partitions and let all others go on."""
+        if numbers == self.paused:
+            return
+        for change, verb in (
+            (numbers - self.paused, self._consumer.pause),
+            (self.paused - numbers, self._consumer.resume),
+        ):
+            if change:
+                verb([TopicPartition(*self.partitions[number]) for number in sorted(change)])
+        self.paused = numbers
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Return, per partition, how many messages are not yet read, as far as is known."""
+        lags = {}
+        for topic, number in self.partitions:
+            position = self.positions.get((topic, number))
+            if position is None:
+                continue
+            _, high = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, number), cached=True
+            )
+            lags[topic, number] = max(0, high - position)
+        return lags
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._consumer.close()

@@ -1,0 +1,1 @@
+"""The runner: poll, decode, aggregate, analyse, commit."""

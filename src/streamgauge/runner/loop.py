@@ -1,0 +1,183 @@
+"""Loop: poll, process, write, commit; and the replica's life around it."""
+
+import logging
+from threading import Event
+from typing import Final
+
+from streamgauge.clock import Clock
+from streamgauge.core.alerts.record import AlertRecord
+from streamgauge.formats.alert_event import encode
+from streamgauge.formats.messages import Rejected
+from streamgauge.io.kafka.membership import Membership
+from streamgauge.io.kafka.reader import Poll, Reader
+from streamgauge.io.kafka.writer import Writer
+from streamgauge.runner.dead_letters import StormWatch, dead_letter
+from streamgauge.runner.pipeline import Pipeline
+from streamgauge.runner.plan import Plan
+from streamgauge.runner.publisher import Publisher
+from streamgauge.runner.status import Phase, Status
+
+BATCH: Final = 10_000
+"""Messages taken in at once."""
+STANDBY_WAIT_S: Final = 0.2
+LOOK_FOR_PARTITIONS_S: Final = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """Runs one replica: stands by until it is the active one, then works until told to stop.
+
+    Results are written before the offsets that they rest on are committed, so a crash repeats
+    work and loses none.
+    """
+
+    def __init__(self, plan: Plan, clock: Clock, publisher: Publisher) -> None:
+        config = plan.config
+        settings = config.kafka.client_settings()
+        client_id = f"streamgauge-{config.app}"
+        self._plan = plan
+        self._config = config
+        self._clock = clock
+        self._publisher = publisher
+        self._membership = Membership(settings, config.group_id, client_id, config.state_topic)
+        self._reader = Reader(settings, config.group_id, client_id)
+        self._writer = Writer(settings, client_id)
+        self._storm = StormWatch(config.events.dead_letter_storm)
+        self._pipeline: Pipeline | None = None
+        self._committed: dict[tuple[str, int], int] = {}
+        self._checkpoints = 0
+        self._last_checkpoint: float | None = None
+        self._next_checkpoint = 0.0
+        self._next_look = 0.0
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop` is set; what was taken in by then is written and committed.
+
+        Raises StreamgaugeError where going on would lose events or make no sense.
+        """
+        try:
+            while not stop.is_set():
+                if self._membership.poll(0.0):
+                    self._work()
+                else:
+                    self._stand_by()
+            if self._pipeline is not None:
+                self._checkpoint()
+                self._publish(self._pipeline)
+        finally:
+            self._publisher.announce(Phase.STOPPED)
+            self._reader.close()
+            self._membership.close()
+
+    def _stand_by(self) -> None:
+        if self._pipeline is not None:
+            log.warning("another replica took over; standing by")
+            self._pipeline = None
+            self._reader.pause(frozenset())
+            self._reader.stop()
+        if self._publisher.status.phase is not Phase.STANDBY:
+            self._publisher.announce(Phase.STANDBY)
+        self._membership.poll(STANDBY_WAIT_S)
+
+    def _work(self) -> None:
+        """Do one turn: what one poll brings, all the way through."""
+        pipeline = self._pipeline or self._begin()
+        poll = self._reader.poll(BATCH)
+        now = self._clock.monotonic()
+        outcome = pipeline.process(poll.messages, poll.drained, now)
+        pipeline.counts.consumed += len(poll.sources)
+        self._write_dead_letters(poll, outcome.rejected)
+        self._write_alerts(outcome.alerts)
+        self._storm.observe(len(poll.sources), outcome.rejected)
+        self._reader.pause(pipeline.ahead())
+        if now >= self._next_checkpoint:
+            self._checkpoint()
+        if now >= self._next_look:
+            self._look_for_partitions(pipeline)
+        if self._publisher.due():
+            self._publish(pipeline)
+
+    def _begin(self) -> Pipeline:
+        """Become active: read on from what the group has committed."""
+        topics = self._config.topics.predictions
+        partitions = self._reader.partitions_of(topics)
+        committed = self._membership.committed(partitions)
+        self._reader.start(
+            partitions, committed, from_beginning=self._config.start.value == "earliest"
+        )
+        self._committed = dict(committed)
+        now = self._clock.monotonic()
+        self._pipeline = Pipeline(self._plan)
+        self._pipeline.watermark.assign(set(range(len(partitions))), now)
+        self._next_checkpoint = now + self._config.checkpoint_interval / 1000
+        self._next_look = now + LOOK_FOR_PARTITIONS_S
+        self._publisher.announce(Phase.ACTIVE)
+        log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
+        return self._pipeline
+
+    def _checkpoint(self) -> None:
+        """Make sure that all results have arrived, then commit the offsets they rest on.
+
+        The one place where results and offsets meet: a transaction goes here.
+        """
+        self._writer.flush()
+        positions = self._reader.positions
+        changed = {p: o for p, o in positions.items() if self._committed.get(p) != o}
+        if changed:
+            self._membership.commit(changed)
+            self._committed.update(changed)
+        self._checkpoints += 1
+        self._last_checkpoint = self._clock.wall()
+        self._next_checkpoint = self._clock.monotonic() + self._config.checkpoint_interval / 1000
+
+    def _look_for_partitions(self, pipeline: Pipeline) -> None:
+        """Read partitions that were added to the topics since the start."""
+        self._next_look = self._clock.monotonic() + LOOK_FOR_PARTITIONS_S
+        known = set(self._reader.partitions)
+        found = self._reader.partitions_of(self._config.topics.predictions)
+        added = [partition for partition in found if partition not in known]
+        if added:
+            self._reader.extend(added)
+            numbers = set(range(len(self._reader.partitions)))
+            pipeline.watermark.assign(numbers, self._clock.monotonic())
+            log.info("reading %d new partitions", len(added))
+
+    def _write_dead_letters(self, poll: Poll, rejected: tuple[Rejected, ...]) -> None:
+        payload = self._config.events.dead_letter_payload
+        for item in rejected:
+            letter = dead_letter(poll.sources[item.index], item, payload)
+            self._writer.write(
+                self._config.topics.dead_letters, letter.key, letter.value, letter.headers
+            )
+
+    def _write_alerts(self, alerts: tuple[AlertRecord, ...]) -> None:
+        for record in alerts:
+            message = encode(record, self._config.app, int(self._clock.wall() * 1000))
+            self._writer.write(
+                self._config.topics.alerts, message.key, message.value, [*message.headers]
+            )
+            log.info("alert %s: %s", record.status.value, record.summary)
+
+    def _publish(self, pipeline: Pipeline) -> None:
+        counts, engines = pipeline.counts, pipeline.engines.values()
+        last = [engine.last_event for engine in engines if engine.last_event is not None]
+        self._publisher.publish(
+            pipeline,
+            Status(
+                phase=Phase.ACTIVE,
+                consumed=counts.consumed,
+                accepted=counts.accepted,
+                rejected=dict(counts.rejected),
+                unknown_models=counts.unknown_models,
+                unknown_fields=counts.unknown_fields,
+                tombstones=counts.tombstones,
+                lag=self._reader.lag(),
+                watermark=pipeline.watermark.value,
+                last_event=max(last, default=None),
+                rebalances=self._membership.rebalances,
+                checkpoints=self._checkpoints,
+                last_checkpoint=self._last_checkpoint,
+                paused=len(self._reader.paused),
+            ),
+        )

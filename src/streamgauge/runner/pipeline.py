@@ -1,0 +1,125 @@
+"""Pipeline: messages in, results out. No Kafka and no clock, so that it can be tested whole."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamgauge.core.alerts.record import AlertRecord
+from streamgauge.core.batch import EventBatch, ModelSchema
+from streamgauge.core.engine import ModelEngine
+from streamgauge.core.layout import Layout
+from streamgauge.core.snapshot import Snapshot
+from streamgauge.core.watermark import Watermark, WatermarkSpec
+from streamgauge.formats.messages import Decoded, RawMessages, Rejected
+from streamgauge.formats.native import NativeDecoder
+from streamgauge.runner.learning import Learner
+from streamgauge.runner.plan import KnownModel, Plan, fit_schema
+
+MOST_PANES_AHEAD = 1_000
+"""A partition this many panes ahead of the watermark is held back: open panes take memory."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the messages read, since the start."""
+
+    consumed: int = 0
+    accepted: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    unknown_models: int = 0
+    unknown_fields: int = 0
+    tombstones: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one poll's messages lead to: dead letters and revisions of alerts, to be written."""
+
+    rejected: tuple[Rejected, ...]
+    alerts: tuple[AlertRecord, ...]
+
+
+class Pipeline:
+    """Decodes, aggregates and analyses for all models of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        config = plan.config
+        self.counts = Counts()
+        self.engines: dict[str, ModelEngine] = {}
+        self.watermark = Watermark(
+            WatermarkSpec(config.time.disorder, config.time.idle_after / 1000)
+        )
+        self._plan = plan
+        self._schemas: dict[str, ModelSchema] = {}
+        for model in plan.known:
+            self._watch(model)
+        self._learners = {model.spec.model: Learner(model, config) for model in plan.learned}
+        self._decoder = self._build_decoder()
+
+    def process(self, messages: RawMessages, drained: frozenset[int], now: float) -> Outcome:
+        """Take in one poll at `now` (seconds of processing time).
+
+        `drained` are the partitions that were read to their end in it.
+        """
+        decoded = self._decoder.decode(messages)
+        self._count(decoded)
+        for batch in decoded.batches:
+            self._observe(batch, now)
+            self.engines[batch.schema.model].add(batch)
+        for partition in drained:
+            self.watermark.set_drained(partition, True)
+        return Outcome(decoded.rejected, self._advance(now))
+
+    def _advance(self, now: float) -> tuple[AlertRecord, ...]:
+        watermark = self.watermark.advance(now)
+        if watermark is None:
+            return ()
+        return tuple(
+            record for engine in self.engines.values() for record in engine.advance(watermark)
+        )
+
+    def _observe(self, batch: EventBatch, now: float) -> None:
+        """Note how far event time has come in each partition."""
+        for partition in np.unique(batch.partition).tolist():
+            newest = int(batch.timestamp[batch.partition == partition].max())
+            self.watermark.observe(partition, newest, now)
+
+    def _count(self, decoded: Decoded) -> None:
+        counts = self.counts
+        counts.accepted += decoded.accepted
+        counts.unknown_models += decoded.unknown_models
+        counts.unknown_fields += decoded.unknown_fields
+        counts.tombstones += decoded.tombstones
+        for item in decoded.rejected:
+            reason = item.reason.value
+            counts.rejected[reason] = counts.rejected.get(reason, 0) + 1
+
+    def ahead(self) -> frozenset[int]:
+        """Return the partitions to hold back because their events run too far ahead."""
+        pane = max(engine.spec.pane_ms for engine in self.engines.values())
+        ahead = frozenset(self.watermark.ahead(MOST_PANES_AHEAD * pane))
+        for partition in ahead:
+            # What waits in a partition that is held back has not been read to its end.
+            self.watermark.set_drained(partition, False)
+        return ahead
+
+    def snapshot(self, made_at: float) -> Snapshot:
+        """Return all models' numbers; `made_at` is seconds since the epoch."""
+        value = self.watermark.value
+        return Snapshot(made_at, tuple(e.snapshot(value) for e in self.engines.values()))
+
+    def _watch(self, model: KnownModel) -> None:
+        """Begin to monitor a model whose reference is known."""
+        name = model.spec.model
+        schema = fit_schema(name, self._plan.config.models[name], model.reference)
+        layout = Layout(schema, model.reference.layout.fields)
+        self._schemas[name] = schema
+        self.engines[name] = ModelEngine(model.spec, layout, model.reference, model.reference_id)
+
+    def _build_decoder(self) -> NativeDecoder:
+        events = self._plan.config.events
+        return NativeDecoder(
+            tuple(self._schemas.values()),
+            timestamp_unit=events.timestamp_unit.value,
+            max_future_ms=events.max_future,
+        )

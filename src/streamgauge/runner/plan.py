@@ -1,0 +1,132 @@
+"""Plan: from a validated configuration to what the engine is built from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamgauge.config import Config, ModelConfig, format_duration, slice_specs, window_step
+from streamgauge.core.alerts.policy import AlertPolicy, standard_grades
+from streamgauge.core.batch import ModelSchema
+from streamgauge.core.engine import ModelSpec
+from streamgauge.core.reference import Reference
+from streamgauge.core.slices import SliceSpec
+from streamgauge.core.windows import WindowSpec
+from streamgauge.errors import ConfigError
+from streamgauge.formats.reference_file import read_reference, reference_id
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model whose reference stands in a file."""
+
+    spec: ModelSpec
+    reference: Reference
+    reference_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedModel:
+    """A model whose reference is learned from the stream for `learn_ms` of event time."""
+
+    spec: ModelSpec
+    config: ModelConfig
+    learn_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a run is built from."""
+
+    config: Config
+    known: tuple[KnownModel, ...]
+    learned: tuple[LearnedModel, ...]
+
+
+def plan(config: Config) -> Plan:
+    """Read the references and put every model's specification together.
+
+    Raises ConfigError where a reference cannot be read or does not fit its model.
+    """
+    known, learned = [], []
+    for name, model in config.models.items():
+        spec = model_spec(config, name)
+        if isinstance(model.reference, Path):
+            reference = read_reference(model.reference)
+            fit_schema(name, model, reference)
+            known.append(KnownModel(spec, reference, reference_id(reference)))
+        else:
+            learned.append(LearnedModel(spec, model, model.reference.learn))
+    return Plan(config, tuple(known), tuple(learned))
+
+
+def model_spec(config: Config, name: str) -> ModelSpec:
+    """Return the core's specification of one model."""
+    model = config.models[name]
+    pane = config.pane_ms(name)
+    windows = tuple(
+        WindowSpec(format_duration(length), length, window_step(length, pane))
+        for length in model.windows
+    )
+    return ModelSpec(
+        app=config.app,
+        model=name,
+        slices=slice_specs(model),
+        windows=windows,
+        pane_ms=pane,
+        grace_ms=config.time.grace,
+        tolerance=model.tolerance,
+        min_samples=model.min_samples,
+        budget=config.alerts.budget.count,
+        budget_period_ms=config.alerts.budget.period_ms,
+        models=len(config.models),
+        policy=AlertPolicy(
+            pending_for=config.alerts.pending_for,
+            resolve_after=config.alerts.resolve_after,
+            expire_after=3 * max(window.length_ms for window in windows),
+            grades=standard_grades(config.severity(name)),
+        ),
+        max_slices=model.limits.slices_per_dimension,
+        max_versions=model.limits.versions,
+        exported_slices=model.limits.exported_slices,
+    )
+
+
+def fit_schema(name: str, model: ModelConfig, reference: Reference) -> ModelSchema:
+    """Return what the decoder must know: the reference's features, and tags that slices use.
+
+    Raises ConfigError where the reference is of another task, or a slice cannot be taken.
+    """
+    schema = reference.layout.schema
+    place = f"models.{name}"
+    if schema.task is not model.task:
+        raise ConfigError(
+            f"{place}.task: is {model.task}, but {model.reference} was made for a {schema.task}"
+            " model; correct the task or profile again with --task"
+        )
+    return ModelSchema(
+        model=name,
+        task=schema.task,
+        numeric=schema.numeric,
+        categorical=schema.categorical,
+        boolean=schema.boolean,
+        tags=slice_tags(name, slice_specs(model), schema),
+        classes=schema.classes,
+    )
+
+
+def slice_tags(name: str, slices: tuple[SliceSpec, ...], schema: ModelSchema) -> tuple[str, ...]:
+    """Return the tags that slices are taken by: dimensions that are no features.
+
+    Raises ConfigError where a dimension is cut in a way that its feature cannot be.
+    """
+    tags: dict[str, None] = {}
+    for dimension in dict.fromkeys(d for spec in slices for d in spec.dimensions):
+        place = f"models.{name}.slices: {dimension.name!r}"
+        if dimension.bounds and dimension.name not in schema.numeric:
+            raise ConfigError(f"{place} is not a numeric feature of the reference; remove bounds")
+        if not dimension.bounds and dimension.name in schema.numeric:
+            raise ConfigError(
+                f"{place} is numeric; cut it at bounds, such as {{{dimension.name}: [10, 20]}}"
+            )
+        if dimension.name not in (*schema.numeric, *schema.categorical, *schema.boolean):
+            tags[dimension.name] = None
+    return tuple(tags)
