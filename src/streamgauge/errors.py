@@ -14,3 +14,17 @@ class ConfigError(StreamgaugeError):
     """The configuration is wrong; nothing was joined or written."""
 
     exit_code = 78
+
+
+class UsageError(StreamgaugeError):
+    """A command was called in a way that cannot be meant."""
+
+    exit_code = 2
+
+
+class DataError(StreamgaugeError):
+    """Data that was given (a table of events) cannot be used."""
+
+
+class ReferenceFileError(ConfigError):
+    """A reference file cannot be used; like the configuration, it is read before anything else."""
