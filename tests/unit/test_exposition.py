@@ -28,7 +28,9 @@ from tests.support.snapshots import SnapshotShape, synthetic_snapshot
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]
-NO_LIMITS = RenderLimits(per_model=10**9, total=10**9, slice_measures=None)
+NO_LIMITS = RenderLimits(
+    per_model=10**9, total=10**9, measures=None, slice_measures=None, quantiles=None
+)
 
 
 def families(rendered: Rendered) -> list[Family]:
@@ -447,7 +449,7 @@ def test_the_process_cap_is_shared_out_fairly() -> None:
     snapshot = synthetic_snapshot(large)
     snapshot = replace(snapshot, models=(*snapshot.models, tiny))
     wanted = render(Snapshot(0.0, (tiny,)), NO_LIMITS).series
-    limits = RenderLimits(per_model=500, total=900, slice_measures=None)
+    limits = replace(NO_LIMITS, per_model=500, total=900)
     rendered = render(snapshot, limits)
     found = samples(rendered)
     by_model = {
@@ -473,11 +475,17 @@ def test_shares_use_what_there_is_and_favour_nobody(wanted: list[int], total: in
         assert max(shares) - min(unmet) <= 1
 
 
-def test_only_the_chosen_distances_are_exported() -> None:
-    limits = replace(NO_LIMITS, measures=frozenset({"js"}), slice_measures=frozenset({"psi"}))
+def test_only_the_chosen_distances_and_quantiles_are_exported() -> None:
+    limits = replace(
+        NO_LIMITS,
+        measures=frozenset({"js"}),
+        slice_measures=frozenset({"psi"}),
+        quantiles=frozenset({0.5}),
+    )
     found = samples(render(synthetic_snapshot(), limits))
     of_versions = {dict(key).get("measure") for n, key in found if n.startswith("streamgauge_f")}
     of_slices = {dict(key).get("measure") for n, key in found if n.startswith("streamgauge_s")}
+    assert {q for _, key in found if (q := dict(key).get("q"))} == {"0.5"}
     assert of_versions == {None, "js"}
     assert of_slices == {None, "js", "psi"}
 

@@ -135,7 +135,7 @@ class _Draft:
             of_versions, of_slices = [*counts.for_versions()], [*counts.for_slices()]
             for window in model.windows:
                 tables = WindowTables.of(window, memory.fields)
-                of_versions += tables.for_versions(limits.measures)
+                of_versions += tables.for_versions(limits.measures, limits.quantiles)
                 of_slices += tables.for_slices(limits.slice_measures)
             candidates = Candidates(len(lines), versions, slices, of_versions, of_slices)
         firing = frozenset(alert.slice for alert in model.alerts)

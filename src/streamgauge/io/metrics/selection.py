@@ -19,16 +19,18 @@ class RenderLimits:
 
     `models` holds caps of single models that differ from `per_model`. `allow` names slices by
     model, as `RowKey.label()` does (`carrier=UA,origin=EWR`). `measures`
-    and `slice_measures` are the distances published for whole versions and for slices, None for
-    all that were computed.
+    and `slice_measures` are the distances published for whole versions and for slices, `quantiles`
+    the probabilities of the quantiles, None for all that were computed: more would crowd out
+    slices.
     """
 
     per_model: int = 2_000
     total: int = 20_000
     models: Mapping[str, int] = field(default_factory=dict)
     allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    measures: frozenset[str] | None = None
+    measures: frozenset[str] | None = frozenset({"psi", "tvd", "wasserstein"})
     slice_measures: frozenset[str] | None = frozenset({"psi"})
+    quantiles: frozenset[float] | None = frozenset({0.05, 0.5, 0.95})
 
     def of(self, model: str) -> int:
         """Return the cap of one model."""

@@ -47,8 +47,10 @@ class WindowTables:
         label = f',window="{label_value(window.window)}"'
         return cls(labels, window, rows, label)
 
-    def for_versions(self, measures: frozenset[str] | None) -> Iterator[Table]:
-        """Yield the tables of whole versions, with these distances or all of them."""
+    def for_versions(
+        self, measures: frozenset[str] | None, probabilities: frozenset[float] | None
+    ) -> Iterator[Table]:
+        """Yield the tables of whole versions, with these distances and quantiles, None for all."""
         yield self._samples(catalogue.WINDOW_SAMPLES)
         features = self._fields(SubjectKind.FEATURE)
         for metric, values in (
@@ -61,13 +63,15 @@ class WindowTables:
         ):
             yield self._table(metric, [(i, "", array) for i, array in values if array is not None])
         fields = [(i, stats.quantiles) for i, stats in features]
-        probabilities = {q for _, quantiles in fields for q in quantiles}
-        labels = {q: f',q="{number(q)}"' for q in probabilities}
+        known = {q for _, quantiles in fields for q in quantiles}
+        labels = {
+            q: f',q="{number(q)}"' for q in known if probabilities is None or q in probabilities
+        }
         yield self._table(catalogue.FEATURE_QUANTILE, _columns(fields, labels))
         yield from self._distances(_VERSION_DISTANCES, measures)
 
     def for_slices(self, measures: frozenset[str] | None) -> Iterator[Table]:
-        """Yield the tables of slices, with these distances or all of them."""
+        """Yield the tables of slices, with these distances, None for all."""
         yield self._samples(catalogue.SLICE_WINDOW_SAMPLES)
         yield from self._distances(_SLICE_DISTANCES, measures)
 
