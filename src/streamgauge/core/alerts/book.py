@@ -149,7 +149,7 @@ class AlertBook:
 
     def _expire(self, now: int) -> list[AlertRecord]:
         """Forget rows without judgement and end what is left with none, as of its deadline."""
-        records = []
+        records: list[AlertRecord] = []
         for key in sorted(self._groups):
             group = self._groups[key]
             if group.members:
@@ -164,7 +164,8 @@ class AlertBook:
                         records.append(self._publish(group, reason, deadline, ()))
             if group.entry.state is State.INACTIVE or cooled_down(group.entry, now, self.policy):
                 del self._groups[key]
-        return records
+        # In the order in which they would have ended had there been a call at each deadline.
+        return sorted(records, key=lambda record: record.ends_at or 0)
 
     def _judge(self, findings: Iterable[Finding], now: int) -> list[tuple[Group, Reason]]:
         """Move every alert that has findings; return those that need a revision, and why."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamgauge.core.findings import Effect, Finding
 from streamgauge.core.layout import LATENCY, STATUS, Subject, SubjectKind
@@ -33,34 +33,32 @@ def percent(value: float) -> str:
     return f"{number(100 * value)} %"
 
 
-def _sigmas(value: float) -> str:
-    return f"{number(value)} σ"
-
-
 def _points(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{number(100 * value)} points"
+    return f"{'+' if value > 0 else ''}{number(100 * value)}"
 
 
-def _times(value: float) -> str:
-    return f"{number(value)} times"
+class Wording(NamedTuple):
+    """What a measure is called, how its values are written, and in what unit."""
+
+    name: str
+    write: Callable[[float], str] = number
+    unit: str = ""
 
 
-MEASURES: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
-    "psi": ("PSI", number),
-    "kl": ("Kullback-Leibler divergence", number),
-    "js": ("Jensen-Shannon distance", number),
-    "hellinger": ("Hellinger distance", number),
-    "tvd": ("share of events that moved", percent),
-    "linf": ("largest share that moved", percent),
-    "share": ("share changed by", _points),
-    "chi2": ("chi-square divergence", number),
-    "ks": ("Kolmogorov-Smirnov distance", number),
-    "wasserstein": ("Wasserstein distance", _sigmas),
-    "mean_shift": ("mean moved by", _sigmas),
-    "difference": ("difference", number),
-    "ratio": ("ratio", _times),
+MEASURES: Final = {
+    "psi": Wording("PSI"),
+    "kl": Wording("Kullback-Leibler divergence"),
+    "js": Wording("Jensen-Shannon distance"),
+    "hellinger": Wording("Hellinger distance"),
+    "tvd": Wording("share of events that moved", percent),
+    "linf": Wording("largest share that moved", percent),
+    "share": Wording("share changed by", _points, " points"),
+    "chi2": Wording("chi-square divergence"),
+    "ks": Wording("Kolmogorov-Smirnov distance"),
+    "wasserstein": Wording("Wasserstein distance", number, " σ"),
+    "mean_shift": Wording("mean moved by", number, " σ"),
 }
-"""What a measure is called and how its values are written; others are written as they are."""
+"""Measures that have words of their own; others are called what they are called."""
 
 FAULTS: Final = {
     "missing": "missing values",
@@ -121,13 +119,13 @@ def place(model: str, row: RowKey) -> str:
 
 
 def effect_text(effect: Effect) -> str:
-    """Write an effect with its interval: `Wasserstein distance 1.02 σ [0.98, 1.06]`."""
-    name, write = MEASURES.get(effect.measure, (clean(effect.measure).replace("_", " "), number))
+    """Write an effect with its interval: `Wasserstein distance 1.02 σ [0.98 to 1.06]`."""
+    wording = MEASURES.get(effect.measure) or Wording(clean(effect.measure).replace("_", " "))
     if not math.isfinite(effect.value):
-        return f"{name} unknown"
-    text = f"{name} {write(effect.value)}"
+        return f"{wording.name} unknown"
+    text = f"{wording.name} {wording.write(effect.value)}{wording.unit}"
     if math.isfinite(effect.lower) and math.isfinite(effect.upper):
-        text += f" [{write(effect.lower)} to {write(effect.upper)}]"
+        text += f" [{wording.write(effect.lower)} to {wording.write(effect.upper)}]"
     return text
 
 
