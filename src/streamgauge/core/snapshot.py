@@ -31,8 +31,9 @@ class FieldStats:
     and `quantiles` (probability → values) exist for numeric fields; `raw`, `corrected` and
     `p_value` map a distance measure's name to `(R,) float64`, empty without a reference. `groups`
     and `reference_groups`, both `(R, groups) int64`, are the window's counts per distance group
-    and those of the reference that they were compared with; `reference_missing (R,)` is the
-    reference's share of missing values. The reference's two are None without one.
+    and those of the reference that they were compared with; `reference_mean` and
+    `reference_missing`, both `(R,)`, are the reference's mean and its share of missing values.
+    All of the reference's are None without one.
     """
 
     subject: Subject
@@ -51,6 +52,7 @@ class FieldStats:
     p_value: dict[str, FloatArray] = field(default_factory=dict)
     groups: IntArray | None = None
     reference_groups: IntArray | None = None
+    reference_mean: FloatArray | None = None
     reference_missing: FloatArray | None = None
 
 
