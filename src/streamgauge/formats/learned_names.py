@@ -27,8 +27,8 @@ class LearnedNames:
         """Note one sighting of a name."""
         if len(self.learned) >= MAX_LEARNED or name in self.learned:
             return
-        if len(self._sightings) >= _MAX_WATCHED:  # a flood of names that never come back
-            self._sightings.clear()
+        if name not in self._sightings and len(self._sightings) >= _MAX_WATCHED:
+            self._sightings.clear()  # a flood of names that never come back
         self._sightings[name] += 1
 
     def learn(self) -> bool:
