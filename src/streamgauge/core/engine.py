@@ -14,11 +14,11 @@ from streamgauge.core.bins import NumericBins, fold
 from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.describe import describe
 from streamgauge.core.detectors.distribution import DistributionTest
-from streamgauge.core.detectors.rates import RateTest
+from streamgauge.core.detectors.rates import RateTest, rates
 from streamgauge.core.detectors.window import Allowance, Detector, Watched, WindowCounts
 from streamgauge.core.findings import Finding, Verdict
 from streamgauge.core.frequent import FrequentValues
-from streamgauge.core.layout import Layout
+from streamgauge.core.layout import Layout, Subject
 from streamgauge.core.onset import onset_step
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
@@ -88,7 +88,10 @@ class ModelEngine:
             WindowState(window, layout.width, len(layout.numeric)) for window in spec.windows
         ]
         self._totals = BlockSum(layout.width, len(layout.numeric))
+        self._since: dict[str, int] = {}
+        """Start of the first pane of each version (ms)."""
         self._unseen: dict[str, FrequentValues] = {}
+        self._rates = {rate.subject: rate for rate in rates(layout)}
         self._set_reference(reference, reference_id)
 
     def _set_reference(self, reference: Reference | None, reference_id: str | None) -> None:
@@ -175,6 +178,8 @@ class ModelEngine:
             return
         block = closed.block()
         self._totals.add(block)
+        for row in block.rows.tolist():
+            self._since.setdefault(self.registry.keys[row].version, end - self.spec.pane_ms)
         for window in self._windows:
             window.add(pane * self.spec.pane_ms, block)
 
@@ -189,24 +194,57 @@ class ModelEngine:
             window.advance(now)
             looked = True
             rows, counts = window.counts()
+            begun = now - window.spec.length_ms
+            full = np.array(
+                [self._since[self.registry.keys[row].version] <= begun for row in rows.tolist()],
+                bool,
+            )
+            rows, counts = rows[full], counts[full]
             keys = tuple(self.registry.keys[row] for row in rows.tolist())
             seen = WindowCounts(self.spec.model, window.spec, now, rows, keys, counts)
-            found = [f for d in self._detectors for f in d.evaluate(seen, watched)]
-            findings += [self._explain(window, f) for f in found]
+            for detector in self._detectors:
+                findings += self._explained(window, detector.evaluate(seen, watched), watched)
         if not looked:
             return []
         return list(self.book.update(findings, now))
 
+    def _explained(
+        self, window: WindowState, findings: list[Finding], watched: Watched
+    ) -> list[Finding]:
+        """Add what moved, and since when, to findings of drift that may be published.
+
+        Those are new ones, and of each subject the one with the largest statistic.
+        """
+        best: dict[tuple[str, Subject], float] = {}
+        for finding in findings:
+            of = (finding.row.version, finding.subject)
+            best[of] = max(finding.statistic, best.get(of, 0.0))
+        return [
+            self._explain(window, finding)
+            if finding.verdict is Verdict.DRIFT
+            and (
+                (finding.row, finding.subject) not in watched
+                or finding.statistic == best[finding.row.version, finding.subject]
+            )
+            else finding
+            for finding in findings
+        ]
+
     def _explain(self, window: WindowState, finding: Finding) -> Finding:
-        """Add what moved, and since when, to a finding of drift."""
         reference = self.reference
-        position = self.layout.position(finding.subject)
-        if finding.verdict is not Verdict.DRIFT or reference is None or position is None:
-            return finding
-        known = reference.row(finding.row.slice)
         row = self.registry.find(finding.row)
-        assert known is not None
+        assert reference is not None
         assert row is not None
+        known = reference.row(finding.row.slice) or 0
+        rate = self._rates.get(finding.subject)
+        if rate is not None:
+            steps, counts = window.step_counts(row, rate.of)
+            changed = onset_step(
+                rate.split(counts), rate.split(reference.block.counts[[known], rate.of])[0]
+            )
+            return replace(finding, onset=int(steps[changed]) * window.spec.step_ms)
+        position = self.layout.position(finding.subject)
+        assert position is not None
         bins, cells = self.layout.fields[position].bins, self.layout.cells(position)
         steps, counts = window.step_counts(row, cells)
         before = reference.block.counts[known, cells].astype(np.int64)

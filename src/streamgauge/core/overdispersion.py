@@ -9,8 +9,10 @@ Linear Models, §4.5).
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import chdtri
 
 from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.pearson import pooled_statistic
 
 FEWEST_PANES = 20
 """Panes that an estimate needs; longer periods than allow this are extrapolated."""
@@ -43,6 +45,10 @@ class PaneTable:
         starts = np.flatnonzero(np.diff(coarse, prepend=coarse[0] - 1))
         return PaneTable(length_ms, coarse[starts], np.add.reduceat(self.counts, starts, axis=0))
 
+    def only(self, counts: IntArray) -> "PaneTable":
+        """Return the table with other counts `(P, k)` for the same panes."""
+        return PaneTable(self.length_ms, self.panes, counts)
+
     def with_panes(self, panes: IntArray) -> "PaneTable":
         """Return the table with room for these panes `(k,)` too; itself where it has them all."""
         merged = np.union1d(self.panes, panes)
@@ -62,30 +68,33 @@ class PaneTable:
 
 
 def dispersion(counts: IntArray) -> tuple[float, int]:
-    """Return the upper 95 % limit of φ for pane counts `(P, B)`, and the number of panes used.
+    """Return φ from pane counts `(P, B)`, and the number of panes used.
 
-    Panes with fewer events than groups say nothing and are left out; groups without any events
-    too. The limit is never below 1.
+    It is the larger of two estimates: the upper 95 % limit of the mean, and the factor that brings
+    the largest of P panes down to the quantile of the chi-square law that the largest of P should
+    be at; busy days and quiet ones make the second the larger. Panes with fewer events than groups
+    say nothing and are left out; groups without any events too. φ is never below 1.
     """
     groups = int(counts.any(axis=0).sum())
     counts = counts[counts.sum(axis=1) >= max(groups, 1)]
     counts = counts[:, counts.any(axis=0)]
-    sizes, groups = counts.sum(axis=1), counts.shape[1]
-    if groups < 2 or len(sizes) < 2:
-        return 1.0, len(sizes)
-    expected = sizes[:, None] * (counts.sum(axis=0) / sizes.sum())
-    ratios: FloatArray = ((counts - expected) ** 2 / expected).sum(axis=1) / (groups - 1)
+    if counts.shape[1] < 2 or len(counts) < 2:
+        return 1.0, len(counts)
+    whole = np.broadcast_to(counts.sum(axis=0), counts.shape)
+    test = pooled_statistic(counts, whole, np.ones(1), np.zeros(1, np.intp))
+    freedom = np.maximum(test.groups[:, 0] - 1.0, 1.0)
+    ratios: FloatArray = test.statistic[:, 0] / freedom
     error = float(ratios.std(ddof=1)) / float(np.sqrt(len(ratios)))
-    return max(1.0, float(ratios.mean()) + UPPER_QUANTILE * error), len(ratios)
+    tail = ratios / (chdtri(freedom, 1.0 / (len(ratios) + 1.0)) / freedom)
+    return max(1.0, float(ratios.mean()) + UPPER_QUANTILE * error, float(tail.max())), len(ratios)
 
 
-def dispersion_for(table: PaneTable, cells: slice, length_ms: int) -> float:
-    """Return φ of one field (its `cells` of the table) for windows of a given length.
+def dispersion_for(table: PaneTable, length_ms: int) -> float:
+    """Return φ of a table's counts for windows of a given length.
 
     Taken at the window's own length where the reference is long enough, since slow variation shows
     only there. Longer windows scale φ − 1 with the length, as variation that persists would.
     """
-    table = PaneTable(table.length_ms, table.panes, table.counts[:, cells])
     length = max(table.length_ms, length_ms // table.length_ms * table.length_ms)
     while True:
         coarse = table.coarsen(length)

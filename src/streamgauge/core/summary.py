@@ -45,6 +45,7 @@ class Summarizer:
     layout: Layout
     reference: Reference | None
     laws: NullLaws = field(default_factory=NullLaws)
+    _dispersion: dict[int, FloatArray] = field(default_factory=dict)
 
     def summarize(
         self, spec: WindowSpec, end: int, block: Block, keys: tuple[RowKey, ...]
@@ -55,7 +56,9 @@ class Summarizer:
         phi = np.ones(len(self.layout.fields))
         known = np.full(len(keys), -1, np.intp)
         if self.reference is not None:
-            phi = self.reference.overdispersion(spec.length_ms)
+            if spec.length_ms not in self._dispersion:
+                self._dispersion[spec.length_ms] = self.reference.overdispersion(spec.length_ms)
+            phi = self._dispersion[spec.length_ms]
             rows = [self.reference.row(key.slice) for key in keys]
             known = np.array([-1 if row is None else row for row in rows], np.intp)
         fields = tuple(

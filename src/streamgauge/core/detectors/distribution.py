@@ -6,94 +6,73 @@ n_e·D → χ²(G − 1, n_e·δ). The tolerance τ is total variation, the shar
 other groups than in the reference; by Cauchy–Schwarz D ≥ 4·TVD², so δ = 4τ² tolerates no more.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from streamgauge.core.batch import FloatArray, IntArray
-from streamgauge.core.bins import fold
 from streamgauge.core.detectors.window import Allowance, Watched, WindowCounts
 from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.layout import STATUS_OK, Subject, SubjectKind
+from streamgauge.core.pearson import critical_value, pooled_statistic
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey
 
 NAME: Final = "distribution"
+DEVIATIONS: Final = 1.96
+"""Standard errors on each side of an effect: a 95 % interval."""
 CLEAR_LEVEL: Final = 0.05
 """Below the critical value at this level a watched series counts as clear."""
-SPARSE: Final = 5.0
-"""Groups that expect fewer events are pooled: the law is not good for them."""
 WATCHED_KINDS: Final = (SubjectKind.FEATURE, SubjectKind.SCORE, SubjectKind.PREDICTION)
 
 
-def critical_value(groups: FloatArray, noncentrality: FloatArray, probability: float) -> FloatArray:
-    """Return the upper critical value of χ²(groups − 1, noncentrality).
+class Variation(NamedTuple):
+    """Total variation with its 95 % interval `(R, F)`."""
 
-    Sankaran's normal approximation of a power of the variable (Biometrika 46, 1959), in closed
-    form and within a few per cent far in the tail.
-    """
-    k, c = np.maximum(groups - 1.0, 1.0), noncentrality
-    h = 1.0 - 2.0 * (k + c) * (k + 3.0 * c) / (3.0 * (k + 2.0 * c) ** 2)
-    p = (k + 2.0 * c) / (k + c) ** 2
-    m = (h - 1.0) * (1.0 - 3.0 * h)
-    mean = 1.0 + h * p * (h - 1.0 - 0.5 * (2.0 - h) * m * p)
-    deviation = h * np.sqrt(2.0 * p) * (1.0 + 0.5 * m * p)
-    z = float(norm.isf(probability))
-    result: FloatArray = (k + c) * (mean + z * deviation) ** (1.0 / h)
-    return result
+    value: FloatArray
+    lower: FloatArray
+    upper: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Pooled:
-    """Test statistics per row: `statistic`, `groups` left after pooling, `effective` n_e."""
-
-    statistic: FloatArray
-    groups: FloatArray
-    effective: FloatArray
-
-
-def pooled_statistic(current: IntArray, reference: IntArray, dispersion: float) -> Pooled:
-    """Return Pearson's statistic of counts `(R, G)` against a reference `(R, G)`.
-
-    Both sizes are divided by the overdispersion, the current one in full. Groups that expect fewer
-    than five events are counted together; what is left sparse even so is measured with a
-    denominator of five, which keeps the statistic small.
-    """
-    n = current.sum(axis=1) / dispersion
-    m = reference.sum(axis=1).astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        effective = np.where(n + m > 0, n * m / (n + m), 0.0)
-        p = reference / m[:, None]
-        q = current / current.sum(axis=1)[:, None]
-    expected = effective[:, None] * p
-    sparse = expected < SPARSE
-    difference = effective[:, None] * (q - p)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        dense = np.where(sparse, 0.0, difference**2 / np.where(sparse, 1.0, expected))
-    pooled_expected = np.where(sparse, expected, 0.0).sum(axis=1)
-    pooled_difference = np.where(sparse, difference, 0.0).sum(axis=1)
-    statistic = dense.sum(axis=1) + pooled_difference**2 / np.maximum(pooled_expected, SPARSE)
-    groups = (~sparse).sum(axis=1) + sparse.any(axis=1)
-    return Pooled(np.nan_to_num(statistic), groups.astype(float), effective)
-
-
-def variation_interval(
-    current: IntArray, reference: IntArray, dispersion: float, deviations: float = 1.96
-) -> tuple[float, float, float]:
-    """Return total variation between two count vectors `(G,)` with its interval.
+def variation(
+    current: IntArray, reference: IntArray, dispersion: FloatArray, starts: IntArray
+) -> Variation:
+    """Return total variation between group counts `(R, G)`, for F fields at once.
 
     TVD is the probability of the set of groups that gained, less its reference probability; for
     that set fixed it is a difference of two proportions, which gives the standard error.
     """
-    n, m = current.sum() / dispersion, float(reference.sum())
-    q, p = current / current.sum(), reference / m
+    n = np.maximum(np.add.reduceat(current, starts, axis=1), 1)
+    m = np.maximum(np.add.reduceat(reference, starts, axis=1), 1)
+    sizes = np.diff(starts, append=current.shape[1])
+    q = current / np.repeat(n, sizes, axis=1)
+    p = reference / np.repeat(m, sizes, axis=1)
     gained = q > p
-    value = float((q - p)[gained].sum())
-    a, b = float(q[gained].sum()), float(p[gained].sum())
-    error = float(np.sqrt(a * (1 - a) / n + b * (1 - b) / m))
-    return value, max(0.0, value - deviations * error), min(1.0, value + deviations * error)
+    now = np.add.reduceat(np.where(gained, q, 0.0), starts, axis=1)
+    before = np.add.reduceat(np.where(gained, p, 0.0), starts, axis=1)
+    variance = now * (1.0 - now) * dispersion / n + before * (1.0 - before) / m
+    error = DEVIATIONS * np.sqrt(np.maximum(variance, 0.0))
+    value = now - before
+    return Variation(value, np.maximum(value - error, 0.0), np.minimum(value + error, 1.0))
+
+
+class _Fields(NamedTuple):
+    """The tested fields side by side: their groups' cells in a row, and the reference's counts."""
+
+    positions: tuple[int, ...]
+    subjects: tuple[Subject, ...]
+    numbers: dict[Subject, int]
+    """Place of each subject in `subjects`."""
+    cuts: IntArray
+    """Cells at which groups, and what lies between the fields' groups, begin."""
+    wanted: IntArray
+    """Which of the sums between cuts are groups `(G,)`."""
+    starts: IntArray
+    """First group of each field `(F,)`."""
+    reference: IntArray
+    """`(reference rows, G)`."""
 
 
 @dataclass(slots=True)
@@ -108,110 +87,126 @@ class DistributionTest:
     allowance: Allowance
     tolerance: float
     min_samples: int
-    _groups: list[tuple[int, Subject, IntArray]] = field(init=False)
+    _fields: _Fields = field(init=False)
     _dispersion: dict[int, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        layout = self.reference.layout
-        self._groups = [
-            (i, item.subject, self.reference.group_counts(i))
-            for i, item in enumerate(layout.fields)
-            if item.subject.kind in WATCHED_KINDS
-            and len(item.bins.groups) > 1
-            and self.reference.group_counts(i).any()
-        ]
+        self._fields = _tested_fields(self.reference)
 
     def evaluate(self, window: WindowCounts, watched: Watched) -> list[Finding]:
         """Return findings of drift, and one for every watched row and subject."""
-        served = window.counts[:, STATUS_OK]
+        fields = self._fields
         known = [self.reference.row(key.slice) for key in window.keys]
         places = np.array([row is not None for row in known], bool)
-        rows = np.flatnonzero(places & (served >= self.min_samples))
-        findings = self._thin(window, watched, {window.keys[i] for i in rows.tolist()})
-        if not len(rows):
+        rows = np.flatnonzero(places & (window.counts[:, STATUS_OK] >= self.min_samples))
+        tested = {window.keys[i]: i for i in rows.tolist()}
+        number = fields.numbers
+        findings = thin_findings(window, watched, tested, number, NAME, "tvd")
+        if not len(rows) or not fields.positions:
             return findings
         at = np.array([known[i] for i in rows.tolist()], np.intp)
-        dispersion = self._dispersion_for(window.spec.length_ms)
-        level = self.allowance.per_look(window.spec.step_ms) / (len(rows) * len(self._groups))
-        delta = 4.0 * self.tolerance**2
-        for position, subject, reference in self._groups:
-            bins = self.reference.layout.fields[position].bins
-            cells = window.counts[rows, self.reference.layout.cells(position)]
-            current = fold(cells, bins)
-            phi = float(dispersion[position])
-            test = pooled_statistic(current, reference[at], phi)
-            noncentrality = test.effective * delta
-            threshold = critical_value(test.groups, noncentrality, level)
-            clear = critical_value(test.groups, noncentrality, CLEAR_LEVEL)
-            enough = current.sum(axis=1) >= self.min_samples
-            drift = enough & (test.groups > 1) & (test.statistic >= threshold)
-            wanted = [
-                i
-                for i, row in enumerate(rows.tolist())
-                if drift[i] or (window.keys[row], subject) in watched
-            ]
-            for i in wanted:
-                if drift[i]:
-                    verdict = Verdict.DRIFT
-                elif not enough[i]:
-                    verdict = Verdict.THIN
-                elif test.statistic[i] < clear[i]:
-                    verdict = Verdict.CLEAR
-                else:
-                    verdict = Verdict.UNDECIDED
-                effect = (
-                    variation_interval(current[i], reference[at[i]], phi)
-                    if current[i].any() and reference[at[i]].any()
-                    else (0.0, 0.0, 0.0)
+        current = np.add.reduceat(window.counts[rows], fields.cuts, axis=1)[:, fields.wanted]
+        reference = fields.reference[at]
+        phi = self._dispersion_for(window.spec.length_ms)
+        test = pooled_statistic(current, reference, phi, fields.starts)
+        samples = np.add.reduceat(current, fields.starts, axis=1)
+        level = self.allowance.per_look(window.spec.step_ms) / samples.size
+        noncentrality = test.effective * 4.0 * self.tolerance**2
+        threshold = critical_value(test.groups, noncentrality, level)
+        clear = critical_value(test.groups, noncentrality, CLEAR_LEVEL)
+        enough = (samples >= self.min_samples) & (test.groups > 1)
+        drift = enough & (test.statistic >= threshold)
+        wanted = drift.copy()
+        for row, subject in watched:
+            if row in tested and subject in number:
+                wanted[np.searchsorted(rows, tested[row]), number[subject]] = True
+        moved = variation(current, reference, phi, fields.starts)
+        for i, f in np.argwhere(wanted).tolist():
+            if drift[i, f]:
+                verdict = Verdict.DRIFT
+            elif not enough[i, f]:
+                verdict = Verdict.THIN
+            else:
+                quiet = test.statistic[i, f] < clear[i, f]
+                verdict = Verdict.CLEAR if quiet else Verdict.UNDECIDED
+            findings.append(
+                Finding(
+                    model=window.model,
+                    row=window.keys[int(rows[i])],
+                    subject=fields.subjects[f],
+                    detector=NAME,
+                    window=window.spec.name,
+                    verdict=verdict,
+                    statistic=float(test.statistic[i, f]),
+                    threshold=float(threshold[i, f]),
+                    effect=Effect("tvd", *(float(part[i, f]) for part in moved)),
+                    samples=int(samples[i, f]),
+                    start=window.end - window.spec.length_ms,
+                    end=window.end,
                 )
-                findings.append(
-                    Finding(
-                        model=window.model,
-                        row=window.keys[int(rows[i])],
-                        subject=subject,
-                        detector=NAME,
-                        window=window.spec.name,
-                        verdict=verdict,
-                        statistic=float(test.statistic[i]),
-                        threshold=float(threshold[i]),
-                        effect=Effect("tvd", *effect),
-                        samples=int(current[i].sum()),
-                        start=window.end - window.spec.length_ms,
-                        end=window.end,
-                    )
-                )
+            )
         return findings
 
     def _dispersion_for(self, window_ms: int) -> FloatArray:
         if window_ms not in self._dispersion:
-            self._dispersion[window_ms] = self.reference.overdispersion(window_ms)
+            values = self.reference.overdispersion(window_ms)
+            self._dispersion[window_ms] = values[list(self._fields.positions)]
         return self._dispersion[window_ms]
 
-    def _thin(self, window: WindowCounts, watched: Watched, tested: set[RowKey]) -> list[Finding]:
-        mine = {subject for _, subject, _ in self._groups}
-        return [
-            thin_finding(window, row, subject, NAME, "tvd")
-            for row, subject in sorted(watched)
-            if row not in tested and subject in mine
-        ]
 
-
-def thin_finding(
-    window: WindowCounts, row: RowKey, subject: Subject, detector: str, measure: str
-) -> Finding:
-    """Return the finding of a watched row that has too few events to say anything."""
-    at = window.keys.index(row) if row in window.keys else None
-    return Finding(
-        model=window.model,
-        row=row,
-        subject=subject,
-        detector=detector,
-        window=window.spec.name,
-        verdict=Verdict.THIN,
-        statistic=0.0,
-        threshold=0.0,
-        effect=Effect(measure, 0.0, 0.0, 0.0),
-        samples=0 if at is None else int(window.counts[at, STATUS_OK]),
-        start=window.end - window.spec.length_ms,
-        end=window.end,
+def _tested_fields(reference: Reference) -> _Fields:
+    layout = reference.layout
+    positions: list[int] = []
+    cuts, wanted, starts = [0], list[int](), list[int]()
+    counts: list[IntArray] = []
+    for position, (start, item) in enumerate(layout):
+        before = reference.group_counts(position)
+        if item.subject.kind not in WATCHED_KINDS or len(item.bins.groups) < 2 or not before.any():
+            continue
+        if cuts[-1] == start:
+            cuts.pop()
+        positions.append(position)
+        starts.append(len(wanted))
+        wanted += range(len(cuts), len(cuts) + len(item.bins.groups))
+        cuts += [start + group for group in item.bins.groups]
+        cuts.append(start + item.bins.value_bins)
+        counts.append(before)
+    subjects = tuple(layout.fields[position].subject for position in positions)
+    return _Fields(
+        tuple(positions),
+        subjects,
+        {subject: i for i, subject in enumerate(subjects)},
+        np.array(cuts, np.intp),
+        np.array(wanted, np.intp),
+        np.array(starts, np.intp),
+        np.concatenate(counts, axis=1) if counts else np.empty((0, 0), np.int64),
     )
+
+
+def thin_findings(
+    window: WindowCounts,
+    watched: Watched,
+    tested: Container[RowKey],
+    subjects: Container[Subject],
+    detector: str,
+    measure: str,
+) -> list[Finding]:
+    """Return a finding for every watched row that has too few events to say anything."""
+    return [
+        Finding(
+            model=window.model,
+            row=row,
+            subject=subject,
+            detector=detector,
+            window=window.spec.name,
+            verdict=Verdict.THIN,
+            statistic=0.0,
+            threshold=0.0,
+            effect=Effect(measure, 0.0, 0.0, 0.0),
+            samples=window.samples(row),
+            start=window.end - window.spec.length_ms,
+            end=window.end,
+        )
+        for row, subject in watched
+        if row not in tested and subject in subjects
+    ]

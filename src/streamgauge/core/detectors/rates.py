@@ -11,25 +11,34 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import rel_entr
 
-from streamgauge.core.batch import FloatArray
+from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.bins import CategoricalBins, Special
-from streamgauge.core.detectors.distribution import thin_finding
+from streamgauge.core.detectors.distribution import DEVIATIONS, thin_findings
 from streamgauge.core.detectors.window import Allowance, Watched, WindowCounts
 from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.layout import STATUS_OK, Layout, Subject, SubjectKind
 from streamgauge.core.reference import Reference
-from streamgauge.core.slices import RowKey
 
 NAME: Final = "rate"
 CLEAR_LEVEL: Final = 0.05
 
 
 class Rate(NamedTuple):
-    """A watched share: the layout cells that count as bad, and those of all values it is of."""
+    """A watched share: the layout cells that count as bad, and those of all values it is of.
+
+    `special` are the special bins among them, empty where the bad values have value bins.
+    """
 
     subject: Subject
     cells: tuple[int, ...]
     of: slice
+    special: tuple[int, ...] = ()
+
+    def split(self, counts: IntArray) -> IntArray:
+        """Return bad and other values `(..., 2)` from the field's counts `(..., width)`."""
+        bad = counts[..., [cell - self.of.start for cell in self.cells]].sum(axis=-1)
+        both: IntArray = np.stack([bad, counts.sum(axis=-1) - bad], axis=-1).astype(np.int64)
+        return both
 
 
 def rates(layout: Layout) -> tuple[Rate, ...]:
@@ -40,32 +49,41 @@ def rates(layout: Layout) -> tuple[Rate, ...]:
             continue
         special = start + item.bins.value_bins
         of = layout.cells(position)
-        kinds: dict[str, tuple[int, ...]] = {
-            "missing": (special + Special.MISSING,),
-            "wrong_type": (special + Special.WRONG_TYPE,),
+        bad: dict[str, tuple[int, ...]] = {
+            "missing": (Special.MISSING,),
+            "wrong_type": (Special.WRONG_TYPE,),
         }
+        outside: tuple[str, tuple[int, ...]]
         if isinstance(item.bins, CategoricalBins):
-            kinds["unseen"] = (start + item.bins.unseen,)
+            outside = ("unseen", (start + item.bins.unseen,))
         else:
-            kinds["not_finite"] = tuple(
-                special + s
-                for s in (Special.NAN, Special.POSITIVE_INFINITY, Special.NEGATIVE_INFINITY)
+            bad["not_finite"] = (
+                Special.NAN,
+                Special.POSITIVE_INFINITY,
+                Special.NEGATIVE_INFINITY,
             )
-            kinds["out_of_range"] = (start, special - 1)
-        found += [
-            Rate(Subject(SubjectKind.DATA_QUALITY, f"{item.subject.name}.{kind}"), cells, of)
-            for kind, cells in kinds.items()
-        ]
+            outside = ("out_of_range", (start, special - 1))
+        for kind, bins in bad.items():
+            subject = Subject(SubjectKind.DATA_QUALITY, f"{item.subject.name}.{kind}")
+            found.append(Rate(subject, tuple(special + b for b in bins), of, bins))
+        subject = Subject(SubjectKind.DATA_QUALITY, f"{item.subject.name}.{outside[0]}")
+        found.append(Rate(subject, outside[1], of))
     return tuple(found)
 
 
 def evidence(bad: FloatArray, n: FloatArray, tolerated: FloatArray) -> FloatArray:
-    """Return n·KL(bad/n ‖ tolerated) where the rate is above what is tolerated, else 0 `(R,)`."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        q = np.where(n > 0, bad / n, 0.0)
+    """Return n·KL(bad/n ‖ tolerated) where the rate is above what is tolerated, else 0."""
+    q = bad / np.maximum(n, 1.0)
     divergence = rel_entr(q, tolerated) + rel_entr(1.0 - q, 1.0 - tolerated)
     result: FloatArray = np.where(q > tolerated, n * divergence, 0.0)
     return result
+
+
+class _Shares(NamedTuple):
+    """Bad values and all values `(rows, rates)`."""
+
+    bad: FloatArray
+    of: FloatArray
 
 
 @dataclass(slots=True)
@@ -79,86 +97,96 @@ class RateTest:
     allowance: Allowance
     tolerance: float
     min_samples: int
-    _rates: tuple[Rate, ...] = field(init=False)
-    _known: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
+    _subjects: tuple[Subject, ...] = field(init=False)
+    _numbers: dict[Subject, int] = field(init=False)
+    _cells: IntArray = field(init=False)
+    _cell_starts: IntArray = field(init=False)
+    _fields: IntArray = field(init=False)
+    _field_starts: IntArray = field(init=False)
+    _share: FloatArray = field(init=False)
+    _tolerated: FloatArray = field(init=False)
+    _dispersion: dict[int, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._rates = rates(self.reference.layout)
-        counts = self.reference.block.counts
-        for rate in self._rates:
-            m = counts[:, rate.of].sum(axis=1).astype(float)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                share = np.where(m > 0, counts[:, list(rate.cells)].sum(axis=1) / m, 0.0)
-                error = np.where(m > 0, np.sqrt(share * (1 - share) / np.maximum(m, 1)), 0.0)
-            tolerated = np.minimum(share + self.tolerance + 3 * error, 1.0)
-            self._known.append((share, tolerated))
+        layout = self.reference.layout
+        found = rates(layout)
+        self._subjects = tuple(rate.subject for rate in found)
+        self._numbers = {subject: i for i, subject in enumerate(self._subjects)}
+        self._cells = np.array([cell for rate in found for cell in rate.cells], np.intp)
+        sizes = [len(rate.cells) for rate in found]
+        self._cell_starts = np.cumsum([0, *sizes[:-1]])
+        self._field_starts = np.asarray(layout.starts, np.intp)
+        starts = list(layout.starts)
+        self._fields = np.array([starts.index(rate.of.start) for rate in found], np.intp)
+        known = self._shares(self.reference.block.counts.astype(np.int64))
+        size = np.maximum(known.of, 1.0)
+        self._share = known.bad / size
+        error = np.sqrt(self._share * (1.0 - self._share) / size)
+        self._tolerated = np.minimum(self._share + self.tolerance + 3.0 * error, 1.0)
+
+    def _shares(self, counts: IntArray) -> _Shares:
+        bad = np.add.reduceat(counts[:, self._cells], self._cell_starts, axis=1)
+        of = np.add.reduceat(counts, self._field_starts, axis=1)[:, self._fields]
+        return _Shares(bad.astype(np.float64), of.astype(np.float64))
 
     def evaluate(self, window: WindowCounts, watched: Watched) -> list[Finding]:
         """Return findings of drift, and one for every watched row and subject."""
         rows = np.flatnonzero(window.counts[:, STATUS_OK] >= self.min_samples)
-        tested = {window.keys[i] for i in rows.tolist()}
-        mine = {rate.subject for rate in self._rates}
-        findings = [
-            thin_finding(window, row, subject, NAME, "share")
-            for row, subject in sorted(watched)
-            if row not in tested and subject in mine
-        ]
-        if not len(rows) or not self._rates:
+        tested = {window.keys[i]: i for i in rows.tolist()}
+        number = self._numbers
+        findings = thin_findings(window, watched, tested, number, NAME, "share")
+        if not len(rows) or not self._subjects:
             return findings
-        at = np.array(
-            [self.reference.row(window.keys[i].slice) or 0 for i in rows.tolist()], np.intp
-        )
-        level = self.allowance.per_look(window.spec.step_ms) / (len(rows) * len(self._rates))
+        known = [self.reference.row(window.keys[i].slice) for i in rows.tolist()]
+        at = np.array([0 if row is None else row for row in known], np.intp)
+        shares = self._shares(window.counts[rows])
+        phi = self._dispersion_for(window.spec.length_ms)
+        statistic = evidence(shares.bad / phi, shares.of / phi, self._tolerated[at])
+        level = self.allowance.per_look(window.spec.step_ms) / statistic.size
         threshold = float(np.log(1.0 / level))
-        for rate, (share, tolerated) in zip(self._rates, self._known, strict=True):
-            n = window.counts[rows, rate.of].sum(axis=1)
-            bad = window.counts[rows][:, list(rate.cells)].sum(axis=1)
-            statistic = evidence(bad.astype(float), n.astype(float), tolerated[at])
-            drift = (statistic >= threshold) & (n >= self.min_samples)
-            for i, row in enumerate(rows.tolist()):
-                key = window.keys[row]
-                if drift[i] or (key, rate.subject) in watched:
-                    findings.append(
-                        self._finding(
-                            window, key, rate, bool(drift[i]), float(statistic[i]), threshold,
-                            int(bad[i]), int(n[i]), float(share[at[i]]),
-                        )
-                    )  # fmt: skip
+        enough = shares.of >= self.min_samples
+        drift = enough & (statistic >= threshold)
+        wanted = drift.copy()
+        for row, subject in watched:
+            if row in tested and subject in number:
+                wanted[np.searchsorted(rows, tested[row]), number[subject]] = True
+        for i, r in np.argwhere(wanted).tolist():
+            if drift[i, r]:
+                verdict = Verdict.DRIFT
+            elif not enough[i, r]:
+                verdict = Verdict.THIN
+            else:
+                quiet = statistic[i, r] < np.log(1.0 / CLEAR_LEVEL)
+                verdict = Verdict.CLEAR if quiet else Verdict.UNDECIDED
+            n = float(shares.of[i, r])
+            before, now = float(self._share[at[i], r]), float(shares.bad[i, r]) / max(n, 1.0)
+            error = DEVIATIONS * float(np.sqrt(now * (1.0 - now) * phi[r] / max(n, 1.0)))
+            grown = now - before
+            findings.append(
+                Finding(
+                    model=window.model,
+                    row=window.keys[int(rows[i])],
+                    subject=self._subjects[r],
+                    detector=NAME,
+                    window=window.spec.name,
+                    verdict=verdict,
+                    statistic=float(statistic[i, r]),
+                    threshold=threshold,
+                    effect=Effect("share", grown, grown - error, grown + error),
+                    samples=int(n),
+                    start=window.end - window.spec.length_ms,
+                    end=window.end,
+                    detail=f"{before:.2%} to {now:.2%}",
+                )
+            )
         return findings
 
-    def _finding(
-        self,
-        window: WindowCounts,
-        key: RowKey,
-        rate: Rate,
-        drift: bool,
-        statistic: float,
-        threshold: float,
-        bad: int,
-        n: int,
-        before: float,
-    ) -> Finding:
-        now = bad / n if n else 0.0
-        error = 1.96 * float(np.sqrt(now * (1 - now) / max(n, 1)))
-        if drift:
-            verdict = Verdict.DRIFT
-        elif n < self.min_samples:
-            verdict = Verdict.THIN
-        else:
-            clear = statistic < np.log(1.0 / CLEAR_LEVEL)
-            verdict = Verdict.CLEAR if clear else Verdict.UNDECIDED
-        return Finding(
-            model=window.model,
-            row=key,
-            subject=rate.subject,
-            detector=NAME,
-            window=window.spec.name,
-            verdict=verdict,
-            statistic=statistic,
-            threshold=threshold,
-            effect=Effect("share", now - before, now - before - error, now - before + error),
-            samples=n,
-            start=window.end - window.spec.length_ms,
-            end=window.end,
-            detail=f"{before:.2%} to {now:.2%}",
-        )
+    def _dispersion_for(self, window_ms: int) -> FloatArray:
+        if window_ms not in self._dispersion:
+            self._dispersion[window_ms] = np.array(
+                [
+                    self.reference.rate_overdispersion(rate.of.start, rate.special, window_ms)
+                    for rate in rates(self.reference.layout)
+                ]
+            )
+        return self._dispersion[window_ms]

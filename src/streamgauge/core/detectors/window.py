@@ -5,7 +5,7 @@ from typing import Protocol
 
 from streamgauge.core.batch import IntArray
 from streamgauge.core.findings import Finding
-from streamgauge.core.layout import Subject
+from streamgauge.core.layout import STATUS_OK, Subject
 from streamgauge.core.slices import RowKey
 from streamgauge.core.windows import WindowSpec
 
@@ -17,7 +17,8 @@ Watched = frozenset[tuple[RowKey, Subject]]
 class WindowCounts:
     """One window at its latest step: `rows (k,)` row numbers with `keys`, `counts (k, W) int64`.
 
-    `end` is event time in ms; the window covers `[end − length, end)`.
+    `end` is event time in ms; the window covers `[end − length, end)`. Rows whose version has not
+    yet been there for the window's whole length are left out: part of a day is no sample of days.
     """
 
     model: str
@@ -26,6 +27,12 @@ class WindowCounts:
     rows: IntArray
     keys: tuple[RowKey, ...]
     counts: IntArray
+
+    def samples(self, row: RowKey) -> int:
+        """Return the served events of a row, 0 where it is not there."""
+        if row not in self.keys:
+            return 0
+        return int(self.counts[self.keys.index(row), STATUS_OK])
 
 
 @dataclass(frozen=True, slots=True)
