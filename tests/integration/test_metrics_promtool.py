@@ -9,7 +9,7 @@ from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.io.metrics.self_metrics import SelfMetrics
 from tests.support.outside import require_program
 from tests.support.snapshots import SnapshotShape, synthetic_snapshot
-from tests.unit.test_self_metrics import FakeStatus
+from tests.support.sources import FakeStatus
 
 pytestmark = pytest.mark.integration
 

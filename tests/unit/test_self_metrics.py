@@ -1,8 +1,5 @@
 """Self metrics: a projection of the run's status, read back by Prometheus's own parsers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from prometheus_client import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -13,23 +10,7 @@ from streamgauge.io.metrics.exposition import Rendered
 from streamgauge.io.metrics.metric import Scope
 from streamgauge.io.metrics.payload import Payload
 from streamgauge.io.metrics.self_metrics import SelfMetrics
-
-
-@dataclass
-class FakeStatus:
-    """A status whose numbers tests change."""
-
-    phase: str = "active"
-    consumed: int = 0
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    unknown_models: int = 0
-    unknown_fields: int = 0
-    tombstones: int = 0
-    lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    paused: int = 0
-    rebalances: int = 0
-    checkpoints: int = 0
-    last_checkpoint: float | None = None
+from tests.support.sources import FakeStatus
 
 
 def self_metrics(status: FakeStatus, rendered: Rendered | None = None) -> SelfMetrics:

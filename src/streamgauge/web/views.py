@@ -1,0 +1,180 @@
+"""Views: a snapshot's parts as plain data for the page and for other readers of the JSON.
+
+Times are RFC 3339 in UTC. NaN becomes null when the data is written.
+"""
+
+import dataclasses
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import streamgauge
+from streamgauge.core.slices import RowKey
+from streamgauge.core.snapshot import ActiveAlert, ModelSnapshot, Snapshot, WindowStats
+from streamgauge.web.field_view import field_view
+from streamgauge.web.source import Health
+
+SEVERITIES: Final = ("critical", "warning", "info")
+
+View = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a model is to be shown; None for the first there is, an empty slice for the whole."""
+
+    window: str | None = None
+    version: str | None = None
+    slice: str = ""
+
+
+def status_view(health: Health, snapshot: Snapshot | None, now: float) -> View:
+    """Return how the process is, and the totals over all models."""
+    models = snapshot.models if snapshot else ()
+    watermarks = [model.watermark for model in models if model.watermark is not None]
+    firing = Counter(alert.severity for model in models for alert in model.alerts)
+    return {
+        "version": streamgauge.__version__,
+        "alive": health.alive,
+        "ready": health.ready,
+        "reason": health.reason,
+        "lag_messages": health.lag,
+        "events_per_second": health.rate,
+        "now": _seconds(now),
+        "snapshot_at": _seconds(snapshot.made_at) if snapshot else None,
+        "event_time": time_text(min(watermarks, default=None)),
+        "models": len(models),
+        "alerts_firing": {severity: firing[severity] for severity in SEVERITIES},
+    }
+
+
+def alerts_view(snapshot: Snapshot | None) -> View:
+    """Return the firing alerts, the gravest first, then the newest."""
+    alerts = [alert for model in (snapshot.models if snapshot else ()) for alert in model.alerts]
+    return {"alerts": [alert_view(alert) for alert in sorted(alerts, key=_urgency)]}
+
+
+def models_view(snapshot: Snapshot | None) -> View:
+    """Return one line for each model."""
+    return {"models": [_summary(model) for model in (snapshot.models if snapshot else ())]}
+
+
+def model_view(model: ModelSnapshot, choice: Choice) -> View:
+    """Return one model's figures in one window, for one version and slice of it.
+
+    What the choice names and the model does not have is replaced by the first there is.
+    """
+    view = _summary(model)
+    view["alerts"] = [alert_view(alert) for alert in sorted(model.alerts, key=_urgency)]
+    window = _window(model, choice.window)
+    view["window"] = None
+    view["slices"] = []
+    view["fields"] = []
+    if window is None or model.layout is None or not window.rows:
+        return view
+    row = _row(window, choice)
+    key = window.rows[row]
+    view["slices"] = _slices(window, key.version)
+    view["window"] = {
+        "name": window.window,
+        "start": time_text(window.start),
+        "end": time_text(window.end),
+        "version": key.version,
+        "slice": key.label(),
+        "events": int(window.events[row]),
+        "samples": int(window.samples[row]),
+    }
+    for stats in window.fields:
+        position = model.layout.position(stats.subject)
+        if position is not None:
+            unseen = model.unseen_values.get(stats.subject.name, ())
+            bins = model.layout.fields[position].bins
+            view["fields"].append(field_view(stats, bins, row, unseen=unseen))
+    return view
+
+
+def alert_view(alert: ActiveAlert) -> View:
+    """Return one alert."""
+    return {
+        "alert_id": alert.alert_id,
+        "model": alert.model,
+        "model_version": alert.model_version,
+        "slice": RowKey(alert.model_version, alert.slice).label(),
+        "subject": {"kind": alert.subject.kind.value, "name": alert.subject.name},
+        "detector": alert.detector,
+        "severity": alert.severity,
+        "summary": alert.summary,
+        "starts_at": time_text(alert.starts_at),
+        "onset": time_text(alert.onset),
+        "statistic": alert.statistic,
+        "threshold": alert.threshold,
+    }
+
+
+def time_text(milliseconds: int | None) -> str | None:
+    """Return event time as RFC 3339 in UTC, None where it is unknown or past the calendar."""
+    return None if milliseconds is None else _seconds(milliseconds / 1000)
+
+
+def _seconds(seconds: float) -> str | None:
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _summary(model: ModelSnapshot) -> View:
+    events: dict[str, int] = {}
+    if model.counters is not None and model.layout is not None:
+        traffic = model.counters.counts[:, model.layout.cells(0)].sum(axis=1).tolist()
+        events = {
+            key.version: count
+            for key, count in zip(model.counters.rows, traffic, strict=True)
+            if not key.slice
+        }
+    versions = sorted(events, key=lambda version: (-events[version], version))
+    return {
+        "model": model.model,
+        "task": model.layout.schema.task.value if model.layout else None,
+        "reference": model.reference_id,
+        "event_time": time_text(model.watermark),
+        "last_event": time_text(model.last_event),
+        "late_events": model.late_events,
+        "windows": [window.window for window in model.windows],
+        "versions": [{"version": version, "events": events[version]} for version in versions],
+        "hidden_slices": model.dropped_rows,
+        "alerts_firing": len(model.alerts),
+    }
+
+
+def _urgency(alert: ActiveAlert) -> tuple[int, int, str]:
+    known = alert.severity in SEVERITIES
+    grade = SEVERITIES.index(alert.severity) if known else len(SEVERITIES)
+    return grade, -alert.starts_at, alert.alert_id
+
+
+def _window(model: ModelSnapshot, name: str | None) -> WindowStats | None:
+    named = [window for window in model.windows if window.window == name]
+    return next(iter((*named, *model.windows)), None)
+
+
+def _row(window: WindowStats, choice: Choice) -> int:
+    """Return the row chosen: version and slice, else the version, else the busiest version."""
+
+    def rank(row: int) -> tuple[bool, bool, bool, int]:
+        key = window.rows[row]
+        of_version = key.version == choice.version
+        return of_version and key.label() == choice.slice, of_version, not key.slice, samples[row]
+
+    samples = window.samples.tolist()
+    return max(range(len(window.rows)), key=rank)
+
+
+def _slices(window: WindowStats, version: str) -> list[View]:
+    slices = [
+        {"slice": key.label(), "samples": samples}
+        for key, samples in zip(window.rows, window.samples.tolist(), strict=True)
+        if key.version == version and key.slice
+    ]
+    return sorted(slices, key=lambda entry: (-entry["samples"], entry["slice"]))

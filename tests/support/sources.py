@@ -1,0 +1,54 @@
+"""Sources for the web server whose parts tests set as they like."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streamgauge.core.snapshot import Snapshot
+from streamgauge.io.metrics.exposition import Rendered, render
+from streamgauge.io.metrics.self_metrics import SelfMetrics
+from streamgauge.web.source import Health
+
+GOOD = Health(alive=True, ready=True, reason="active", lag=12, rate=1_250.5)
+
+
+@dataclass
+class FakeStatus:
+    """A run's status whose numbers tests change."""
+
+    phase: str = "active"
+    consumed: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    unknown_models: int = 0
+    unknown_fields: int = 0
+    tombstones: int = 0
+    lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    paused: int = 0
+    rebalances: int = 0
+    checkpoints: int = 0
+    last_checkpoint: float | None = None
+
+
+class FakeSource:
+    """A source of a snapshot and a health that can be set."""
+
+    def __init__(self, snapshot: Snapshot | None = None, health: Health = GOOD) -> None:
+        self.current = snapshot
+        self.current_health = health
+        self._rendered = None if snapshot is None else render(snapshot)
+
+    def snapshot(self) -> Snapshot | None:
+        """Return the snapshot that was set."""
+        return self.current
+
+    def rendered(self) -> Rendered | None:
+        """Return the first snapshot's metrics."""
+        return self._rendered
+
+    def health(self) -> Health:
+        """Return the health that was set."""
+        return self.current_health
+
+    def self_metrics(self) -> SelfMetrics:
+        """Return self metrics of a run that has done nothing yet."""
+        status = FakeStatus()
+        return SelfMetrics(lambda: status, self.rendered, config_read_at=1.76e9)
