@@ -81,7 +81,7 @@ field_changes = st.one_of(
     st.tuples(st.just("timestamp"), timestamps),
     st.tuples(st.just("status"), st.sampled_from(["ok", "timeout", "\0"])),
     st.tuples(st.just("score"), class_scores),
-    st.tuples(st.just("prediction"), st.sampled_from(["a", "b", 1, 2, "1", 0.25])),
+    st.tuples(st.just("prediction"), st.sampled_from(["a", "b", 1, 2, "1", 0.25, "\0"])),
     st.tuples(st.just("tags"), st.dictionaries(st.sampled_from(["region", "desk", "q"]), anything)),
 )
 feature_changes = st.tuples(

@@ -19,7 +19,6 @@ from streamgauge.core.batch import BoolArray, IntArray, ModelSchema, Task
 from streamgauge.formats.checks import MAX_ID_BYTES, PROBABILITY_TOLERANCE
 from streamgauge.formats.columns import Columns, is_ok
 from streamgauge.formats.event_time import EventTime
-from streamgauge.formats.event_types import feature_names
 from streamgauge.formats.messages import RawMessages
 
 # A shorter value cannot nest deep enough to break the limit on the whole message.
@@ -48,18 +47,19 @@ def doubtful_rows(
     doubtful |= _mismatched_keys(columns.ids, rows, messages.keys)
     if schema.task is Task.MULTICLASS:
         doubtful |= _improper_scores(columns.scores, frozenset(schema.classes))
-    known = len(feature_names(schema))
-    for place in range(known, len(columns.features[0])):
-        doubtful |= _unreadable([features[place] for features in columns.features])
-    for column in columns.unknown:
+    for column in (*columns.unknown_fields, *columns.unknown_features):
         doubtful |= _unreadable(column)
     return set(rows[doubtful].tolist())
 
 
 def _mismatched_keys(ids: Sequence[str], rows: IntArray, keys: Sequence[bytes | None]) -> BoolArray:
     encoded = list(map(str.encode, ids))
-    own = [keys[row] for row in rows.tolist()]
-    if encoded == own and min(map(len, encoded)) > 0 and max(map(len, encoded)) <= MAX_ID_BYTES:
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first + 1 == len(rows):
+        own = list(keys[first : last + 1])
+    else:
+        own = [keys[row] for row in rows.tolist()]
+    if encoded == own and all(encoded) and max(map(len, encoded)) <= MAX_ID_BYTES:
         return np.zeros(len(ids), np.bool_)
     pairs = zip(encoded, own, strict=True)
     return np.array(
@@ -83,7 +83,11 @@ def _improper_scores(
 
 
 def _unreadable(column: Sequence[Raw | None]) -> BoolArray:
-    """Raw values that were skipped rather than parsed, and are not valid or not surely so."""
+    """Raw values that were skipped rather than parsed, and are not valid or not surely so.
+
+    Of an unknown field that stands twice in one message only the last value can be looked at; this
+    is the one place where a broken string or an infinite number may pass unseen.
+    """
     views = [memoryview(raw) for raw in column if raw is not None]
     result = np.zeros(len(column), np.bool_)
     if not views or (max(map(len, views)) < _SHALLOW_BYTES and _all_parse(views)):

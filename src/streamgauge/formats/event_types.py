@@ -1,5 +1,6 @@
 """The typed structs that a model's events are decoded into, generated from its schema."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -48,11 +49,20 @@ class EventTypes:
     event: type[Struct]
     features: type[Struct]
     loose: tuple[tuple[str, int, type], ...]
+    unknown_fields: tuple[str, ...]
+    """Names of the `Raw` fields of `event`."""
+    unknown_features: tuple[str, ...]
+    """Names of the `Raw` fields of `features`."""
 
 
 def feature_names(schema: ModelSchema) -> tuple[str, ...]:
     """All features of a model in the order of the generated struct."""
     return schema.numeric + schema.categorical + schema.boolean
+
+
+def field_name(place: int) -> str:
+    """The name of a struct's field for the feature at a place in `feature_names`."""
+    return f"f{place}"
 
 
 def can_be_field(name: str) -> bool:
@@ -84,8 +94,14 @@ def event_types(
     # a collection every few polls.
     features = defstruct(
         "Features",
-        [(f"f{i}", kind, None) for i, (_, kind) in enumerate(columns)],
-        rename={f"f{i}": name for i, (name, _) in enumerate(columns)} if is_typed(schema) else None,
+        [
+            # An absent number is NaN at once, which spares the column a conversion.
+            (field_name(i), kind, math.nan if i < len(schema.numeric) else None)
+            for i, (_, kind) in enumerate(columns)
+        ],
+        rename={field_name(i): name for i, (name, _) in enumerate(columns)}
+        if is_typed(schema)
+        else None,
         forbid_unknown_fields=True,
         gc=False,
         eq=False,
@@ -116,6 +132,12 @@ def event_types(
         eq=False,
     )
     loose = tuple(
-        (f"f{i}", i, kind) for i, (name, kind) in enumerate(known) if name in loose_features
+        (field_name(i), i, kind) for i, (name, kind) in enumerate(known) if name in loose_features
     )
-    return EventTypes(event=event, features=features, loose=loose)
+    return EventTypes(
+        event=event,
+        features=features,
+        loose=loose,
+        unknown_fields=tuple(f"u{i}" for i in range(len(unknown_fields))),
+        unknown_features=tuple(field_name(i) for i in range(len(known), len(columns))),
+    )

@@ -158,18 +158,17 @@ class _Poll:
         self, events: Sequence[Struct | None], start: int
     ) -> list[tuple[_Model, Columns]]:
         """The block's events by model."""
-        types = list(map(type, events))
-        kinds = np.array(list(map(id, types))) if len(set(types)) > 1 else None
+        kinds = set(map(type, events))
+        places = np.array([id(type(event)) for event in events]) if len(kinds) > 1 else None
         groups = []
         for kind, model in self._by_type.items():
-            if kinds is None:
-                places = np.arange(len(events) if types[0] is kind else 0)
-            else:
-                places = np.flatnonzero(kinds == id(kind))
-            if len(places):
-                members: list[Any] = [events[place] for place in places.tolist()]
-                columns = transpose(places + start, members, model.types, self._times)
-                groups.append((model, columns))
+            if kind not in kinds:
+                continue
+            members, rows = events, np.arange(start, start + len(events))
+            if places is not None:
+                rows = np.flatnonzero(places == id(kind)) + start
+                members = [events[row - start] for row in rows.tolist()]
+            groups.append((model, transpose(rows, members, model.types, self._times)))
         return groups
 
     def _examine(self, row: int) -> Struct | None:
