@@ -122,7 +122,11 @@ def main() -> None:
         works[f"batch: {name}"] = partial(decoder.decode, messages)
     seconds = best_seconds(works, repeats)
     rows: list[Row] = [
-        {"what": name, "events per second": round(n / best), "microseconds per event": 1e6 * best / n}
+        {
+            "what": name,
+            "events per second": round(n / best),
+            "microseconds per event": 1e6 * best / n,
+        }
         for name, best in seconds.items()
     ]
     size = sum(map(len, values)) / n
