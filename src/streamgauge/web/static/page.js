@@ -6,6 +6,7 @@ const MOST_CATEGORIES = 12;
 // A bar is full at this distance or at the largest one there is: noise must not fill bars.
 const FULL_BAR = 0.2;
 
+const narrow = matchMedia("(max-width: 1100px)"); // as in page.css
 const $ = (id) => document.getElementById(id);
 const chosen = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 let shown = null; // the latest view of the chosen model
@@ -98,7 +99,9 @@ function choose(change) {
   Object.assign(chosen, change);
   for (const name of Object.keys(chosen)) if (chosen[name] == null) delete chosen[name];
   history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
-  refresh();
+  const known = shown && Object.keys(change).every((name) => name === "field" || name === "measure");
+  if (known) showDetail(showFields(shown));
+  else refresh();
 }
 
 const fieldKey = (field) => `${field.kind}:${field.name}`;
@@ -263,14 +266,22 @@ function showFields(view) {
     showShare(strange, field.out_of_range ?? field.unseen, 0);
     say(mean, number(field.mean));
     say(reference, number(field.reference_mean));
-    row.onclick = () => choose({ field: fieldKey(field) });
+    row.onclick = (event) => {
+      choose({ field: fieldKey(field) });
+      // Keys go on from row to row; a pointer wants to see what it asked for.
+      if (event.detail && narrow.matches) $("detail").scrollIntoView({ behavior: "smooth", block: "nearest" });
+    };
   });
   return selected;
 }
 
-function makeField(field) {
+function kindOf(field) {
   const kind = field.kind === "feature" ? field.type : field.kind;
-  const head = make("th", "", make("span", "name", field.name), make("small", "", kind === field.name ? "" : kind));
+  return kind === field.name ? "" : kind;
+}
+
+function makeField(field) {
+  const head = make("th", "", make("span", "name", field.name), make("small", "", kindOf(field)));
   head.scope = "row";
   head.title = field.name;
   const gauge = make("div", "gauge", make("div", "track", make("div", "fill")), make("output"));
@@ -294,7 +305,7 @@ function showDetail(field) {
     $("detail").dataset.key = fieldKey(field);
     $("chart").replaceChildren();
     say($("readout"), "");
-    $("detail-name").replaceChildren(field.name, make("small", "", field.kind === "feature" ? field.type : field.kind));
+    $("detail-name").replaceChildren(field.name, make("small", "", kindOf(field)));
   }
   showChart(field);
   const facts = Object.entries(field.distances[measure(shown)] ?? {});
@@ -446,7 +457,7 @@ function showTrouble(error) {
   say($("state"), "No answer");
   document.title = "(!) Streamgauge";
   document.querySelector("main").classList.add("stale");
-  say($("updated"), `${$("updated").textContent.split(";")[0]}; no answer since (${error.message})`);
+  say($("updated"), `${$("updated").textContent.split(";")[0]}; no answer now (${error.message})`);
 }
 
 $("fields").onkeydown = (event) => {
