@@ -308,6 +308,31 @@ def test_what_a_model_does_not_have_is_replaced_by_the_first_there_is() -> None:
     assert (other["version"], other["slice"]) == ("4", "")
 
 
+def test_a_version_without_events_in_the_window_is_shown_as_empty() -> None:
+    snapshot = synthetic_snapshot()
+    model = only_model(snapshot)
+    window = model.windows[0]
+    keep = np.array(
+        [i for i, key in enumerate(window.rows) if key.version == "3" and not key.slice]
+    )
+    window = replace(
+        window,
+        rows=tuple(window.rows[i] for i in keep),
+        samples=window.samples[keep],
+        events=window.events[keep],
+    )
+    snapshot = replace(snapshot, models=(replace(model, windows=(window,)),))
+    view = get_json(snapshot, "/api/v1/models/model-0?version=4&slice=carrier%3DUA")
+    shown = view["window"]
+    assert (shown["version"], shown["slice"], shown["samples"]) == ("4", "carrier=UA", 0)
+    assert view["fields"] == []
+    assert {entry["samples"] for entry in view["slices"]} == {0}
+    assert len(view["slices"]) == 3
+    of_the_other = get_json(snapshot, "/api/v1/models/model-0")
+    assert of_the_other["window"]["version"] == "3"
+    assert of_the_other["fields"] != []
+
+
 def test_undefined_figures_are_null() -> None:
     snapshot = synthetic_snapshot()
     stats = only_model(snapshot).windows[0].fields[-2]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamgauge
+from streamgauge.core.layout import Layout
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import ActiveAlert, ModelSnapshot, Snapshot, WindowStats
 from streamgauge.web.field_view import field_view
@@ -21,7 +22,7 @@ View = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Choice:
-    """What of a model is to be shown; None for the first there is, an empty slice for the whole."""
+    """What of a model is to be shown; None for the first or busiest, no slice for the whole."""
 
     window: str | None = None
     version: str | None = None
@@ -62,34 +63,38 @@ def models_view(snapshot: Snapshot | None) -> View:
 def model_view(model: ModelSnapshot, choice: Choice) -> View:
     """Return one model's figures in one window, for one version and slice of it.
 
-    What the choice names and the model does not have is replaced by the first there is.
+    A choice that the model does not know is replaced by the first window, the busiest version or
+    the whole; one that it knows stands, also where the window holds nothing of it.
     """
     view = _summary(model)
     view["alerts"] = [alert_view(alert) for alert in sorted(model.alerts, key=_urgency)]
-    window = _window(model, choice.window)
     view["window"] = None
     view["slices"] = []
     view["fields"] = []
-    if window is None or model.layout is None or not window.rows:
+    window = _window(model, choice.window)
+    if window is None or model.layout is None:
         return view
-    row = _row(window, choice)
-    key = window.rows[row]
-    view["slices"] = _slices(window, key.version)
+    samples = dict(zip(window.rows, window.samples.tolist(), strict=True))
+    known = {*window.rows, *(model.counters.rows if model.counters else ())}
+    version = _version(choice.version, known, samples)
+    slices = {key.label(): key for key in known if key.version == version and key.slice}
+    key = slices.get(choice.slice, RowKey(version))
+    row = window.rows.index(key) if key in samples else None
+    view["slices"] = [
+        {"slice": label, "samples": samples.get(slices[label], 0)}
+        for label in sorted(slices, key=lambda label: (-samples.get(slices[label], 0), label))
+    ]
     view["window"] = {
         "name": window.window,
         "start": time_text(window.start),
         "end": time_text(window.end),
-        "version": key.version,
+        "version": version,
         "slice": key.label(),
-        "events": int(window.events[row]),
-        "samples": int(window.samples[row]),
+        "events": 0 if row is None else int(window.events[row]),
+        "samples": samples.get(key, 0),
     }
-    for stats in window.fields:
-        position = model.layout.position(stats.subject)
-        if position is not None:
-            unseen = model.unseen_values.get(stats.subject.name, ())
-            bins = model.layout.fields[position].bins
-            view["fields"].append(field_view(stats, bins, row, unseen=unseen))
+    if row is not None:
+        view["fields"] = _fields(model, model.layout, window, row)
     return view
 
 
@@ -159,22 +164,20 @@ def _window(model: ModelSnapshot, name: str | None) -> WindowStats | None:
     return next(iter((*named, *model.windows)), None)
 
 
-def _row(window: WindowStats, choice: Choice) -> int:
-    """Return the row chosen: version and slice, else the version, else the busiest version."""
-
-    def rank(row: int) -> tuple[bool, bool, bool, int]:
-        key = window.rows[row]
-        of_version = key.version == choice.version
-        return of_version and key.label() == choice.slice, of_version, not key.slice, samples[row]
-
-    samples = window.samples.tolist()
-    return max(range(len(window.rows)), key=rank)
+def _version(wanted: str | None, known: set[RowKey], samples: dict[RowKey, int]) -> str:
+    """Return the wanted version if it is known, else the one with most samples."""
+    versions = {key.version for key in known}
+    if wanted in versions:
+        return wanted
+    whole = sorted(RowKey(version) for version in versions)
+    return max(whole, key=lambda key: samples.get(key, 0)).version if whole else ""
 
 
-def _slices(window: WindowStats, version: str) -> list[View]:
-    slices = [
-        {"slice": key.label(), "samples": samples}
-        for key, samples in zip(window.rows, window.samples.tolist(), strict=True)
-        if key.version == version and key.slice
-    ]
-    return sorted(slices, key=lambda entry: (-entry["samples"], entry["slice"]))
+def _fields(model: ModelSnapshot, layout: Layout, window: WindowStats, row: int) -> list[View]:
+    fields = []
+    for stats in window.fields:
+        position = layout.position(stats.subject)
+        if position is not None:
+            unseen = model.unseen_values.get(stats.subject.name, ())
+            fields.append(field_view(stats, layout.fields[position].bins, row, unseen=unseen))
+    return fields

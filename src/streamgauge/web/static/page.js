@@ -247,7 +247,7 @@ function showFields(view) {
   const by = measure(view);
   const fields = [...view.fields].sort((a, b) =>
     (moved(b, by) ?? -1) - (moved(a, by) ?? -1) || a.name.localeCompare(b.name));
-  const empty = fields.length ? "" : view.window ? "No figures for this choice." : "No window is complete yet.";
+  const empty = fields.length ? "" : view.window ? "No predictions of this choice in the window." : "No window is complete yet.";
   say($("no-fields"), empty);
   $("no-fields").hidden = !empty;
   const full = Math.max(FULL_BAR, ...fields.map((field) => moved(field, by) ?? 0));
