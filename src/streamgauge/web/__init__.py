@@ -1,0 +1,1 @@
+"""Web: the status page, its JSON, health and the scrape."""
