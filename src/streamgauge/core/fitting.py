@@ -29,9 +29,10 @@ def fit_numeric(
     Distance groups are cut at the k/20 quantiles and at 0.1, 1, 99 and 99.9 %; each group between
     the tails is cut in four for quantiles. A value on which several quantiles fall (a tie, e.g.
     zero rainfall) gets a bin of its own: it is cut before and just after. `minimum` and `maximum`
-    bound the whole reference, `mean` and `std` are those of the whole reference.
+    bound the whole reference, `mean` and `std` are those of the whole reference; they are kept to
+    twelve digits, so that the bins do not depend on the order of a summation.
     """
-    center, scale = float(mean), float(std) if std > 0 else 1.0
+    center, scale = _rounded(mean), _rounded(std) if std > 0 else 1.0
     if not len(sample):
         return NumericBins((0.0, math.nextafter(0.0, 1.0)), (0,), center, scale)
     ordered = np.sort(sample)
@@ -42,6 +43,10 @@ def fit_numeric(
     edges = [float(minimum), *sorted(fine), math.nextafter(maximum, math.inf)]
     groups = [0, *(i + 1 for i, edge in enumerate(edges) if edge in coarse)]
     return NumericBins(tuple(edges), tuple(groups), center, scale)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.12g}")
 
 
 def _cuts(ordered: FloatArray, at: FloatArray, minimum: float, maximum: float) -> set[float]:

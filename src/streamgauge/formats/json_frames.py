@@ -1,0 +1,159 @@
+"""NDJSON files as frames: one JSON object a line, read as strictly as events are."""
+
+import gzip
+from collections.abc import Iterator, Mapping
+from itertools import compress
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from streamgauge.core.batch import MISSING_CODE, WRONG_TYPE_CODE, BoolArray, Categories, IntArray
+from streamgauge.errors import DataError
+from streamgauge.formats.event_time import TimestampUnit
+from streamgauge.formats.frames import (
+    NO_ROWS,
+    NO_TIME,
+    Column,
+    ColumnType,
+    Frame,
+    Numbers,
+    parse_time,
+    times_of_numbers,
+)
+
+FRAME_BYTES: Final = 8 << 20
+"""About this much text makes a frame."""
+
+_TYPES: Final[dict[type, ColumnType]] = {
+    int: ColumnType.NUMBERS,
+    float: ColumnType.NUMBERS,
+    str: ColumnType.TEXT,
+    bool: ColumnType.BOOLEANS,
+    dict: ColumnType.OBJECTS,
+    list: ColumnType.OTHER,
+}
+
+
+class JsonColumn:
+    """A column of JSON values; None is missing."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+        self._kinds = set(map(type, values)) - {type(None)}
+
+    @property
+    def type(self) -> ColumnType:
+        """What the values are."""
+        types = {_TYPES[kind] for kind in self._kinds}
+        if len(types) > 1:
+            return ColumnType.MIXED
+        return types.pop() if types else ColumnType.NOTHING
+
+    def numbers(self) -> Numbers:
+        """Return the values as numbers; anything but a number is of a wrong type."""
+        wrong = NO_ROWS
+        values = self._values
+        if self._kinds == {bool}:
+            values = [None if value is None else float(value) for value in values]
+        elif not self._kinds <= {int, float}:
+            right = [type(value) in {int, float, type(None)} for value in values]
+            wrong = np.flatnonzero(~np.array(right, bool))
+            values = [v if ok else None for v, ok in zip(values, right, strict=True)]
+        return Numbers(np.array(values, np.float64), wrong, NO_ROWS)
+
+    def texts(self) -> Categories:
+        """Return the values as text; fractions, objects and lists are of a wrong type."""
+        if self._kinds <= {bool}:
+            codes = {None: MISSING_CODE, False: 0, True: 1}
+            return Categories(np.array([codes[v] for v in self._values], np.int32), _BOOLEANS)
+        codes_of: dict[str, int] = {}
+        codes_list = [
+            codes_of.setdefault(v if type(v) is str else str(v), len(codes_of))
+            if type(v) in _TEXTUAL
+            else (MISSING_CODE if v is None else WRONG_TYPE_CODE)
+            for v in map(_whole, self._values)
+        ]
+        return Categories(np.array(codes_list, np.int32), tuple(codes_of))
+
+    def times(self, unit: TimestampUnit) -> IntArray:
+        """Return event times `(n,)` in ms."""
+        if self._kinds <= {int, float}:
+            if None not in self._values and float not in self._kinds:
+                return times_of_numbers(np.array(self._values, np.int64), unit)
+            return times_of_numbers(self.numbers().values, unit)
+        times = [parse_time(v) if isinstance(v, str) else None for v in self._values]
+        return np.array([NO_TIME if time is None else time for time in times], np.int64)
+
+    def fields(self) -> Mapping[str, Column]:
+        """Return the columns inside a column of objects."""
+        if self._kinds != {dict}:
+            return {}
+        names = dict.fromkeys(name for value in self._values if value for name in value)
+        return {
+            name: JsonColumn([None if v is None else v.get(name) for v in self._values])
+            for name in names
+        }
+
+    def take(self, rows: BoolArray) -> "JsonColumn":
+        """Return the values of some rows."""
+        return JsonColumn(list(compress(self._values, rows)))
+
+    def odd_one(self, usual: ColumnType) -> tuple[int, ColumnType]:
+        """Return the row and the type of the first value that is of another type."""
+        types = [(row, _TYPES[type(v)]) for row, v in enumerate(self._values) if v is not None]
+        if usual is ColumnType.NOTHING:
+            usual = types[0][1]
+        return next((row, type_) for row, type_ in types if type_ is not usual)
+
+
+_BOOLEANS: Final = ("false", "true")
+_TEXTUAL: Final = frozenset({str, int})
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def ndjson_frames(path: Path, ignored: frozenset[str], seen: set[str]) -> Iterator[Frame]:
+    """Yield a file's rows, gzipped or not, without the ignored columns.
+
+    The names of all columns go to `seen`, those of the fields of `features` and `tags` too. Raises
+    DataError for a line that is no JSON object.
+    """
+    line = 1
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as file:
+        while lines := file.readlines(FRAME_BYTES):
+            values = [
+                _object(text, path, number)
+                for number, text in enumerate(lines, line)
+                if not text.isspace()
+            ]
+            names = dict.fromkeys(name for value in values for name in value)
+            seen.update(names)
+            columns = {
+                name: JsonColumn([value.get(name) for value in values])
+                for name in names
+                if name not in ignored
+            }
+            for name in ("features", "tags"):
+                if name in columns:
+                    seen.update(columns[name].fields())
+            if values:
+                yield Frame(columns, len(values), path.name, line)
+            line += len(lines)
+
+
+def _object(text: bytes, path: Path, line: int) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: line {line:,}: no valid JSON ({error.msg} at character {error.pos});"
+            " write one JSON object a line, numbers without NaN"
+        ) from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: line {line:,}: is no object; write one JSON object a line")
+    return value
