@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,7 +27,7 @@ class Source(Protocol):
     def timestamp(self) -> tuple[int, int]: ...
     def key(self) -> str | bytes | None: ...
     def value(self) -> str | bytes | None: ...
-    def headers(self) -> Headers | None: ...
+    def headers(self) -> Mapping[str, str | bytes | None] | Headers | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ def dead_letter(source: Source, rejected: Rejected, payload: DeadLetterPayload) 
     The value is kept, hashed (SHA-256) or left out as configured; one that is too large to write
     again is cut, and its hash stands in a header.
     """
-    headers = list(source.headers() or ())
+    original = source.headers() or ()
+    headers = list(original.items() if isinstance(original, Mapping) else original)
     facts = {
         "topic": source.topic() or "",
         "partition": str(source.partition()),

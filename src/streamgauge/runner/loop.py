@@ -1,6 +1,7 @@
 """Loop: poll, process, write, commit; and the replica's life around it."""
 
 import logging
+from collections.abc import Callable
 from threading import Event
 from typing import Final
 
@@ -32,7 +33,13 @@ class Loop:
     work and loses none.
     """
 
-    def __init__(self, plan: Plan, clock: Clock, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        clock: Clock,
+        publisher: Publisher,
+        checkpoint_took: Callable[[float], None],
+    ) -> None:
         config = plan.config
         settings = config.kafka.client_settings()
         client_id = f"streamgauge-{config.app}"
@@ -40,6 +47,7 @@ class Loop:
         self._config = config
         self._clock = clock
         self._publisher = publisher
+        self._checkpoint_took = checkpoint_took
         self._membership = Membership(settings, config.group_id, client_id, config.state_topic)
         self._reader = Reader(settings, config.group_id, client_id)
         self._writer = Writer(settings, client_id)
@@ -86,7 +94,6 @@ class Loop:
         poll = self._reader.poll(BATCH)
         now = self._clock.monotonic()
         outcome = pipeline.process(poll.messages, poll.drained, now)
-        pipeline.counts.consumed += len(poll.sources)
         self._write_dead_letters(poll, outcome.rejected)
         self._write_alerts(outcome.alerts)
         self._storm.observe(len(poll.sources), outcome.rejected)
@@ -121,6 +128,7 @@ class Loop:
 
         The one place where results and offsets meet: a transaction goes here.
         """
+        began = self._clock.monotonic()
         self._writer.flush()
         positions = self._reader.positions
         changed = {p: o for p, o in positions.items() if self._committed.get(p) != o}
@@ -128,6 +136,7 @@ class Loop:
             self._membership.commit(changed)
             self._committed.update(changed)
         self._checkpoints += 1
+        self._checkpoint_took(self._clock.monotonic() - began)
         self._last_checkpoint = self._clock.wall()
         self._next_checkpoint = self._clock.monotonic() + self._config.checkpoint_interval / 1000
 

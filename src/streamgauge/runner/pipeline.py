@@ -10,9 +10,11 @@ from streamgauge.core.engine import ModelEngine
 from streamgauge.core.layout import Layout
 from streamgauge.core.snapshot import Snapshot
 from streamgauge.core.watermark import Watermark, WatermarkSpec
+from streamgauge.formats.learning import DecodedUntyped, UntypedDecoder
 from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.native import NativeDecoder
-from streamgauge.runner.learning import Learner
+from streamgauge.formats.reference_file import reference_id
+from streamgauge.runner.learning import Learner, Stage
 from streamgauge.runner.plan import KnownModel, Plan, fit_schema
 
 MOST_PANES_AHEAD = 1_000
@@ -55,6 +57,7 @@ class Pipeline:
             self._watch(model)
         self._learners = {model.spec.model: Learner(model, config) for model in plan.learned}
         self._decoder = self._build_decoder()
+        self._untyped = self._build_untyped()
 
     def process(self, messages: RawMessages, drained: frozenset[int], now: float) -> Outcome:
         """Take in one poll at `now` (seconds of processing time).
@@ -62,13 +65,62 @@ class Pipeline:
         `drained` are the partitions that were read to their end in it.
         """
         decoded = self._decoder.decode(messages)
-        self._count(decoded)
+        rejected = decoded.rejected
+        learning = self._sample(messages, now)
+        if learning is not None:
+            known = {item.index for item in rejected}
+            rejected += tuple(item for item in learning.rejected if item.index not in known)
+        self._count(messages, decoded, rejected, learning.accepted if learning else 0)
         for batch in decoded.batches:
             self._observe(batch, now)
-            self.engines[batch.schema.model].add(batch)
+            self._add(batch)
         for partition in drained:
             self.watermark.set_drained(partition, True)
-        return Outcome(decoded.rejected, self._advance(now))
+        self._graduate()
+        return Outcome(rejected, self._advance(now))
+
+    def _add(self, batch: EventBatch) -> None:
+        name = batch.schema.model
+        self.engines[name].add(batch)
+        if len(batch) and name in self._learners:
+            self._learners[name].count(batch)
+
+    def _sample(self, messages: RawMessages, now: float) -> DecodedUntyped | None:
+        """Give the models that have no bins yet their events; fit bins where there are enough."""
+        sampling = [x for x in self._learners.values() if x.stage is Stage.SAMPLING]
+        if not sampling:
+            return None
+        decoded = self._untyped.decode(messages)
+        for learner in sampling:
+            events = list(decoded.events.get(learner.name, ()))
+            if not events:
+                continue
+            learner.sample(messages, events)
+            for event in events:
+                partition = int(messages.partition[event.index])
+                self.watermark.observe(partition, event.timestamp, now)
+            if learner.sampled():
+                self._begin_counting(learner)
+        return decoded
+
+    def _begin_counting(self, learner: Learner) -> None:
+        batches = learner.fit()
+        assert learner.schema is not None
+        assert learner.layout is not None
+        self._schemas[learner.name] = learner.schema
+        self.engines[learner.name] = ModelEngine(learner.model.spec, learner.layout, None, None)
+        for batch in batches:
+            self._add(batch)
+        self._decoder = self._build_decoder()
+        self._untyped = self._build_untyped()
+
+    def _graduate(self) -> None:
+        """Begin to compare where a reference has been learned."""
+        for name, learner in list(self._learners.items()):
+            reference = learner.learned()
+            if reference is not None:
+                self.engines[name].learned(reference, reference_id(reference))
+                del self._learners[name]
 
     def _advance(self, now: float) -> tuple[AlertRecord, ...]:
         watermark = self.watermark.advance(now)
@@ -84,19 +136,27 @@ class Pipeline:
             newest = int(batch.timestamp[batch.partition == partition].max())
             self.watermark.observe(partition, newest, now)
 
-    def _count(self, decoded: Decoded) -> None:
+    def _count(
+        self,
+        messages: RawMessages,
+        decoded: Decoded,
+        rejected: tuple[Rejected, ...],
+        sampled: int,
+    ) -> None:
         counts = self.counts
-        counts.accepted += decoded.accepted
-        counts.unknown_models += decoded.unknown_models
-        counts.unknown_fields += decoded.unknown_fields
+        accepted = decoded.accepted + sampled
+        counts.consumed += len(messages)
+        counts.accepted += accepted
         counts.tombstones += decoded.tombstones
-        for item in decoded.rejected:
+        counts.unknown_fields += decoded.unknown_fields
+        counts.unknown_models += len(messages) - accepted - len(rejected) - decoded.tombstones
+        for item in rejected:
             reason = item.reason.value
             counts.rejected[reason] = counts.rejected.get(reason, 0) + 1
 
     def ahead(self) -> frozenset[int]:
         """Return the partitions to hold back because their events run too far ahead."""
-        pane = max(engine.spec.pane_ms for engine in self.engines.values())
+        pane = max(spec.pane_ms for spec in self._plan.specs)
         ahead = frozenset(self.watermark.ahead(MOST_PANES_AHEAD * pane))
         for partition in ahead:
             # What waits in a partition that is held back has not been read to its end.
@@ -120,6 +180,18 @@ class Pipeline:
         events = self._plan.config.events
         return NativeDecoder(
             tuple(self._schemas.values()),
+            timestamp_unit=events.timestamp_unit.value,
+            max_future_ms=events.max_future,
+        )
+
+    def _build_untyped(self) -> UntypedDecoder:
+        events = self._plan.config.events
+        return UntypedDecoder(
+            {
+                learner.name: learner.model.config.task
+                for learner in self._learners.values()
+                if learner.stage is Stage.SAMPLING
+            },
             timestamp_unit=events.timestamp_unit.value,
             max_future_ms=events.max_future,
         )

@@ -3,14 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamgauge.config import Config, ModelConfig, format_duration, slice_specs, window_step
+from streamgauge.config import (
+    Config,
+    ModelConfig,
+    config_error,
+    format_duration,
+    slice_specs,
+    window_step,
+)
 from streamgauge.core.alerts.policy import AlertPolicy, standard_grades
 from streamgauge.core.batch import ModelSchema
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec
 from streamgauge.core.windows import WindowSpec
-from streamgauge.errors import ConfigError
+from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.reference_file import read_reference, reference_id
 
 
@@ -40,21 +47,35 @@ class Plan:
     known: tuple[KnownModel, ...]
     learned: tuple[LearnedModel, ...]
 
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """The specifications of all models."""
+        return tuple(model.spec for model in (*self.known, *self.learned))
 
-def plan(config: Config) -> Plan:
+
+def plan(config: Config, path: Path) -> Plan:
     """Read the references and put every model's specification together.
 
-    Raises ConfigError where a reference cannot be read or does not fit its model.
+    `path` is the configuration's file, for messages. Raises ConfigError where a reference cannot
+    be read or does not fit its model.
     """
-    known, learned = [], []
+    known: list[KnownModel] = []
+    learned: list[LearnedModel] = []
     for name, model in config.models.items():
         spec = model_spec(config, name)
-        if isinstance(model.reference, Path):
-            reference = read_reference(model.reference)
-            fit_schema(name, model, reference)
-            known.append(KnownModel(spec, reference, reference_id(reference)))
-        else:
+        if not isinstance(model.reference, Path):
             learned.append(LearnedModel(spec, model, model.reference.learn))
+            continue
+        place = ("models", name, "reference")
+        try:
+            reference = read_reference(model.reference)
+        except StreamgaugeError as error:
+            raise config_error(path, place, str(error)) from error
+        try:
+            fit_schema(name, model, reference)
+        except ValueError as error:
+            raise config_error(path, place, str(error)) from error
+        known.append(KnownModel(spec, reference, reference_id(reference)))
     return Plan(config, tuple(known), tuple(learned))
 
 
@@ -93,14 +114,13 @@ def model_spec(config: Config, name: str) -> ModelSpec:
 def fit_schema(name: str, model: ModelConfig, reference: Reference) -> ModelSchema:
     """Return what the decoder must know: the reference's features, and tags that slices use.
 
-    Raises ConfigError where the reference is of another task, or a slice cannot be taken.
+    Raises ValueError where the reference is of another task, or a slice cannot be taken.
     """
     schema = reference.layout.schema
-    place = f"models.{name}"
     if schema.task is not model.task:
-        raise ConfigError(
-            f"{place}.task: is {model.task}, but {model.reference} was made for a {schema.task}"
-            " model; correct the task or profile again with --task"
+        raise ValueError(
+            f"was made for a {schema.task} model, but task is {model.task}; correct the task, or"
+            f" profile again with --task {model.task}"
         )
     return ModelSchema(
         model=name,
@@ -108,25 +128,28 @@ def fit_schema(name: str, model: ModelConfig, reference: Reference) -> ModelSche
         numeric=schema.numeric,
         categorical=schema.categorical,
         boolean=schema.boolean,
-        tags=slice_tags(name, slice_specs(model), schema),
+        tags=slice_tags(slice_specs(model), schema),
         classes=schema.classes,
     )
 
 
-def slice_tags(name: str, slices: tuple[SliceSpec, ...], schema: ModelSchema) -> tuple[str, ...]:
+def slice_tags(slices: tuple[SliceSpec, ...], schema: ModelSchema) -> tuple[str, ...]:
     """Return the tags that slices are taken by: dimensions that are no features.
 
-    Raises ConfigError where a dimension is cut in a way that its feature cannot be.
+    Raises ValueError where a dimension is cut in a way that its feature cannot be.
     """
     tags: dict[str, None] = {}
     for dimension in dict.fromkeys(d for spec in slices for d in spec.dimensions):
-        place = f"models.{name}.slices: {dimension.name!r}"
-        if dimension.bounds and dimension.name not in schema.numeric:
-            raise ConfigError(f"{place} is not a numeric feature of the reference; remove bounds")
-        if not dimension.bounds and dimension.name in schema.numeric:
-            raise ConfigError(
-                f"{place} is numeric; cut it at bounds, such as {{{dimension.name}: [10, 20]}}"
+        name = dimension.name
+        if dimension.bounds and name not in schema.numeric:
+            raise ValueError(
+                f"has no numeric feature {name!r}, which slices cuts; remove that slice's bounds"
             )
-        if dimension.name not in (*schema.numeric, *schema.categorical, *schema.boolean):
-            tags[dimension.name] = None
+        if not dimension.bounds and name in schema.numeric:
+            raise ValueError(
+                f"has a numeric feature {name!r}, which slices names without bounds; cut it, such"
+                f" as {{{name}: [10, 20]}}"
+            )
+        if name not in (*schema.numeric, *schema.categorical, *schema.boolean):
+            tags[name] = None
     return tuple(tags)

@@ -9,10 +9,18 @@ from streamgauge.io.metrics.exposition import Rendered, Renderer
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.status import Phase, Status
+from streamgauge.web.source import Health
 
 SHORTEST_S: Final = 1.0
 SHARE: Final = 0.05
 """Share of the loop's time that snapshots may take."""
+
+REASONS: Final = {
+    Phase.STARTING: "starting: joining the group",
+    Phase.STANDBY: "standing by: another replica is active",
+    Phase.ACTIVE: "starting: nothing read yet",
+    Phase.STOPPED: "stopped",
+}
 
 
 class Publisher:
@@ -22,14 +30,34 @@ class Publisher:
     """
 
     def __init__(self, clock: Clock, limits: RenderLimits) -> None:
-        self.snapshot: Snapshot | None = None
-        self.rendered: Rendered | None = None
         self.status = Status()
         self._clock = clock
         self._renderer = Renderer(limits)
+        self._snapshot: Snapshot | None = None
+        self._rendered: Rendered | None = None
         self._next = 0.0
         self._last_consumed = 0
         self._last_time = clock.monotonic()
+
+    def snapshot(self) -> Snapshot | None:
+        """Return the latest snapshot, None before the first."""
+        return self._snapshot
+
+    def rendered(self) -> Rendered | None:
+        """Return the latest rendered metrics, None before the first."""
+        return self._rendered
+
+    def health(self) -> Health:
+        """Return how the process is: ready once it is active and has a snapshot."""
+        status = self.status
+        ready = status.phase is Phase.ACTIVE and self._snapshot is not None
+        return Health(
+            alive=status.phase is not Phase.STOPPED,
+            ready=ready,
+            reason="reading" if ready else REASONS[status.phase],
+            lag=sum(status.lag.values()) if status.lag else None,
+            rate=status.rate if ready else None,
+        )
 
     def due(self) -> bool:
         """Tell whether it is time for a new snapshot."""
@@ -39,8 +67,8 @@ class Publisher:
         """Make a snapshot, render it, and swap both in."""
         began = self._clock.monotonic()
         snapshot = pipeline.snapshot(self._clock.wall())
-        self.rendered = self._renderer.render(snapshot)
-        self.snapshot = snapshot
+        self._rendered = self._renderer.render(snapshot)
+        self._snapshot = snapshot
         elapsed = began - self._last_time
         rate = (status.consumed - self._last_consumed) / elapsed if elapsed > 0 else 0.0
         self._last_time, self._last_consumed = began, status.consumed

@@ -55,10 +55,11 @@ class Membership:
             raise failure(f"joining the group on {self._topic}", error)
         return self.active
 
-    def committed(self, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    def committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the group's committed offsets of those partitions that have one."""
+        wanted = [TopicPartition(topic, number) for topic, number in partitions]
         try:
-            found = self._consumer.committed(partitions, timeout=30.0)
+            found = self._consumer.committed(wanted, timeout=30.0)
         except KafkaException as error:
             raise failure("reading committed offsets", error) from error
         return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}

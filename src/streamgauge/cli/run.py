@@ -1,0 +1,65 @@
+"""The command `run`: the monitor."""
+
+import logging
+import signal
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from streamgauge.cli.logs import set_up_logs
+from streamgauge.clock import SystemClock
+from streamgauge.config import Config, load
+from streamgauge.formats.messages import DeadLetterReason
+from streamgauge.io.metrics.selection import RenderLimits
+from streamgauge.io.metrics.self_metrics import SelfMetrics
+from streamgauge.runner.loop import Loop
+from streamgauge.runner.plan import plan
+from streamgauge.runner.publisher import Publisher
+from streamgauge.web.app import build_app
+from streamgauge.web.server import serve
+
+log = logging.getLogger("streamgauge")
+
+
+def run(
+    config: Annotated[
+        Path, typer.Option("-c", "--config", help="The configuration file.", metavar="FILE")
+    ],
+) -> None:
+    """Monitor the models of a configuration until told to stop (Ctrl-C or SIGTERM).
+
+    Example: streamgauge run -c streamgauge.yaml
+    """
+    settings = load(config)
+    set_up_logs(settings.log)
+    planned = plan(settings, config)
+    clock = SystemClock()
+    publisher = Publisher(clock, _limits(settings))
+    metrics = SelfMetrics(
+        lambda: publisher.status,
+        publisher.rendered,
+        config_read_at=clock.wall(),
+        reasons=[reason.value for reason in DeadLetterReason],
+    )
+    stop = Event()
+
+    def told(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping: %s", signal.Signals(number).name)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, told)
+    app = build_app(publisher, metrics, host=settings.http.host, clock=clock)
+    with serve(app, settings.http.host, settings.http.port) as server:
+        log.info("metrics, health and status page at %s", server.url)
+        Loop(planned, clock, publisher, metrics.checkpoint_took).run(stop)
+    log.info("stopped: everything read is committed")
+
+
+def _limits(settings: Config) -> RenderLimits:
+    """Return the caps of exported series: the process's, and the most that a model may have."""
+    largest = max(model.limits.series for model in settings.models.values())
+    return RenderLimits(per_model=largest, total=settings.limits.series)

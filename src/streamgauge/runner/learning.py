@@ -1,0 +1,181 @@
+"""Learning: a model's features, bins and reference from its own first events.
+
+First messages are kept until there are enough to fit bins; then all events, those too, are counted
+until the learning time is over. Predictions are counted all the while, nothing is compared yet.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from streamgauge.config import Config
+from streamgauge.core.batch import Categories, EventBatch, FeatureKind, FloatArray, ModelSchema
+from streamgauge.core.bins import Bins
+from streamgauge.core.fitting import fit_categorical, fit_groups, fit_numeric
+from streamgauge.core.layout import FeatureSpec, Layout, build_layout, score_bins
+from streamgauge.core.profiling import CategorySummary
+from streamgauge.core.reference import Reference, ReferenceBuilder
+from streamgauge.errors import StreamgaugeError
+from streamgauge.formats.learning import UntypedEvent, infer_schema
+from streamgauge.formats.messages import RawMessages
+from streamgauge.formats.native import NativeDecoder
+from streamgauge.runner.plan import LearnedModel, slice_tags
+
+SAMPLE_EVENTS: Final = 20_000
+"""Events that bins are fitted to, if the sampling time does not end first."""
+SAMPLE_SHARE: Final = 0.25
+"""Share of the learning time after which bins are fitted to fewer events."""
+
+
+class Stage(StrEnum):
+    """How far learning has come."""
+
+    SAMPLING = "sampling"
+    COUNTING = "counting"
+
+
+@dataclass(slots=True)
+class Learner:
+    """Learns one model's reference."""
+
+    model: LearnedModel
+    config: Config
+    stage: Stage = Stage.SAMPLING
+    first: int | None = None
+    newest: int | None = None
+    schema: ModelSchema | None = None
+    layout: Layout | None = None
+    _events: list[UntypedEvent] = field(default_factory=list)
+    _kept: list[RawMessages] = field(default_factory=list)
+    _builder: ReferenceBuilder | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.model.spec.model
+
+    def sample(self, messages: RawMessages, events: list[UntypedEvent]) -> None:
+        """Keep the messages of a poll that are events of this model."""
+        for event in events:
+            self._see(event.timestamp, event.timestamp)
+        self._events += events
+        self._kept.append(pick(messages, [event.index for event in events]))
+
+    def sampled(self) -> bool:
+        """Tell whether there are enough events to fit bins to."""
+        return len(self._events) >= SAMPLE_EVENTS or self._past(SAMPLE_SHARE)
+
+    def fit(self) -> list[EventBatch]:
+        """Fit schema and layout to what was sampled; return its events as batches.
+
+        Raises StreamgaugeError where a slice cannot be taken by what the events hold.
+        """
+        inferred = infer_schema(
+            self._events,
+            self.name,
+            self.model.config.task,
+            overrides=self.model.config.features,
+        )
+        try:
+            tags = slice_tags(self.model.spec.slices, inferred)
+        except ValueError as error:
+            raise StreamgaugeError(f"models.{self.name}: what was learned {error}") from error
+        self.schema = replace(inferred, tags=tags)
+        decoder = NativeDecoder(
+            (self.schema,),
+            timestamp_unit=self.config.events.timestamp_unit.value,
+            max_future_ms=self.config.events.max_future,
+        )
+        batches: list[EventBatch] = []
+        for messages in self._kept:
+            decoded = decoder.decode(messages)
+            assert not decoded.rejected, "both decoders go by the same rules"
+            batches += decoded.batches
+        self.layout = fit_layout(self.schema, batches)
+        self._builder = ReferenceBuilder(self.layout, self.model.spec.slices)
+        self._events, self._kept = [], []
+        self.stage = Stage.COUNTING
+        return batches
+
+    def count(self, batch: EventBatch) -> None:
+        """Count a batch into the reference."""
+        assert self._builder is not None
+        self._builder.add(batch)
+        self._see(int(batch.timestamp.min()), int(batch.timestamp.max()))
+
+    def learned(self) -> Reference | None:
+        """Return the reference once the learning time is over."""
+        if self.stage is not Stage.COUNTING or not self._past(1.0):
+            return None
+        assert self._builder is not None
+        return self._builder.finish(meta={"learned_from": "the stream"})
+
+    def _see(self, first: int, newest: int) -> None:
+        self.first = first if self.first is None else min(self.first, first)
+        self.newest = newest if self.newest is None else max(self.newest, newest)
+
+    def _past(self, share: float) -> bool:
+        if self.first is None or self.newest is None:
+            return False
+        return self.newest - self.first >= share * self.model.learn_ms
+
+
+def pick(messages: RawMessages, indices: list[int]) -> RawMessages:
+    """Return some of the messages."""
+    at = np.asarray(indices, np.intp)
+    return RawMessages(
+        [messages.values[i] for i in indices],
+        [messages.keys[i] for i in indices],
+        messages.partition[at],
+        messages.offset[at],
+        messages.broker_timestamp[at],
+    )
+
+
+def fit_layout(schema: ModelSchema, batches: list[EventBatch]) -> Layout:
+    """Fit bins to batches, the same way as a profile of a file does."""
+    specs = [
+        FeatureSpec(name, FeatureKind.NUMERIC, _numeric([b.numeric[i] for b in batches]))
+        for i, name in enumerate(schema.numeric)
+    ]
+    for kind, names, offset in (
+        (FeatureKind.CATEGORICAL, schema.categorical, 0),
+        (FeatureKind.BOOLEAN, schema.boolean, len(schema.categorical)),
+    ):
+        specs += [
+            FeatureSpec(name, kind, _categorical([b.categorical[offset + i] for b in batches]))
+            for i, name in enumerate(names)
+        ]
+    predictions = [b.prediction for b in batches]
+    texts = [p for p in predictions if isinstance(p, Categories)]
+    numbers = [p for p in predictions if not isinstance(p, Categories)]
+    outcome = _categorical(texts) if texts else _numeric(numbers)
+    fine = score_bins()
+    scores = np.concatenate([b.score for b in batches] or [np.empty(0)])
+    held = np.bincount(fine.assign(scores[np.isfinite(scores)]), minlength=fine.value_bins)
+    score = score_bins(fit_groups(held)) if held.any() else None
+    return build_layout(schema, tuple(specs), prediction=outcome, label=outcome, score=score)
+
+
+def _numeric(columns: list[FloatArray]) -> Bins:
+    values = np.concatenate(columns or [np.empty(0)])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return fit_numeric(values, minimum=0.0, maximum=0.0, mean=0.0, std=0.0)
+    return fit_numeric(
+        values,
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        mean=float(values.mean()),
+        std=float(values.std()),
+    )
+
+
+def _categorical(columns: list[Categories]) -> Bins:
+    summary = CategorySummary(counts=Counter())
+    for column in columns:
+        summary.add(column)
+    return fit_categorical(summary.counts, complete=summary.complete)
