@@ -60,6 +60,7 @@ def run(
 
 
 def _limits(settings: Config) -> RenderLimits:
-    """Return the caps of exported series: the process's, and the most that a model may have."""
-    largest = max(model.limits.series for model in settings.models.values())
-    return RenderLimits(per_model=largest, total=settings.limits.series)
+    return RenderLimits(
+        total=settings.limits.series,
+        models={name: model.limits.series for name, model in settings.models.items()},
+    )

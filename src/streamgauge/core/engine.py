@@ -16,7 +16,7 @@ from streamgauge.core.describe import describe
 from streamgauge.core.detectors.distribution import DistributionTest
 from streamgauge.core.detectors.rates import RateTest, rates
 from streamgauge.core.detectors.window import Allowance, Detector, Watched, WindowCounts
-from streamgauge.core.findings import Finding, Verdict
+from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.layout import Layout, Subject
 from streamgauge.core.onset import onset_step
@@ -239,9 +239,8 @@ class ModelEngine:
         rate = self._rates.get(finding.subject)
         if rate is not None:
             steps, counts = window.step_counts(row, rate.of)
-            changed = onset_step(
-                rate.split(counts), rate.split(reference.block.counts[[known], rate.of])[0]
-            )
+            whole = reference.block.counts[known, rate.of].astype(np.int64)
+            changed = onset_step(rate.split(counts), rate.split(whole))
             return replace(finding, onset=int(steps[changed]) * window.spec.step_ms)
         position = self.layout.position(finding.subject)
         assert position is not None
@@ -295,8 +294,17 @@ class ModelEngine:
             },
             dropped_rows=len(self.registry) - len(whole) - len(shown),
             alerts=self.book.active(),
-            alerts_fired=dict(self.book.fired),
+            alerts_fired=self._possible_alerts() | dict(self.book.fired),
         )
+
+    def _possible_alerts(self) -> dict[tuple[str, str, str], int]:
+        """Return zeros for the kinds of alerts that can fire, so that the first shows as a rise."""
+        nothing = Effect("", 0.0, 0.0, 0.0)
+        return {
+            (subject.kind.value, name, self.spec.policy.severity(subject, nothing).value): 0
+            for detector in self._detectors
+            for name, subject in detector.watches()
+        }
 
     def _shown_rows(self) -> tuple[list[int], list[int]]:
         """Return the whole versions' rows, and those of the slices with most events."""

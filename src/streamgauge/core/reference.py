@@ -8,8 +8,8 @@ import numpy as np
 
 from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.batch import Categories, EventBatch, FloatArray, IntArray
-from streamgauge.core.bins import fold
-from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.core.bins import NumericBins, fold
+from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.layout import Layout, folded_widths
 from streamgauge.core.overdispersion import PaneTable, dispersion_for
 from streamgauge.core.slices import SliceRegistry, SliceSpec
@@ -66,6 +66,14 @@ class Reference:
         """Return the distance-group counts `(rows, groups)` of the field at a position."""
         cells = self.block.counts[:, self.layout.cells(position)].astype(np.int64)
         return fold(cells, self.layout.fields[position].bins)
+
+    def means(self, position: int) -> FloatArray:
+        """Return the mean `(rows,)` of the numeric field at a position; NaN without values."""
+        bins = self.layout.fields[position].bins
+        assert isinstance(bins, NumericBins)
+        sums = self.block.sums[:, self.layout.numeric.index(position), SUM]
+        count = self.group_counts(position).sum(axis=1)
+        return np.where(count > 0, bins.center + sums / np.maximum(count, 1), np.nan)
 
     def overdispersion(self, window_ms: int) -> FloatArray:
         """Return φ per field `(fields,)` for windows of a length; 1 where it cannot be known."""

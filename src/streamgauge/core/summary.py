@@ -34,8 +34,9 @@ class _Comparison(NamedTuple):
     raw: dict[str, FloatArray]
     corrected: dict[str, FloatArray]
     p_value: dict[str, FloatArray]
-    groups: IntArray | None
-    missing: FloatArray | None
+    groups: IntArray | None = None
+    missing: FloatArray | None = None
+    mean: FloatArray | None = None
 
 
 @dataclass(slots=True)
@@ -113,17 +114,18 @@ class Summarizer:
             groups=groups,
             reference_groups=against.groups,
             reference_missing=against.missing,
+            reference_mean=against.mean,
         )
 
     def _compare(self, position: int, groups: IntArray, known: IntArray, phi: float) -> _Comparison:
         reference = self.reference
         rows = np.flatnonzero(known >= 0)
         if reference is None or not len(rows):
-            return _Comparison({}, {}, {}, None, None)
+            return _Comparison({}, {}, {})
         bins = self.layout.fields[position].bins
         before = reference.group_counts(position)
         if groups.shape[1] < 2 or not before.any():
-            return _Comparison({}, {}, {}, None, None)
+            return _Comparison({}, {}, {})
         ordered = isinstance(bins, NumericBins)
         evaluation = self.laws.evaluate(
             groups[rows],
@@ -141,6 +143,9 @@ class Summarizer:
             p_value=_spread(evaluation.p_value, rows, len(groups)),
             groups=np.where((known >= 0)[:, None], before[known], 0),
             missing=np.where(known >= 0, missing[known], np.nan),
+            mean=np.where(known >= 0, reference.means(position)[known], np.nan)
+            if ordered
+            else None,
         )
 
 

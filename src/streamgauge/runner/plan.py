@@ -50,7 +50,7 @@ class Plan:
     @property
     def specs(self) -> tuple[ModelSpec, ...]:
         """The specifications of all models."""
-        return tuple(model.spec for model in (*self.known, *self.learned))
+        return (*(m.spec for m in self.known), *(m.spec for m in self.learned))
 
 
 def plan(config: Config, path: Path) -> Plan:

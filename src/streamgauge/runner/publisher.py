@@ -48,15 +48,19 @@ class Publisher:
         return self._rendered
 
     def health(self) -> Health:
-        """Return how the process is: ready once it is active and has a snapshot."""
+        """Return how the process is: ready once it stands by, or reads and has a snapshot.
+
+        A standby counts as ready, or a rolling update would wait for ever for the new replica.
+        """
         status = self.status
-        ready = status.phase is Phase.ACTIVE and self._snapshot is not None
+        reading = status.phase is Phase.ACTIVE and self._snapshot is not None
+        ready = reading or status.phase is Phase.STANDBY
         return Health(
             alive=status.phase is not Phase.STOPPED,
             ready=ready,
-            reason="reading" if ready else REASONS[status.phase],
+            reason="reading" if reading else REASONS[status.phase],
             lag=sum(status.lag.values()) if status.lag else None,
-            rate=status.rate if ready else None,
+            rate=status.rate if reading else None,
         )
 
     def due(self) -> bool:

@@ -6,7 +6,7 @@ n_e·D → χ²(G − 1, n_e·δ). The tolerance τ is total variation, the shar
 other groups than in the reference; by Cauchy–Schwarz D ≥ 4·TVD², so δ = 4τ² tolerates no more.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -146,6 +146,10 @@ class DistributionTest:
                 )
             )
         return findings
+
+    def watches(self) -> Iterable[tuple[str, Subject]]:
+        """Yield what findings can be about."""
+        return ((NAME, subject) for subject in self._fields.subjects)
 
     def _dispersion_for(self, window_ms: int) -> FloatArray:
         if window_ms not in self._dispersion:

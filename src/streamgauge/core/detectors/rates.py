@@ -5,6 +5,7 @@ errors of the reference), P(K ≥ k) ≤ exp(−n·KL(k/n ‖ r)) (Chernoff), so
 of level α for any n, without an approximation.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -180,6 +181,10 @@ class RateTest:
                 )
             )
         return findings
+
+    def watches(self) -> Iterable[tuple[str, Subject]]:
+        """Yield what findings can be about."""
+        return ((NAME, subject) for subject in self._subjects)
 
     def _dispersion_for(self, window_ms: int) -> FloatArray:
         if window_ms not in self._dispersion:

@@ -1,5 +1,6 @@
 """What detectors look at, and what every one of them offers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,4 +60,8 @@ class Detector(Protocol):
 
     def evaluate(self, window: WindowCounts, watched: Watched) -> list[Finding]:
         """Return findings of drift anywhere, and a finding for every watched row and subject."""
+        ...
+
+    def watches(self) -> Iterable[tuple[str, Subject]]:
+        """Yield what findings can be about: the detector's name and the subject."""
         ...
