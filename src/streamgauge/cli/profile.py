@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -171,7 +171,7 @@ def _settings(path: Path | None, model: str | None) -> _Settings:
         task=chosen.task,
         slices=slice_specs(chosen),
         output=chosen.reference if isinstance(chosen.reference, Path) else None,
-        timestamp_unit=cast("TimestampUnit", config.events.timestamp_unit.value),
+        timestamp_unit=config.events.timestamp_unit.value,
     )
 
 

@@ -73,7 +73,9 @@ def parquet_frames(path: Path, options: ArrowOptions) -> Iterator[Frame]:
 
 def _open_parquet(path: Path, texts: list[str] | None = None) -> Any:
     try:
-        return pa_parquet.ParquetFile(path, read_dictionary=texts, pre_buffer=False)
+        return pa_parquet.ParquetFile(
+            path, read_dictionary=texts, pre_buffer=False, buffer_size=1 << 18
+        )
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: is no readable Parquet file: {error}") from error
 

@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Iterator, Mapping
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ class JsonColumn:
     def __init__(self, values: list[Any]) -> None:
         self._values = values
         self._kinds = set(map(type, values)) - {type(None)}
+        self._fields: dict[str, JsonColumn] | None = None
 
     @property
     def type(self) -> ColumnType:
@@ -68,14 +69,9 @@ class JsonColumn:
         if self._kinds <= {bool}:
             codes = {None: MISSING_CODE, False: 0, True: 1}
             return Categories(np.array([codes[v] for v in self._values], np.int32), _BOOLEANS)
-        codes_of: dict[str, int] = {}
-        codes_list = [
-            codes_of.setdefault(v if type(v) is str else str(v), len(codes_of))
-            if type(v) in _TEXTUAL
-            else (MISSING_CODE if v is None else WRONG_TYPE_CODE)
-            for v in map(_whole, self._values)
-        ]
-        return Categories(np.array(codes_list, np.int32), tuple(codes_of))
+        codes_of = _Codes()
+        encoded = np.fromiter(map(codes_of.__getitem__, map(_text, self._values)), np.int32)
+        return Categories(encoded, tuple(codes_of.texts))
 
     def times(self, unit: TimestampUnit) -> IntArray:
         """Return event times `(n,)` in ms."""
@@ -90,11 +86,10 @@ class JsonColumn:
         """Return the columns inside a column of objects."""
         if self._kinds != {dict}:
             return {}
-        names = dict.fromkeys(name for value in self._values if value for name in value)
-        return {
-            name: JsonColumn([None if v is None else v.get(name) for v in self._values])
-            for name in names
-        }
+        if self._fields is None:
+            rows = [value or {} for value in self._values]
+            self._fields = _columns(rows, frozenset())
+        return self._fields
 
     def take(self, rows: BoolArray) -> "JsonColumn":
         """Return the values of some rows."""
@@ -109,11 +104,35 @@ class JsonColumn:
 
 
 _BOOLEANS: Final = ("false", "true")
-_TEXTUAL: Final = frozenset({str, int})
 
 
-def _whole(value: Any) -> Any:
-    return int(value) if type(value) is float and value.is_integer() else value
+class _Codes(dict[Any, int]):
+    """Codes of texts in the order in which they are first seen."""
+
+    def __init__(self) -> None:
+        super().__init__({None: MISSING_CODE, WRONG_TYPE_CODE: WRONG_TYPE_CODE})
+        self.texts: list[str] = []
+
+    def __missing__(self, text: str) -> int:
+        code = self[text] = len(self.texts)
+        self.texts.append(text)
+        return code
+
+
+def _text(value: Any) -> str | int | None:
+    """Return a value as text, None where it is missing, `WRONG_TYPE_CODE` where it has none."""
+    if type(value) is str or value is None:
+        return value
+    if type(value) is int or (type(value) is float and value.is_integer()):
+        return str(int(value))
+    return WRONG_TYPE_CODE
+
+
+def _columns(rows: list[dict[str, Any]], ignored: frozenset[str]) -> dict[str, JsonColumn]:
+    names = dict.fromkeys(chain.from_iterable(rows))
+    return {
+        name: JsonColumn([row.get(name) for row in rows]) for name in names if name not in ignored
+    }
 
 
 def ndjson_frames(path: Path, ignored: frozenset[str], seen: set[str]) -> Iterator[Frame]:
@@ -131,13 +150,8 @@ def ndjson_frames(path: Path, ignored: frozenset[str], seen: set[str]) -> Iterat
                 for number, text in enumerate(lines, line)
                 if not text.isspace()
             ]
-            names = dict.fromkeys(name for value in values for name in value)
-            seen.update(names)
-            columns = {
-                name: JsonColumn([value.get(name) for value in values])
-                for name in names
-                if name not in ignored
-            }
+            seen.update(*values)
+            columns = _columns(values, ignored)
             for name in ("features", "tags"):
                 if name in columns:
                     seen.update(columns[name].fields())
