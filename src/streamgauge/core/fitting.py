@@ -32,7 +32,7 @@ def fit_numeric(
     bound the whole reference, `mean` and `std` are those of the whole reference; they are kept to
     twelve digits, so that the bins do not depend on the order of a summation.
     """
-    center, scale = _rounded(mean), _rounded(std) if std > 0 else 1.0
+    center, scale = rounded(mean), rounded(std) if std > 0 else 1.0
     if not len(sample):
         return NumericBins((0.0, math.nextafter(0.0, 1.0)), (0,), center, scale)
     ordered = np.sort(sample)
@@ -45,7 +45,8 @@ def fit_numeric(
     return NumericBins(tuple(edges), tuple(groups), center, scale)
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """Return a value to twelve digits."""
     return float(f"{value:.12g}")
 
 

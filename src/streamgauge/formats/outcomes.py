@@ -7,7 +7,7 @@ import numpy as np
 
 from streamgauge.core.batch import Task
 from streamgauge.core.bins import Bins, NumericBins
-from streamgauge.core.fitting import fit_categorical, fit_groups, fit_numeric
+from streamgauge.core.fitting import fit_categorical, fit_groups, fit_numeric, rounded
 from streamgauge.core.layout import score_bins
 from streamgauge.core.profiling import NumericSummary
 from streamgauge.errors import DataError
@@ -107,7 +107,7 @@ def fitted_score_bins(survey: Survey, options: TableOptions) -> NumericBins:
             f" with --ignore {options.score}"
         )
     held = np.bincount(bins.assign(summary.sample.values()), minlength=bins.width)
-    return score_bins(fit_groups(held[: bins.value_bins]), scale=summary.std or 1.0)
+    return score_bins(fit_groups(held[: bins.value_bins]), scale=rounded(summary.std) or 1.0)
 
 
 def fit_summary(summary: NumericSummary) -> NumericBins:
