@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +72,7 @@ def text_counts(reference: Reference, subject: str | Subject) -> dict[str, int]:
 def expected_counts(values: FloatArray, edges: tuple[float, ...]) -> list[int]:
     """Counts of finite values between edges, and outside of them."""
     bounds = [-math.inf, *edges, math.inf]
-    return [
-        int(((values >= low) & (values < high)).sum())
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [int(((values >= low) & (values < high)).sum()) for low, high in pairwise(bounds)]
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +117,11 @@ def test_slices_are_those_of_a_group_by(frame: pd.DataFrame, tmp_path: Path) -> 
     fee = pd.cut(frame["fee"], [-np.inf, 25, 35, np.inf], right=False)
     labels = fee.cat.rename_categories(["[-inf, 25)", "[25, 35)", "[35, inf)"]).astype(str)
     active = frame["active"].map({True: "true", False: "false"})
-    expected = {
-        (("plan", v),): n for v, n in frame["plan"].fillna("(missing)").value_counts().items()
+    plans = frame["plan"].fillna("(missing)").value_counts().to_dict()
+    expected: dict[tuple[tuple[str, str], ...], int] = {
+        (("plan", value),): n for value, n in plans.items()
     }
-    for (a, f), n in frame.groupby([active, labels]).size().items():  # type: ignore[misc]
+    for (a, f), n in frame.groupby([active, labels]).size().to_dict().items():
         expected[("active", a), ("fee", f)] = n
     found = {
         key: int(reference.block.counts[i, :2].sum()) for i, key in enumerate(reference.rows) if key
