@@ -297,13 +297,16 @@ class ModelEngine:
             alerts_fired=self._possible_alerts() | dict(self.book.fired),
         )
 
+    def watches(self) -> tuple[tuple[str, Subject], ...]:
+        """Return what alerts can be about, in every row: the detector's name and the subject."""
+        return tuple(found for detector in self._detectors for found in detector.watches())
+
     def _possible_alerts(self) -> dict[tuple[str, str, str], int]:
         """Return zeros for the kinds of alerts that can fire, so that the first shows as a rise."""
         nothing = Effect("", 0.0, 0.0, 0.0)
         return {
             (subject.kind.value, name, self.spec.policy.severity(subject, nothing).value): 0
-            for detector in self._detectors
-            for name, subject in detector.watches()
+            for name, subject in self.watches()
         }
 
     def _shown_rows(self) -> tuple[list[int], list[int]]:
