@@ -40,9 +40,11 @@ class Block(NamedTuple):
         return Block(self.rows[at], self.counts[at], self.sums[at], self.extremes[at])
 
     def compact(self) -> "Block":
-        """Return the same block with counts in the smallest unsigned dtype that holds them."""
+        """Return the same block with counts in the smallest dtype that holds them."""
         top = int(self.counts.max(initial=0))
-        return self._replace(counts=self.counts.astype(np.min_scalar_type(top), copy=False))
+        # uint64 is never needed, and would turn sums with int64 into floating-point numbers.
+        dtype = np.min_scalar_type(top) if top < 2**32 else np.dtype(np.int64)
+        return self._replace(counts=self.counts.astype(dtype, copy=False))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,83 @@
+"""Blocks and their sums: rows that come as they like, and arrays that belong to one owner."""
+
+import numpy as np
+import pytest
+
+from streamgauge.core.blocks import BlockSum, total
+from tests.support.counted import NUMERIC, WIDTH, Small, block_of, counted, read
+
+FIRST = [Small(0, row=7, cell=1, value=3), Small(0, row=2, cell=0, value=-5)]
+SECOND = [Small(0, row=2, cell=2, value=9), Small(0, row=4_000, cell=1, value=1)]
+
+
+def test_rows_are_added_by_their_number_whatever_their_order() -> None:
+    whole = total([block_of(FIRST), block_of(SECOND)], WIDTH, NUMERIC)
+    assert read(whole) == counted([*FIRST, *SECOND])
+    assert len(whole.rows) == 3
+
+
+def test_a_sum_of_nothing_has_no_rows_and_adding_nothing_changes_nothing() -> None:
+    sums = BlockSum(WIDTH, NUMERIC)
+    sums.add(block_of([]))
+    assert len(sums) == 0
+    sums.add(block_of(FIRST))
+    sums.add(block_of([]))
+    assert read(sums.block()) == counted(FIRST)
+    assert len(sums) == 2
+
+
+def test_a_copy_stays_as_it_was_when_more_is_added() -> None:
+    sums = BlockSum(WIDTH, NUMERIC)
+    sums.add(block_of(FIRST))
+    copy = sums.copy()
+    sums.add(block_of(SECOND))
+    assert read(copy) == counted(FIRST)
+    assert read(sums.block()) == counted([*FIRST, *SECOND])
+
+
+def test_the_blocks_that_are_added_stay_as_they_were() -> None:
+    first = block_of(FIRST)
+    sums = BlockSum(WIDTH, NUMERIC)
+    sums.add(first)
+    sums.add(first)
+    assert read(first) == counted(FIRST)
+
+
+def test_counts_that_are_taken_away_leave_what_is_left_exactly() -> None:
+    sums = BlockSum(WIDTH, NUMERIC)
+    for events in (FIRST, SECOND):
+        sums.add(block_of(events))
+    sums.subtract_counts(block_of(FIRST))
+    left = counted(SECOND)
+    asked = np.array([2, 7, 4_000], np.int64)
+    expected = [left.get(int(row), ([0] * WIDTH, []))[0] for row in asked]
+    assert sums.counts_of(asked).tolist() == expected
+
+
+def test_counts_of_rows_are_a_copy() -> None:
+    sums = BlockSum(WIDTH, NUMERIC)
+    sums.add(block_of(FIRST))
+    sums.counts_of(np.array([2, 7]))[:] = 99
+    assert read(sums.block()) == counted(FIRST)
+
+
+@pytest.mark.parametrize("largest", [0, 255, 256, 65_536, 2**32 - 1, 2**32, 2**61])
+def test_a_compact_block_holds_the_same_counts_and_still_adds_up(largest: int) -> None:
+    block = block_of(FIRST)
+    block.counts[0, 0] = largest
+    compact = block.compact()
+    assert compact.counts.tolist() == block.counts.tolist()
+    assert compact.nbytes <= block.nbytes
+    doubled = total([compact, compact], WIDTH, NUMERIC)
+    assert doubled.counts.dtype == np.int64
+    assert doubled.counts.tolist() == (2 * block.counts).tolist()
+
+
+def test_a_row_of_small_counts_takes_a_byte_a_cell() -> None:
+    assert block_of(FIRST).compact().counts.dtype == np.uint8
+
+
+def test_memory_counts_every_array() -> None:
+    block = block_of(FIRST)
+    rows, counts = block.rows.nbytes, block.counts.nbytes
+    assert block.nbytes == rows + counts + block.sums.nbytes + block.extremes.nbytes
