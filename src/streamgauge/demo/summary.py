@@ -1,0 +1,120 @@
+"""The summary: what the year brought, for people and for programs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from streamgauge.demo.alerts import Event, Story, fault_found, slice_label, subject_label
+from streamgauge.demo.dataset import FAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A whole replay. `start_ms` and `end_ms` are the event times of its first and last event.
+
+    `events_sent` have arrived at the broker, `events_consumed` were read by the monitor, and
+    `events_counted` is the sum of its `streamgauge_predictions_total`.
+    """
+
+    stories: tuple[Story, ...]
+    start_ms: int
+    end_ms: int
+    events_sent: int
+    events_consumed: int
+    events_counted: int
+    replay_seconds: float
+
+    @property
+    def fault_replayed(self) -> bool:
+        """Whether all of the fault's time was replayed."""
+        return self.start_ms <= FAULT.start_ms and FAULT.end_ms <= self.end_ms
+
+    @property
+    def fault_found(self) -> bool:
+        """Whether an alert names the fault's feature, version and carrier."""
+        return fault_found(self.stories)
+
+    @property
+    def resolved(self) -> int:
+        """How many alerts are over."""
+        return sum(story.resolved for story in self.stories)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain data.
+
+        Each alert is its last revision as published, with `first_fired` (its start), the revision
+        it `first` fired with, and the `told` one, the last that says what moved.
+        """
+        return {
+            "events_sent": self.events_sent,
+            "events_consumed": self.events_consumed,
+            "events_counted": self.events_counted,
+            "replay_seconds": round(self.replay_seconds, 1),
+            "alerts_fired": len(self.stories),
+            "alerts_resolved": self.resolved,
+            "fault_replayed": self.fault_replayed,
+            "fault_found": self.fault_found,
+            "alerts": [
+                {
+                    **story.latest,
+                    "first_fired": story.first["starts_at"],
+                    "first": dict(story.first),
+                    "told": dict(story.told),
+                }
+                for story in self.stories
+            ],
+        }
+
+
+def summary_table(summary: Summary) -> Table:
+    """Return a table with a row for each alert, in the order in which they fired."""
+    table = Table(
+        title="Alerts of the replay (times in UTC)", title_justify="left", show_lines=True
+    )
+    for heading in ("fired", "onset", "severity", "version", "slice", "about", "what was said"):
+        table.add_column(heading, overflow="fold", ratio=1 if heading == "what was said" else None)
+    for story in summary.stories:
+        table.add_row(*map(Text, _cells(story)))
+    return table
+
+
+def closing_lines(summary: Summary) -> list[str]:
+    """Return the totals in words."""
+    lines = [
+        f"{summary.events_sent:,} events in {summary.replay_seconds:.0f} s"
+        f" ({summary.events_sent / max(summary.replay_seconds, 1e-9):,.0f} a second);"
+        f" {summary.events_consumed:,} read, {summary.events_counted:,} counted",
+        f"{len(summary.stories)} alerts fired, {summary.resolved} of them are over",
+    ]
+    if summary.fault_replayed:
+        verdict = "is among them" if summary.fault_found else "is NOT among them"
+        lines.append(
+            f"our fault of October ({FAULT.feature} of carrier={FAULT.carrier} in version"
+            f" {FAULT.model_version}) {verdict}"
+        )
+    return lines
+
+
+def _cells(story: Story) -> tuple[str, ...]:
+    told = story.told
+    return (
+        minute(told["starts_at"]),
+        minute(told["onset"]),
+        f"{told['severity']}, over" if story.resolved else told["severity"],
+        told["model_version"],
+        slice_label(told) or "all",
+        subject_label(told),
+        told["summary"],
+    )
+
+
+def minute(moment: str | None) -> str:
+    """Shorten a moment as events carry it to `2013-10-08 04:00`."""
+    return "" if moment is None else moment[:16].replace("T", " ")
+
+
+def one_line(event: Event) -> str:
+    """Return what an alert says, for a log."""
+    return f"{event['status']} ({event['severity']}): {event['summary']}"
