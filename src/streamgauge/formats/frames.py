@@ -156,7 +156,8 @@ def times_of_texts(column: Categories) -> IntArray:
 def times_of_numbers(values: FloatArray | IntArray, unit: TimestampUnit) -> IntArray:
     """Return times `(n,)` in ms, floored; NaN and infinity are none."""
     per_ms = {"s": 1_000, "ms": 1, "us": 1_000, "ns": 1_000_000}[unit]
-    finite = np.isfinite(values) & (np.abs(values) < float(2**62) / 1_000)
+    largest = 2.0**62 / (per_ms if unit == "s" else 1)
+    finite = np.isfinite(values) & (np.abs(values) < largest)
     whole = np.where(finite, np.floor(values), 0).astype(np.int64)
     times = whole * per_ms if unit == "s" else whole // per_ms
     return np.where(finite, times, NO_TIME)

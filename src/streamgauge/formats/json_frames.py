@@ -1,6 +1,7 @@
 """NDJSON files as frames: one JSON object a line, read as strictly as events are."""
 
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from itertools import chain, compress
 from pathlib import Path
@@ -143,21 +144,31 @@ def ndjson_frames(path: Path, ignored: frozenset[str], seen: set[str]) -> Iterat
     """
     line = 1
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as file:
-        while lines := file.readlines(FRAME_BYTES):
-            values = [
-                _object(text, path, number)
-                for number, text in enumerate(lines, line)
-                if not text.isspace()
-            ]
-            seen.update(*values)
-            columns = _columns(values, ignored)
-            for name in ("features", "tags"):
-                if name in columns:
-                    seen.update(columns[name].fields())
-            if values:
-                yield Frame(columns, len(values), path.name, line)
-            line += len(lines)
+    try:
+        with opener(path, "rb") as file:
+            while lines := file.readlines(FRAME_BYTES):
+                frame = _frame(lines, path, line, ignored, seen)
+                if frame.rows:
+                    yield frame
+                line += len(lines)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read after line {line - 1:,}: {error}") from error
+
+
+def _frame(
+    lines: list[bytes], path: Path, first: int, ignored: frozenset[str], seen: set[str]
+) -> Frame:
+    rows = [
+        _object(text, path, number)
+        for number, text in enumerate(lines, first)
+        if not text.isspace()
+    ]
+    seen.update(*rows)
+    columns = _columns(rows, ignored)
+    for name in ("features", "tags"):
+        if name in columns:
+            seen.update(columns[name].fields())
+    return Frame(columns, len(rows), path.name, first)
 
 
 def _object(text: bytes, path: Path, line: int) -> dict[str, Any]:
