@@ -1,28 +1,27 @@
 """Onset: when, within a window's steps, did a distribution change?
 
-The maximum-likelihood change point of multinomial counts: with q the later and p the reference
-proportions, the step τ that maximises Σ_{s ≥ τ} Σ_b k_sb·log(q_b/p_b); q is estimated from the
-steps after the last estimate of τ, starting with all of them.
+The maximum-likelihood change point of multinomial counts: the step τ that maximises
+ℓ(m + Σ_{s < τ} k_s) + ℓ(Σ_{s ≥ τ} k_s), where m are the reference's counts, k_s those of step s,
+and ℓ(k) = Σ_b k_b·log(k_b / Σk) is the largest log-likelihood that one law gives to counts k. The
+steps before τ count as further reference: a reference alone would be held to be exact, and its
+own sampling error would pass for a change that has always been there.
 """
 
 import numpy as np
+from scipy.special import xlogy
 
-from streamgauge.core.batch import IntArray
-
-ROUNDS = 3
+from streamgauge.core.batch import FloatArray, IntArray
 
 
 def onset_step(counts: IntArray, reference: IntArray) -> int:
     """Return the first changed step's index from counts `(S, G)` and reference counts `(G,)`."""
-    p = (reference + 0.5) / (reference.sum() + 0.5 * len(reference))
-    onset = 0
-    for _ in range(ROUNDS):
-        later = counts[onset:].sum(axis=0)
-        q = (later + 0.5) / (later.sum() + 0.5 * len(later))
-        gain = counts @ np.log(q / p)
-        after = np.cumsum(gain[::-1])[::-1]
-        found = int(np.argmax(after))
-        if found == onset:
-            break
-        onset = found
-    return onset
+    later = np.cumsum(counts[::-1], axis=0)[::-1]
+    earlier = reference + counts.sum(axis=0) - later
+    return int(np.argmax(_likelihood(earlier) + _likelihood(later)))
+
+
+def _likelihood(counts: IntArray) -> FloatArray:
+    """Return the largest log-likelihood `(S,)` of one law for counts `(S, G)`, up to a constant."""
+    size = counts.sum(axis=1)
+    result: FloatArray = xlogy(counts, counts).sum(axis=1) - xlogy(size, size)
+    return result

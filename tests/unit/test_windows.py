@@ -1,0 +1,236 @@
+"""Windows, drawn: a digit is a pane with that many events, a dot one without, | ends a step."""
+
+import numpy as np
+import pytest
+
+from streamgauge.core.windows import WindowSpec, WindowState
+from tests.support.counted import NUMERIC, WIDTH, Small, block_of, counted, read
+from tests.support.window_runs import PANE_MS, WindowRun
+
+ROW = 5
+
+
+def events(count: int) -> list[Small]:
+    return [Small(0, ROW, cell=i % WIDTH, value=i) for i in range(count)]
+
+
+def held(run: WindowRun) -> int:
+    """How many events the window says that it holds, checked to be the right ones."""
+    expected = counted(run.expected())
+    assert read(run.state.totals()) == expected
+    rows, counts = run.state.counts()
+    assert dict(zip(rows.tolist(), counts.tolist(), strict=True)) == {
+        row: cells for row, (cells, _) in expected.items()
+    }
+    return int(counts.sum())
+
+
+def play(panes: str, *, window: int, step: int) -> list[int | None]:
+    """Close the drawn panes; what the window holds at every step's end, None where it rests."""
+    run = WindowRun(window_panes=window, step_panes=step)
+    seen: list[int | None] = []
+    for pane in panes.replace("|", ""):
+        moved = run.close(events(0 if pane == "." else int(pane)))
+        if run.closed % step == 0:
+            seen.append(held(run) if moved else None)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("panes", "totals"),
+    [
+        # the window of three steps fills ...
+        ("1.|.2|3.|", [1, 3, 6]),
+        # ... and lets the oldest step go at every further one
+        ("1.|.2|3.|44|..|..|", [1, 3, 6, 13, 11, 8]),
+        # once it is empty it rests until there are events again
+        ("1.|..|..|..|..|2.|..|", [1, 1, 1, 0, None, 2, 2]),
+        # time before the first event does not move it
+        ("..|..|.1|", [None, None, 1]),
+        # a gap longer than the window leaves nothing of what was before
+        ("9.|9.|9.|..|..|..|..|..|.1|1.|", [9, 18, 27, 18, 9, 0, None, None, 1, 2]),
+        # a gap as long as the window
+        ("9.|..|..|2.|", [9, 9, 9, 2]),
+    ],
+)
+def test_a_window_holds_its_last_steps(panes: str, totals: list[int | None]) -> None:
+    assert play(panes, window=6, step=2) == totals
+
+
+def test_a_window_of_one_step_holds_that_step_alone() -> None:
+    """
+    panes    |1 2|. 3|. .|
+    windows  [===)
+                 [===)
+    """
+    assert play("12|.3|..|", window=2, step=2) == [3, 3, 0]
+
+
+def test_panes_of_an_unfinished_step_are_not_in_the_window_yet() -> None:
+    """
+    panes    |1 1|1 1|1|
+    window   [=======) ^ not yet
+    """
+    run = WindowRun(window_panes=4, step_panes=2)
+    for _ in range(5):
+        run.close(events(1))
+    assert held(run) == 4
+    assert run.state.end == 4 * PANE_MS
+    assert run.state.next_end == 6 * PANE_MS
+
+
+def test_a_late_pane_revises_its_step() -> None:
+    """
+    panes    |1 .|. 1|1 .|
+    late        2
+    window   [===========)
+    """
+    run = WindowRun(window_panes=6, step_panes=2)
+    for count in (1, 0, 0, 1, 1, 0):
+        run.close(events(count))
+    run.late(1, events(2))
+    assert held(run) == 5
+    for _ in range(2):
+        run.close()
+    assert held(run) == 2  # the revised step has left with all that was added to it
+
+
+def test_a_late_pane_of_a_step_without_events_takes_its_place_in_order() -> None:
+    """
+    panes    |1 .|. .|. 1|
+    late          2
+    """
+    run = WindowRun(window_panes=6, step_panes=2)
+    for count in (1, 0, 0, 0, 0, 1):
+        run.close(events(count))
+    run.late(2, events(2))
+    steps, counts = run.state.step_counts(ROW, slice(0, WIDTH))
+    assert steps.tolist() == [0, 1, 2]
+    assert counts.sum(axis=1).tolist() == [1, 2, 1]
+    assert held(run) == 4
+
+
+def test_a_late_pane_of_the_unfinished_step_waits_for_its_end() -> None:
+    """
+    panes    |1 .|. .|. . .
+    late          3    2
+    """
+    run = WindowRun(window_panes=8, step_panes=4)
+    for count in (1, 0, 0, 0, 0, 0, 0):
+        run.close(events(count))
+    run.late(5, events(2))
+    assert held(run) == 1
+    run.close()
+    assert held(run) == 3
+
+
+def test_a_late_pane_that_the_window_has_left_changes_nothing() -> None:
+    """
+    panes    |1 .|. .|. .|
+    late        2
+    window           [===)
+    """
+    run = WindowRun(window_panes=2, step_panes=2)
+    for count in (1, 0, 0, 0, 0, 1):
+        run.close(events(count))
+    run.late(1, events(2))
+    assert held(run) == 1
+
+
+def test_a_late_pane_into_a_window_at_rest_takes_it_up_to_the_present() -> None:
+    """
+    panes    |1 .|. .|. .|. .|. .|.
+    late                      2
+    window                   [===)   as if it had not rested
+    """
+    run = WindowRun(window_panes=4, step_panes=2)
+    run.close(events(1))
+    for _ in range(10):
+        run.close()
+    assert run.state.next_end is None
+    run.late(8, events(2))
+    assert run.state.end == 10 * PANE_MS
+    assert held(run) == 2
+    for _ in range(3):
+        run.close()
+    assert held(run) == 0
+
+
+def test_a_late_pane_before_anything_else_is_counted() -> None:
+    run = WindowRun(window_panes=4, step_panes=2)
+    for _ in range(5):
+        run.close()
+    run.late(3, events(2))
+    assert held(run) == 2
+    run.late(0, events(1))
+    assert held(run) == 3
+
+
+def test_a_late_pane_in_the_first_unfinished_step_is_counted_with_it() -> None:
+    """
+    panes    |. . . .|. 1 .
+    late                  2
+    """
+    run = WindowRun(window_panes=4, step_panes=4)
+    for count in (0, 0, 0, 0, 0, 1, 0):
+        run.close(events(count))
+    run.late(6, events(2))
+    run.close()
+    assert held(run) == 3
+
+
+def test_steps_give_one_rows_counts_and_sums() -> None:
+    run = WindowRun(window_panes=6, step_panes=2)
+    other = [Small(0, ROW + 1, cell=0, value=100)]
+    for panes in ([*events(3), *other], [], other, [], events(2), events(1)):
+        run.close(panes)
+    steps, counts = run.state.step_counts(ROW, slice(1, 3))
+    assert steps.tolist() == [0, 1, 2]
+    assert counts.tolist() == [[1, 1], [0, 0], [1, 0]]
+    assert run.state.step_sums(ROW, 0).tolist() == [3.0, 0.0, 1.0]
+    assert run.state.step_sums(ROW, 1).tolist() == [-3.0, 0.0, -1.0]
+
+
+def test_a_value_that_left_the_window_leaves_no_trace_in_its_sums() -> None:
+    """1e16 and 1 in one sum cannot be told apart, so sums are not kept by subtraction."""
+    run = WindowRun(window_panes=2, step_panes=1)
+    run.close([Small(0, ROW, value=10**16)])
+    for _ in range(2):
+        run.close([Small(0, ROW, value=1)])
+    rows, _, sums, extremes = run.state.totals()
+    assert rows.tolist() == [ROW]
+    assert sums[0, 0].tolist() == [2.0, 2.0]
+    assert extremes[0, 0].tolist() == [1.0, 1.0]
+
+
+def test_memory_is_bounded_by_the_steps_however_long_the_stream() -> None:
+    run = WindowRun(window_panes=8, step_panes=2)
+    sizes = []
+    for _ in range(50):
+        run.close(events(4))
+        sizes.append(run.state.nbytes)
+    assert sizes[7] == max(sizes) == sizes[-1]
+
+
+def test_totals_of_a_window_do_not_change_with_it() -> None:
+    run = WindowRun(window_panes=4, step_panes=1)
+    run.close(events(3))
+    before = run.state.totals()
+    rows, counts = run.state.counts()
+    run.close(events(5))
+    assert read(before) == counted(events(3))
+    assert (rows.tolist(), counts.sum()) == ([ROW], 3)
+
+
+def test_a_window_knows_its_number_of_steps() -> None:
+    assert WindowSpec("1h", 3_600_000, 60_000).steps == 60
+
+
+def test_a_new_window_is_empty() -> None:
+    state = WindowState(WindowSpec("w", 4, 2), WIDTH, NUMERIC)
+    assert state.end is None
+    assert state.next_end is None
+    assert len(state.counts()[0]) == 0
+    assert read(state.totals()) == counted([]) == read(block_of([]))
+    assert state.step_counts(ROW, slice(0, WIDTH))[1].shape == (0, WIDTH)
+    np.testing.assert_array_equal(state.step_sums(ROW, 0), np.empty(0))
