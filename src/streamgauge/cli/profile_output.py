@@ -49,20 +49,34 @@ def _bars(console: Console) -> bars.Progress:
     )
 
 
+class _Clock:
+    """How long each pass has been going on."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._started = self._last = time.monotonic()
+
+    def rate(self, step: Progress) -> float:
+        """Return the rows per second of a step's pass, which began when the one before ended."""
+        if step.number != self._number:
+            self._number, self._started = step.number, self._last
+        self._last = time.monotonic()
+        return step.rows / max(self._last - self._started, 1e-9)
+
+
 class _BarReport:
     """A bar for each pass."""
 
     def __init__(self, shown: bars.Progress) -> None:
         self._shown = shown
         self._tasks: dict[int, bars.TaskID] = {}
-        self._started: dict[int, float] = {}
+        self._clock = _Clock()
 
     def __call__(self, step: Progress) -> None:
         number = step.number
         if number not in self._tasks:
-            self._started[number] = time.monotonic()
             self._tasks[number] = self._shown.add_task(_pass_name(step), total=step.total, rate=0.0)
-        rate = step.rows / max(time.monotonic() - self._started[number], 1e-9)
+        rate = self._clock.rate(step)
         self._shown.update(self._tasks[number], completed=step.rows, rate=rate)
 
 
@@ -70,16 +84,14 @@ class _LineReport:
     """A line every few seconds."""
 
     def __init__(self) -> None:
-        self._number = 0
-        self._started = self._shown = time.monotonic()
+        self._shown = time.monotonic()
+        self._clock = _Clock()
 
     def __call__(self, step: Progress) -> None:
+        rate = self._clock.rate(step)
         now = time.monotonic()
-        if step.number != self._number:
-            self._number, self._started, self._shown = step.number, now, now
         if now - self._shown >= PLAIN_SECONDS:
             self._shown = now
-            rate = step.rows / (now - self._started)
             typer.echo(f"{_pass_name(step)}: {step.rows:,} rows, {rate:,.0f} rows/s", err=True)
 
 

@@ -98,7 +98,8 @@ def read_events(frame: Frame, options: TableOptions) -> Events:
         frame=frame,
         features=features,
         tags=tags,
-        prediction=columns.get(options.prediction),
+        # A prediction column that is called the score is the score alone.
+        prediction=columns.get(options.prediction) if options.prediction != options.score else None,
         score=columns.get(options.score),
         label=columns.get(options.label),
         status=columns.get("status"),
