@@ -23,7 +23,7 @@ from streamgauge.core.onset import onset_step
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
-from streamgauge.core.snapshot import Counters, ModelSnapshot
+from streamgauge.core.snapshot import Counters, ModelSnapshot, WindowStats
 from streamgauge.core.summary import Summarizer
 from streamgauge.core.windows import WindowSpec, WindowState
 
@@ -98,6 +98,7 @@ class ModelEngine:
         self.reference = reference
         self.reference_id = reference_id
         self._summarizer = Summarizer(self.layout, reference)
+        self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
         self._detectors: tuple[Detector, ...] = ()
         if reference is not None:
             spec = self.spec
@@ -272,14 +273,7 @@ class ModelEngine:
         kept = totals.block()
         at = np.flatnonzero(np.isin(kept.rows, whole + shown))
         counters = self._counters(kept.take(at))
-        windows = []
-        for window in self._windows:
-            if window.end is None:
-                continue
-            block = window.totals()
-            block = block.take(np.flatnonzero(np.isin(block.rows, whole + shown)))
-            keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
-            windows.append(self._summarizer.summarize(window.spec, window.end, block, keys))
+        windows = [self._stats(w, whole + shown) for w in self._windows if w.end is not None]
         return ModelSnapshot(
             model=self.spec.model,
             layout=self.layout,
@@ -300,6 +294,19 @@ class ModelEngine:
     def watches(self) -> tuple[tuple[str, Subject], ...]:
         """Return what alerts can be about, in every row: the detector's name and the subject."""
         return tuple(found for detector in self._detectors for found in detector.watches())
+
+    def _stats(self, window: WindowState, shown: list[int]) -> WindowStats:
+        """Return a window's statistics, those of last time where nothing has changed."""
+        known = self._summaries.get(window.spec.name)
+        if known is not None and known[:2] == (window.revision, shown):
+            return known[2]
+        assert window.end is not None
+        block = window.totals()
+        block = block.take(np.flatnonzero(np.isin(block.rows, shown)))
+        keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
+        stats = self._summarizer.summarize(window.spec, window.end, block, keys)
+        self._summaries[window.spec.name] = (window.revision, shown, stats)
+        return stats
 
     def _possible_alerts(self) -> dict[tuple[str, str, str], int]:
         """Return zeros for the kinds of alerts that can fire, so that the first shows as a rise."""

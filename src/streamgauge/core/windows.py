@@ -45,6 +45,8 @@ class WindowState:
     width: int
     numeric: int
     end: int | None = None
+    revision: int = 0
+    """Changes whenever what the window covers does."""
     _total: BlockSum = field(init=False)
     _steps: deque[tuple[int, Block]] = field(default_factory=deque)
     _open: BlockSum | None = None
@@ -93,6 +95,7 @@ class WindowState:
     def advance(self, end: int) -> None:
         """Move to `end` (ms), the end of a step: no earlier pane will come on time any more."""
         assert end % self.spec.step_ms == 0
+        self.revision += 1
         if self._open is not None and self._open_step < end // self.spec.step_ms:
             block = self._open.block().compact()
             self._steps.append((self._open_step, block))
@@ -140,6 +143,7 @@ class WindowState:
         assert self.end is not None
         if step < (self.end - self.spec.length_ms) // self.spec.step_ms:
             return
+        self.revision += 1
         self._total.add(block)
         for i, (known, old) in enumerate(self._steps):
             if known == step:

@@ -12,7 +12,7 @@ from streamgauge.runner.status import Phase, Status
 from streamgauge.web.source import Health
 
 SHORTEST_S: Final = 1.0
-SHARE: Final = 0.05
+SHARE: Final = 0.1
 """Share of the loop's time that snapshots may take."""
 
 REASONS: Final = {
