@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # the demo needs optional packages
     from streamgauge.demo.summary import Summary
 
 SPEED: Final = 3_000.0
+WIDE: Final = 140
+"""Columns of the summary where there is no terminal to ask."""
 NEW_YORK: Final = ZoneInfo("America/New_York")
 
 
@@ -92,7 +94,10 @@ def _play(running: "Stage") -> "Summary":
 def _print(summary: "Summary") -> None:
     from streamgauge.demo.summary import closing_lines, summary_table
 
-    Console(markup=False, highlight=False).print(summary_table(summary))
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(summary_table(summary))
     for line in closing_lines(summary):
         typer.echo(line)
 

@@ -89,8 +89,8 @@ def slice_label(event: Event) -> str:
 
 
 def subject_label(event: Event) -> str:
-    """Write what an alert is about: `feature distance`, `score`."""
-    kind, name = event["subject"]["kind"], event["subject"]["name"]
+    """Write what an alert is about: `feature distance`, `data quality precip.missing`."""
+    kind, name = event["subject"]["kind"].replace("_", " "), event["subject"]["name"]
     return kind if not name or name == kind else f"{kind} {name}"
 
 

@@ -19,6 +19,8 @@ from streamgauge.io.loopback import HOST
 
 _ANSWER_S: Final = 2.0
 _LAST_LINES: Final = 5
+READING: Final = "reading"
+"""What the status says of a monitor that reads events."""
 
 Json = dict[str, Any]
 
@@ -48,9 +50,9 @@ class Monitor:
         return " ".join(self._child.last_lines(1))
 
     def ready(self) -> bool:
-        """Tell whether it reads events."""
-        answer = self._get("/-/ready")
-        return answer is not None and answer[0] == http.client.OK
+        """Tell whether it reads events; one that only stands by counts as ready elsewhere."""
+        status = self.status()
+        return status is not None and status["reason"] == READING
 
     def status(self) -> Json | None:
         """Return `/api/v1/status`; None while there is no answer."""

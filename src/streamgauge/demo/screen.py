@@ -162,7 +162,7 @@ def _alert_cells(story: Story) -> tuple[RenderableType, ...]:
 
 def _foot(frame: Frame) -> RenderableType:
     return Text(
-        f"status page {frame.url}/   metrics {frame.url}/metrics   Ctrl-C stops everything",
+        f"page {frame.url}/   metrics {frame.url}/metrics   Ctrl-C to stop",
         "dim",
         no_wrap=True,
         overflow="ellipsis",

@@ -22,7 +22,7 @@ from streamgauge.formats.table import TableOptions
 APP: Final = "demo-flights"
 PREDICTIONS: Final = "predictions"
 ALERTS: Final = "streamgauge.alerts"
-WINDOW: Final = "7d"
+WINDOW: Final = "1w"
 """The window that the screen shows."""
 DISORDER_MS: Final = 30 * 60_000
 PANE_MS: Final = 60 * 60_000

@@ -71,10 +71,12 @@ class Summary:
 def summary_table(summary: Summary) -> Table:
     """Return a table with a row for each alert, in the order in which they fired."""
     table = Table(
-        title="Alerts of the replay (times in UTC)", title_justify="left", show_lines=True
+        title="Alerts of the replay (event time, UTC)", title_justify="left", show_lines=True
     )
-    for heading in ("fired", "onset", "severity", "version", "slice", "about", "what was said"):
-        table.add_column(heading, overflow="fold", ratio=1 if heading == "what was said" else None)
+    # Two figures a column leave room for the sentence on a terminal of 80 columns.
+    for heading in ("fired\nonset", "severity\nversion", "about\nslice"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("what was said", overflow="fold", ratio=1)
     for story in summary.stories:
         table.add_row(*map(Text, _cells(story)))
     return table
@@ -99,13 +101,11 @@ def closing_lines(summary: Summary) -> list[str]:
 
 def _cells(story: Story) -> tuple[str, ...]:
     told = story.told
+    severity = f"{told['severity']}, over" if story.resolved else told["severity"]
     return (
-        minute(told["starts_at"]),
-        minute(told["onset"]),
-        f"{told['severity']}, over" if story.resolved else told["severity"],
-        told["model_version"],
-        slice_label(told) or "all",
-        subject_label(told),
+        f"{minute(told['starts_at'])}\n{minute(told['onset'])}",
+        f"{severity}\nversion {told['model_version']}",
+        f"{subject_label(told)}\n{slice_label(told) or 'all traffic'}",
         told["summary"],
     )
 

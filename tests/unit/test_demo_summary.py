@@ -1,0 +1,160 @@
+"""The summary and the lines of a replay without a terminal."""
+
+from dataclasses import replace
+from io import StringIO
+
+import orjson
+from rich.console import Console
+
+from streamgauge.demo.alerts import Story
+from streamgauge.demo.dataset import FAULT
+from streamgauge.demo.drifts import Drift
+from streamgauge.demo.frame import Frame
+from streamgauge.demo.lines import EVERY_S, Lines, progress_line
+from streamgauge.demo.screen import draw
+from streamgauge.demo.story import chapter_at
+from streamgauge.demo.summary import Summary, closing_lines, summary_table
+from tests.support.alert_events import alert_event
+
+FIRST = alert_event()
+OVER = alert_event(
+    revision=2, status="resolved", summary="back to normal", ends_at="2013-10-24T00:00:00.000Z"
+)
+STORY = Story.begin(FIRST).go_on(OVER)
+SUMMARY = Summary(
+    stories=(STORY, Story.begin(alert_event(alert_id="a2", slice={}, model_version="2"))),
+    start_ms=FAULT.start_ms - 1,
+    end_ms=FAULT.end_ms + 1,
+    events_sent=300,
+    events_consumed=300,
+    events_counted=299,
+    replay_seconds=2.0,
+)
+DRIFT = Drift("distance", "carrier=UA", 0.42, 0.3, 0.0, 0.0, 900)
+FRAME = Frame(
+    event_time=FAULT.start_ms,
+    rate=2_998.0,
+    lag=1_204,
+    done=250_000,
+    total=328_521,
+    version="4",
+    chapter=chapter_at(FAULT.start_ms),
+    drifts=(DRIFT,),
+    stories=SUMMARY.stories,
+    url="http://127.0.0.1:9477",
+)
+NOTHING = Frame(None, None, None, 0, 328_521, "1", None, (), (), "http://127.0.0.1:9477")
+
+
+def drawn(frame: Frame, width: int = 120, height: int = 40) -> str:
+    console = Console(file=StringIO(), width=width, height=height, force_terminal=False)
+    console.print(draw(frame, height), height=height)
+    output = console.file
+    assert isinstance(output, StringIO)
+    return output.getvalue()
+
+
+def test_the_json_holds_the_last_revision_and_when_it_first_fired() -> None:
+    data = orjson.loads(orjson.dumps(SUMMARY.to_json()))
+    assert (data["events_sent"], data["events_consumed"], data["events_counted"]) == (300, 300, 299)
+    assert (data["alerts_fired"], data["alerts_resolved"]) == (2, 1)
+    assert data["fault_found"] is True
+    alert = data["alerts"][0]
+    assert {key: alert[key] for key in OVER} == OVER
+    assert alert["first_fired"] == FIRST["starts_at"]
+    assert (alert["first"], alert["told"]) == (FIRST, FIRST)
+
+
+def test_without_an_alert_about_it_the_fault_is_not_found() -> None:
+    assert not replace(SUMMARY, stories=SUMMARY.stories[1:]).fault_found
+    assert "is NOT among them" in closing_lines(replace(SUMMARY, stories=()))[-1]
+    assert "is among them" in closing_lines(SUMMARY)[-1]
+
+
+def test_a_replay_without_october_says_nothing_of_the_fault() -> None:
+    spring = replace(SUMMARY, end_ms=FAULT.start_ms)
+    assert not spring.fault_replayed
+    assert not any("fault" in line for line in closing_lines(spring))
+
+
+def test_the_table_shows_what_was_said_while_the_alert_fired() -> None:
+    console = Console(file=StringIO(), width=140)
+    console.print(summary_table(SUMMARY))
+    output = console.file
+    assert isinstance(output, StringIO)
+    text = output.getvalue()
+    for wanted in (
+        "2013-10-09 00:00",
+        "2013-10-08 04:00",
+        "warning, over",
+        "version 4",
+        "feature distance",
+        "carrier=UA",
+        "all traffic",
+        "distance moved.",
+    ):
+        assert wanted in text
+    assert "back to normal" not in text
+
+
+def test_a_line_of_progress_says_how_far_the_replay_is() -> None:
+    line = progress_line(FRAME)
+    assert line.startswith("Tue 8 Oct 2013 04:00 UTC | 250,000 of 328,521 events | 2,998 events/s")
+    assert line.endswith(
+        "lag 1,204 | 1 alerts standing | strongest (PSI): distance [carrier=UA] 0.42"
+    )
+    assert progress_line(NOTHING).startswith("no events yet | 0 of 328,521 events")
+
+
+def test_lines_come_every_few_seconds_and_with_news() -> None:
+    written: list[str] = []
+    now = 100.0
+    lines = Lines(written.append, lambda: now)
+    lines.show(FRAME, [])
+    caption, first = written
+    assert "our own fault" in caption
+    assert first == progress_line(FRAME)
+    lines.show(FRAME, [FIRST, alert_event(revision=2), OVER])
+    assert written[2:] == [
+        "firing (warning): distance moved.",
+        "resolved (warning): back to normal",
+    ]
+    now += EVERY_S
+    lines.show(FRAME, [])
+    assert written[4:] == [progress_line(FRAME)]
+
+
+def test_the_screen_shows_clock_rate_lag_drifts_and_alerts() -> None:
+    text = drawn(FRAME)
+    for wanted in (
+        "Tue 8 Oct 2013 04:00 UTC",
+        "version 4",
+        "2,998 events/s",
+        "lag 1,204",
+        "250,000 of 328,521 events",
+        "our own fault",
+        "carrier=UA",
+        "0.420",
+        "30.0 %",
+        "distance moved.",
+        "1 standing, 2 so far",
+        "http://127.0.0.1:9477/metrics",
+    ):
+        assert wanted in text
+
+
+def test_the_screen_fits_a_small_terminal() -> None:
+    many = replace(FRAME, drifts=(DRIFT,) * 12)
+    text = drawn(many, width=80, height=24)
+    lines = text.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert "Ctrl-C" in lines[-1]
+    assert "distance moved." in text
+
+
+def test_before_the_first_events_the_screen_waits() -> None:
+    text = drawn(NOTHING)
+    assert "waiting for the first events" in text
+    assert "nothing to compare yet" in text
+    assert "none so far" in text
