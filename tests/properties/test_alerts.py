@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.core.alerts.book import AlertBook
+from streamgauge.core.alerts.identity import AlertKey
 from streamgauge.core.alerts.policy import AlertPolicy, Exclusion, Silence
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.findings import Effect, Finding, Verdict
@@ -17,6 +18,7 @@ from streamgauge.formats.alert_event import encode
 from tests.support.alert_findings import (
     AIR_TIME,
     DISTANCE,
+    EV_LGA,
     EWR,
     HOUR,
     MINUTE,
@@ -30,6 +32,7 @@ from tests.support.alert_findings import (
 
 FEW = settings(max_examples=60, deadline=None)
 
+AA = row(("carrier", "AA"))
 NEWER = row(("carrier", "UA"), version="5")
 EFFECTS = [
     Effect("tvd", 0.1, 0.08, 0.12),
@@ -44,6 +47,7 @@ policies = st.builds(
     resolve_after=durations,
     cool_down=durations,
     expire_after=st.sampled_from([5 * MINUTE, HOUR]),
+    together=st.sampled_from([0, 5 * MINUTE, 6 * HOUR]),
     max_alerts=st.sampled_from([2, 2_000]),
     max_rows=st.sampled_from([2, 20_000]),
     exclusions=st.sampled_from([(), (Exclusion(T0 + 20 * MINUTE, T0 + 40 * MINUTE),)]),
@@ -51,7 +55,7 @@ policies = st.builds(
 )
 Draft = tuple[RowKey, bool, Verdict, float, int, bool]
 drafts = st.tuples(
-    st.sampled_from([WHOLE, UA, EWR, UA_EWR, NEWER]),
+    st.sampled_from([WHOLE, UA, EWR, UA_EWR, EV_LGA, AA, NEWER]),
     st.booleans(),
     st.sampled_from([*Verdict, Verdict.DRIFT, Verdict.DRIFT, Verdict.CLEAR]),
     st.sampled_from([0.0, 50.0, 100.0, 100.0, 300.0, float("inf"), float("nan")]),
@@ -91,7 +95,7 @@ def build(draft: Draft, now: int) -> Finding:
         effect=EFFECTS[effect],
         window="1h" if is_long else "5m",
         length=HOUR if is_long else 5 * MINUTE,
-        onset=now - MINUTE if is_long else None,
+        onset=now - effect * 4 * MINUTE if is_long else None,
     )
 
 
@@ -190,6 +194,8 @@ def test_versions_may_come_in_one_call_or_in_several(policy: AlertPolicy, script
             for record in apart.update([f for f in findings if f.row.version == version], now)
         ]
         assert sorted(texts(one)) == sorted(texts(several))
+        # The second call has ended cool-downs of no length already.
+        together.update([], now)
     assert state(apart) == state(together)
 
 
@@ -216,9 +222,41 @@ def test_the_caps_hold(policy: AlertPolicy, script: Script) -> None:
     for now, findings in script:
         alerts.update(findings, now)
         members = [len(group.members) for group in alerts._groups.values()]
-        assert alerts._followed == sum(members)
+        assert alerts._members == sum(members)
         assert len(members) <= policy.max_alerts
-        assert sum(members) <= policy.max_rows + policy.max_alerts
+        assert sum(members) + len(alerts._spent) <= policy.max_rows + policy.max_alerts
+
+
+@FEW
+@given(policies, scripts())
+def test_a_row_belongs_to_one_alert_of_a_subject_and_speaks_for_one(
+    policy: AlertPolicy, script: Script
+) -> None:
+    alerts = AlertBook("flights", policy)
+    for now, findings in script:
+        alerts.update(findings, now)
+        homes: dict[tuple[object, ...], AlertKey] = {}
+        for key, group in alerts._groups.items():
+            for place in group.members:
+                assert homes.setdefault((*key[:4], place.row), key) == key
+                assert (key._replace(anchor=""), place) not in alerts._spent
+        shown = [
+            (alert.model_version, alert.slice, alert.subject, alert.detector)
+            for alert in (*alerts.active(), *alerts.silenced())
+        ]
+        assert len(shown) == len(set(shown))
+
+
+@FEW
+@given(policies, scripts())
+def test_the_onset_of_an_alert_changes_only_with_its_row(
+    policy: AlertPolicy, script: Script
+) -> None:
+    last: dict[str, AlertRecord] = {}
+    for record in run(AlertBook("flights", policy), script):
+        before = last.get(record.alert_id, record)
+        assert record.onset == before.onset or record.slice != before.slice
+        last[record.alert_id] = record
 
 
 @FEW
@@ -236,7 +274,7 @@ def test_every_record_can_be_published(policy: AlertPolicy, script: Script) -> N
 
 @FEW
 @given(st.integers(1, 200), st.integers(0, 2**32))
-def test_any_number_of_slices_of_one_feature_is_one_alert(slices: int, seed: int) -> None:
+def test_any_number_of_slices_that_move_together_is_one_alert(slices: int, seed: int) -> None:
     random = Random(seed)
     findings = [
         finding(at=row(("carrier", f"C{i}")), statistic=random.expovariate(0.01), window=window)
@@ -247,3 +285,29 @@ def test_any_number_of_slices_of_one_feature_is_one_alert(slices: int, seed: int
     strongest = max(findings, key=lambda f: f.statistic)
     assert record.slice == strongest.row.slice
     assert record.statistic == strongest.statistic
+
+
+@FEW
+@given(st.integers(1, 200), st.integers(1, 6), st.booleans(), st.integers(0, 2**32))
+def test_slices_that_cross_the_threshold_over_some_evaluations_are_one_alert(
+    slices: int, evaluations: int, dated: bool, seed: int
+) -> None:
+    random = Random(seed)
+    rows = [row(("carrier", f"C{i}")) for i in range(slices)]
+    begins = [random.randrange(evaluations) for _ in rows]
+    alerts = AlertBook("flights")
+    records: list[AlertRecord] = []
+    for step in range(evaluations):
+        moved = [
+            finding(
+                at=at,
+                statistic=100.0 + random.random(),
+                onset=T0 - random.randrange(6 * HOUR) if dated else None,
+                now=T0 + step * MINUTE,
+            )
+            for at, begin in zip(rows, begins, strict=True)
+            if begin <= step
+        ]
+        records += alerts.update(moved, T0 + step * MINUTE)
+    assert [record.revision for record in records] == [1]
+    assert len(alerts.active()) == 1

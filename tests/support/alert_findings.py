@@ -22,6 +22,7 @@ WHOLE = row()
 UA = row(("carrier", "UA"))
 EWR = row(("origin", "EWR"))
 UA_EWR = row(("carrier", "UA"), ("origin", "EWR"))
+EV_LGA = row(("carrier", "EV"), ("origin", "LGA"))
 
 
 def finding(

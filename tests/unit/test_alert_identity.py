@@ -1,14 +1,14 @@
 from itertools import combinations
 
-from streamgauge.core.alerts.identity import AlertKey, alert_id, fingerprint, key_of
+from streamgauge.core.alerts.identity import AlertKey, alert_id, fingerprint, topic_of
 from streamgauge.core.layout import Subject, SubjectKind
 from tests.support.alert_findings import DISTANCE, UA, WHOLE, finding
 
 KEY = AlertKey("flight-delay", "4", DISTANCE, "distribution")
 
 
-def test_slices_and_windows_of_one_subject_share_an_alert() -> None:
-    assert key_of(finding(at=UA, window="1h")) == key_of(finding(at=WHOLE)) == KEY
+def test_slices_and_windows_are_about_the_same() -> None:
+    assert topic_of(finding(at=UA, window="1h")) == topic_of(finding(at=WHOLE)) == KEY
 
 
 def test_everything_that_an_alert_is_about_is_in_its_fingerprint() -> None:
@@ -20,6 +20,7 @@ def test_everything_that_an_alert_is_about_is_in_its_fingerprint() -> None:
         fingerprint("flights", KEY._replace(detector="x")),
         fingerprint("flights", KEY._replace(subject=Subject(SubjectKind.FEATURE, "x"))),
         fingerprint("flights", KEY._replace(subject=Subject(SubjectKind.SCORE, "distance"))),
+        fingerprint("flights", KEY._replace(anchor="carrier=UA")),
     ]
     assert all(len(text) == 16 and int(text, 16) >= 0 for text in others)
     assert all(a != b for a, b in combinations(others, 2))

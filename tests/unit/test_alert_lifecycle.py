@@ -23,6 +23,8 @@ SMALL = Observation(Verdict.SMALL)
 UNDECIDED = Observation(Verdict.UNDECIDED)
 THIN = Observation(Verdict.THIN)
 CLEAR = Observation(Verdict.CLEAR)
+ONLY_PAST = Observation(Verdict.CLEAR, past=True)
+DRIFT_AND_PAST = Observation(Verdict.DRIFT, past=True)
 QUIET_SILENCED = Observation(Verdict.UNDECIDED, silenced=True)
 
 PENDING = Entry(State.PENDING, since=1000)
@@ -62,6 +64,11 @@ TABLE = [
     (FIRING, CLEAR, 2000, CLEARING, Reason.CLEARING),
     (CLEARING, CLEAR, 2059, CLEARING, Reason.CLEARING),
     (CLEARING, CLEAR, 2060, Entry(State.RESOLVED, 2060, 2000), Reason.RESOLVED),
+    # Long windows that still see the past hold nothing; the reason tells of them.
+    (FIRING, ONLY_PAST, 2000, CLEARING, Reason.FADING),
+    (CLEARING, ONLY_PAST, 2060, Entry(State.RESOLVED, 2060, 2000), Reason.RELEASED),
+    (CLEARING, DRIFT_AND_PAST, 2060, FIRING, Reason.STILL_FIRING),
+    (PENDING, ONLY_PAST, 1010, INACTIVE, Reason.PENDING_CLEARED),
     # Whatever speaks against being clear starts the count anew; too few events do not.
     (CLEARING, DRIFT, 2059, FIRING, Reason.STILL_FIRING),
     (CLEARING, SMALL, 2059, FIRING, Reason.SMALL_HOLDS),

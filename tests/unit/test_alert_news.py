@@ -70,6 +70,12 @@ def test_the_reason_of_a_revision_is_the_first_that_applies() -> None:
     assert news(LAST, elsewhere, POLICY) is Reason.REPRESENTATIVE_CHANGED
 
 
+def test_figures_of_another_window_are_no_news_but_another_row_is() -> None:
+    grown = finding(at=UA, window="7d", effect=Effect("tvd", 0.9, 0.8, 1.0))
+    assert news(LAST, grown, POLICY) is Reason.STILL_FIRING
+    assert news(LAST, replace(grown, row=EWR), POLICY) is Reason.REPRESENTATIVE_CHANGED
+
+
 def test_severity_never_falls_while_an_alert_fires() -> None:
     last = replace(LAST, severity=Severity.CRITICAL)
     same = finding(at=UA, effect=Effect("tvd", 0.2, 0.15, 0.25))

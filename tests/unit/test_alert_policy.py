@@ -118,6 +118,8 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
         AlertPolicy(resolve_after=-1)
     with pytest.raises(ValueError, match="cool_down: must not be negative"):
         AlertPolicy(cool_down=-1)
+    with pytest.raises(ValueError, match="together: must not be negative"):
+        AlertPolicy(together=-1)
     with pytest.raises(ValueError, match="expire_after: must be positive"):
         AlertPolicy(expire_after=0)
     with pytest.raises(ValueError, match="max_alerts: must be positive"):

@@ -149,17 +149,29 @@ def test_certainty_is_events_and_p(samples: int, p_value: float | None, text: st
 
 
 def test_many_rows_are_named_and_counted() -> None:
-    assert rows_text([], 1) == ""
-    assert rows_text([EWR], 1) == "origin=EWR"
-    assert rows_text([EWR, UA], 1) == "origin=EWR and 1 more slice"
-    assert rows_text([EWR, WHOLE, UA, UA_EWR], 1) == "origin=EWR and 3 more slices"
+    assert rows_text([]) == ""
+    assert rows_text([EWR]) == "origin=EWR"
+    assert rows_text([EWR, UA], named=1) == "origin=EWR and 1 more slice"
+    assert rows_text([EWR, WHOLE, UA, UA_EWR], named=1) == "origin=EWR and 3 more slices"
     assert rows_text([EWR, WHOLE, UA]) == "origin=EWR, all events and carrier=UA"
+    assert rows_text([EWR, WHOLE, UA, UA_EWR]) == (
+        "origin=EWR, all events, carrier=UA and 1 more slice"
+    )
+    assert topics_text([DISTANCE, AIR_TIME]) == "distance and air_time"
     assert topics_text([DISTANCE, AIR_TIME, SCORE], 1) == "distance and 2 more subjects"
 
 
+def test_slices_of_what_the_text_is_about_are_only_counted() -> None:
+    assert rows_text([EWR], within=2) == "origin=EWR and 2 more slices"
+    assert rows_text([EWR, UA], within=2, named=1) == "origin=EWR and 3 more slices"
+    assert rows_text([], within=1) == "1 slice within it"
+    assert rows_text([], within=1200) == "1,200 slices within it"
+    assert firing_summary(finding(), None, [], 12).endswith("; also 12 slices within it.")
+
+
 def test_a_firing_summary_says_what_since_when_how_much_against_what_and_how_sure() -> None:
-    drift = finding(at=UA, onset=T0 - HOUR, p_value=0.0)
-    assert firing_summary(drift, [EWR, WHOLE, UA_EWR, row(("origin", "JFK"))]) == (
+    drift = finding(at=UA, onset=T0 - 2 * HOUR, p_value=0.0)
+    assert firing_summary(drift, T0 - HOUR, [EWR, WHOLE, UA_EWR, row(("origin", "JFK"))]) == (
         "distance of flight-delay version 4, carrier=UA: mean 1,420 to 2,285 (+61%), "
         "Wasserstein distance 1.02 σ [0.98 to 1.06] against the reference, "
         "since 2013-10-08 03:00 UTC (1,240 events, p < 1e-12); "
@@ -173,7 +185,7 @@ def test_without_an_onset_the_summary_counts_from_the_start_of_the_window() -> N
         effect=Effect("share", 0.13, 0.12, 0.14),
         detail="1.00% to 14.00%",
     )
-    assert firing_summary(quality, []) == (
+    assert firing_summary(quality, None, []) == (
         "missing values in carrier of flight-delay version 4: 1.00% to 14.00%, "
         "share changed by +13 points [+12 to +14] against the reference, "
         "since 2013-10-08 03:55 UTC (1,240 events)."
@@ -182,7 +194,7 @@ def test_without_an_onset_the_summary_counts_from_the_start_of_the_window() -> N
 
 def test_a_summary_without_detail_or_effect_still_reads() -> None:
     bare = finding(subject=SCORE, detail="", effect=Effect("ks", math.nan, math.nan, math.nan))
-    assert firing_summary(bare, []) == (
+    assert firing_summary(bare, None, []) == (
         "score of flight-delay version 4: Kolmogorov-Smirnov distance unknown "
         "against the reference, since 2013-10-08 03:55 UTC (1,240 events)."
     )
@@ -207,6 +219,6 @@ def test_an_alert_without_data_is_closed_with_its_last_figures() -> None:
 
 def test_foreign_text_cannot_break_a_summary() -> None:
     nasty = row(("carrier", "UA\nresolved\x1b[2J" + "x" * 500))
-    text = firing_summary(finding(at=nasty, detail="a\nb"), [nasty])
+    text = firing_summary(finding(at=nasty, detail="a\nb"), None, [nasty])
     assert text.isprintable()
     assert len(text) < 700

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamgauge.core.alerts.group import Group, compose
 from streamgauge.core.alerts.grouping import (
@@ -12,24 +12,33 @@ from streamgauge.core.alerts.grouping import (
     rank,
     update_member,
 )
-from streamgauge.core.alerts.identity import AlertKey, key_of
+from streamgauge.core.alerts.identity import AlertKey, topic_of
 from streamgauge.core.alerts.lifecycle import (
     NO_DATA,
+    Observation,
     Reason,
     State,
     cooled_down,
     transition,
 )
 from streamgauge.core.alerts.news import news
+from streamgauge.core.alerts.past import Spent, spend, split_past, still_spent
+from streamgauge.core.alerts.placing import place_findings
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
-from streamgauge.core.alerts.storage import Data, group_from_data, group_to_data
-from streamgauge.core.findings import Finding
+from streamgauge.core.alerts.storage import (
+    Data,
+    group_from_data,
+    group_to_data,
+    spent_from_data,
+    spent_to_data,
+)
+from streamgauge.core.findings import Finding, Verdict
 from streamgauge.core.layout import Subject
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import ActiveAlert
 
-FORMAT = 1
+FORMAT = 2
 """Version of the snapshot's data."""
 
 PUBLISHED = frozenset(
@@ -41,6 +50,7 @@ PUBLISHED = frozenset(
         Reason.SEVERITY_RAISED,
         Reason.EFFECT_CHANGED,
         Reason.RESOLVED,
+        Reason.RELEASED,
     }
 )
 """Decisions on findings that make a new revision; missing data make one without findings."""
@@ -67,7 +77,10 @@ class AlertBook:
     now: int | None = None
     """Event time of the last evaluation in milliseconds."""
     _groups: dict[AlertKey, Group] = field(default_factory=dict)
-    _followed: int = 0
+    _members: int = 0
+    """Members of all alerts."""
+    _spent: dict[tuple[AlertKey, Place], Spent] = field(default_factory=dict)
+    """Evidence that starts nothing, by topic and place."""
 
     def update(self, findings: Iterable[Finding], now: int) -> tuple[AlertRecord, ...]:
         """Take in the findings of an evaluation at event time `now`; return what to publish.
@@ -100,12 +113,16 @@ class AlertBook:
         return tuple(_active(group) for group in self._firing() if group.entry.silenced)
 
     def watched(self) -> frozenset[tuple[RowKey, Subject]]:
-        """Return what pending and firing alerts follow: its findings are wanted also when clear."""
-        return frozenset(
+        """Return the rows and subjects that are followed: their findings are wanted when clear too.
+
+        Those are the rows of pending and firing alerts, and those whose evidence is spent.
+        """
+        followed = {
             (place.row, key.subject)
             for key, group in self._groups.items()
             for place in group.members
-        )
+        }
+        return frozenset(followed | {(place.row, topic.subject) for topic, place in self._spent})
 
     def snapshot(self) -> Data:
         """Return the whole state as plain data: dicts, lists, strings, numbers, None."""
@@ -113,6 +130,7 @@ class AlertBook:
             "format": FORMAT,
             "now": self.now,
             "groups": [group_to_data(self._groups[key]) for key in sorted(self._groups)],
+            "spent": spent_to_data(self._spent),
             "fired": [[*key, count] for key, count in sorted(self.fired.items())],
             "decisions": {reason.value: count for reason, count in sorted(self.decisions.items())},
             "refused_alerts": self.refused_alerts,
@@ -137,7 +155,8 @@ class AlertBook:
             refused_rows=data["refused_rows"],
             now=data["now"],
             _groups={group.key: group for group in groups},
-            _followed=sum(len(group.members) for group in groups),
+            _members=sum(len(group.members) for group in groups),
+            _spent=spent_from_data(data["spent"]),
         )
 
     def _firing(self) -> list[Group]:
@@ -149,6 +168,7 @@ class AlertBook:
 
     def _expire(self, now: int) -> list[AlertRecord]:
         """Forget rows without judgement and end what is left with none, as of its deadline."""
+        self._spent = {where: spent for where, spent in self._spent.items() if now < spent.until}
         records: list[AlertRecord] = []
         for key in sorted(self._groups):
             group = self._groups[key]
@@ -169,73 +189,112 @@ class AlertBook:
 
     def _judge(self, findings: Iterable[Finding], now: int) -> list[tuple[Group, Reason]]:
         """Move every alert that has findings; return those that need a revision, and why."""
-        by_key: dict[AlertKey, list[Finding]] = {}
+        by_topic: dict[AlertKey, list[Finding]] = {}
         for finding in findings:
-            by_key.setdefault(key_of(finding), []).append(finding)
+            by_topic.setdefault(topic_of(finding), []).append(finding)
+        standing: dict[AlertKey, list[Group]] = {topic: [] for topic in by_topic}
+        for key in sorted(self._groups):
+            topic = key._replace(anchor="")
+            if topic in standing:
+                standing[topic].append(self._groups[key])
         due = []
-        for key in sorted(by_key):
-            group = self._groups.get(key) or Group(key)
-            reason = self._move(group, sorted(by_key[key], key=_most_serious), now)
-            self.decisions[reason] += 1
-            if reason in PUBLISHED:
-                due.append((group, reason))
+        for topic in sorted(by_topic):
+            for group, reason in self._judge_topic(topic, by_topic[topic], standing[topic], now):
+                self.decisions[reason] += 1
+                if reason in PUBLISHED:
+                    due.append((group, reason))
         return due
 
-    def _move(self, group: Group, findings: list[Finding], now: int) -> Reason:
-        was_firing = group.entry.state is State.FIRING
-        cooling = group.entry.state is State.RESOLVED
-        self._absorb(group, findings, now)
-        # A cooling alert follows no rows: whatever moves then must still be moved afterwards.
-        observation = observe(group.members.values(), now, self.policy)
+    def _judge_topic(
+        self, topic: AlertKey, findings: list[Finding], groups: list[Group], now: int
+    ) -> list[tuple[Group, Reason]]:
+        by_place: dict[Place, Finding] = {}
+        for finding in sorted(findings, key=_most_serious):
+            by_place.setdefault(Place(finding.row, finding.window), finding)
+        fresh = self._fresh(topic, by_place)
+        shares = place_findings(topic, fresh.values(), groups, now, self.policy)
+        if not shares:
+            self.decisions[Reason.QUIET if len(fresh) == len(by_place) else Reason.SPENT] += 1
+        for group, share in shares:
+            if group.entry.state is not State.RESOLVED:
+                self._absorb(group, share, now)
+        new = [group for group, _ in shares if group.entry.state is State.INACTIVE]
+        live = [group for group in (*groups, *new) if group.entry.state is not State.RESOLVED]
+        fronts = [(group.key, group.front()) for group in live]
+        return [
+            (group, self._move(group, now, [front for key, front in fronts if key != group.key]))
+            for group, _ in shares
+        ]
+
+    def _fresh(self, topic: AlertKey, findings: dict[Place, Finding]) -> dict[Place, Finding]:
+        """Return the findings whose evidence is not spent, having looked at what still is."""
+        if not self._spent:
+            return findings
+        fresh = {}
+        for where, finding in findings.items():
+            spent = self._spent.pop((topic, where), None)
+            if spent is not None:
+                spent = still_spent(spent, finding, self.policy.change_factor)
+            if spent is None:
+                fresh[where] = finding
+            else:
+                self._spent[topic, where] = spent
+        return fresh
+
+    def _move(self, group: Group, now: int, rivals: list[Finding]) -> Reason:
+        was = group.entry.state
+        if was is State.RESOLVED:
+            # A cooling alert follows no rows: whatever moves then must still be moved afterwards.
+            return transition(group.entry, Observation(Verdict.DRIFT), now, self.policy)[1]
+        counting, past = split_past(group.members.values(), now, self.policy.resolve_after)
+        observation = replace(observe(counting, now, self.policy), past=bool(past))
         entry, reason = transition(group.entry, observation, now, self.policy)
-        if group.key not in self._groups and entry.state is not State.INACTIVE:
+        if was is State.INACTIVE and entry.state is not State.INACTIVE:
             if len(self._groups) >= self.policy.max_alerts:
-                self._followed -= len(group.members)
+                self._members -= len(group.members)
                 self.refused_alerts += 1
                 return Reason.NO_ROOM
             self._groups[group.key] = group
         group.entry = entry
-        if entry.state in (State.FIRING, State.RESOLVED) and not cooling:
-            speaker = group.choose_speaker(now, self.policy)
-            if was_firing and reason is Reason.STILL_FIRING:
-                assert group.record is not None
-                reason = news(group.record, speaker, self.policy)
+        speaker = group.choose_speaker(counting, now, self.policy, rivals)
+        if was is State.FIRING and reason is Reason.STILL_FIRING:
+            assert group.record is not None
+            reason = news(group.record, speaker, self.policy)
         if entry.state in (State.INACTIVE, State.RESOLVED):
-            self._followed -= len(group.members)
+            self._members -= len(group.members)
             group.members.clear()
+            topic = group.key._replace(anchor="")
+            for member in past:
+                where = Place(member.finding.row, member.finding.window)
+                self._spent[topic, where] = spend(member, now)
         if entry.state is State.INACTIVE:
             self._groups.pop(group.key, None)
         return reason
 
     def _absorb(self, group: Group, findings: list[Finding], now: int) -> None:
         """Update the group's members from findings, the most serious first, one per place."""
-        done: set[Place] = set()
         for finding in findings:
             where = Place(finding.row, finding.window)
-            if where in done:
-                continue
-            done.add(where)
             before = group.members.get(where)
             after = update_member(before, finding, now)
             if after is None:
                 continue
             if before is None:
-                if group.members and self._followed >= self.policy.max_rows:
+                if group.members and self._members + len(self._spent) >= self.policy.max_rows:
                     self.refused_rows += 1
                     continue
-                self._followed += 1
+                self._members += 1
             group.members[where] = after
 
     def _forget_rows(self, group: Group, oldest: int) -> None:
         for where in [place for place, member in group.members.items() if member.seen < oldest]:
             del group.members[where]
-            self._followed -= 1
+            self._members -= 1
 
     def _publish(
         self, group: Group, reason: Reason, now: int, related: list[Subject] | tuple[()]
     ) -> AlertRecord:
         if group.record is None:
-            assert group.speaker is not None
             severity = self.policy.severity(group.key.subject, group.speaker.effect)
             self.fired[group.key.subject.kind.value, group.key.detector, severity.value] += 1
         record = compose(group, reason, now, app=self.app, policy=self.policy, related=related)
@@ -250,7 +309,6 @@ def _most_serious(finding: Finding) -> tuple[int, tuple[float, int, RowKey, int,
 def _active(group: Group) -> ActiveAlert:
     record, speaker = group.record, group.speaker
     assert record is not None
-    assert speaker is not None
     return ActiveAlert(
         alert_id=record.alert_id,
         model=record.model,

@@ -1,11 +1,12 @@
 """One alert's state in the book, and the record that is made of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from streamgauge.core.alerts.grouping import Member, Place, moved_rows, rank, represent
 from streamgauge.core.alerts.identity import AlertKey, alert_id, fingerprint
 from streamgauge.core.alerts.lifecycle import INACTIVE, Entry, Reason, State
+from streamgauge.core.alerts.past import split_past
 from streamgauge.core.alerts.policy import AlertPolicy, Severity
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.alerts.wording import (
@@ -25,31 +26,55 @@ class Group:
     """Everything the book knows of one alert.
 
     `members` are the rows and windows that had evidence since the alert began, `speaker` is the
-    newest finding of the row that represents them, `record` the last revision published; both are
-    None until the alert fires.
+    newest finding of the row that represents them (at first the one that the alert began with),
+    `record` the last revision published, None until the alert fires.
     """
 
     key: AlertKey
+    speaker: Finding
     entry: Entry = INACTIVE
     members: dict[Place, Member] = field(default_factory=dict)
-    speaker: Finding | None = None
     record: AlertRecord | None = None
 
-    def choose_speaker(self, now: int, policy: AlertPolicy) -> Finding:
-        """Settle which finding speaks for the alert now, and return it."""
-        chosen = represent(
-            None if self.speaker is None else self.speaker.row, self.members.values(), now, policy
-        )
-        if chosen is None and self.speaker is not None:
-            chosen = self._latest(self.speaker)
-        assert chosen is not None, "an alert fires on evidence"
-        self.speaker = chosen
-        return chosen
+    def choose_speaker(
+        self, members: Collection[Member], now: int, policy: AlertPolicy, rivals: Sequence[Finding]
+    ) -> Finding:
+        """Settle which finding speaks for the alert now, and return it.
 
-    def _latest(self, speaker: Finding) -> Finding:
-        own = [m.finding for m in self.members.values() if m.finding.row == speaker.row]
-        same_window = [finding for finding in own if finding.window == speaker.window]
-        return min(same_window or own, key=rank, default=speaker)
+        `members` are those that do not only see the past, `rivals` what represents the other
+        alerts of the subject. Until the alert fires no row has a right to go on speaking.
+        """
+        current = None if self.record is None else Place(self.speaker.row, self.record.window)
+        self.speaker = represent(current, members, now, policy, rivals) or self._latest(members)
+        return self.speaker
+
+    def front(self) -> Finding:
+        """Return the newest finding of the place that spoke last."""
+        member = self.members.get(Place(self.speaker.row, self.speaker.window))
+        return self.speaker if member is None else member.finding
+
+    def onset(self) -> int | None:
+        """Return when the change began: the onset of the firing revision (ms).
+
+        It is dated anew only when another row speaks, by that row's own first onset; merely moving
+        on, a window says nothing new of it.
+        """
+        if self.record is not None and self.record.slice == self.speaker.row.slice:
+            return self.record.onset
+        member = self.members.get(Place(self.speaker.row, self.speaker.window))
+        own = self.speaker.onset if member is None else member.onset
+        return self.record.onset if own is None and self.record is not None else own
+
+    def began(self, now: int) -> int:
+        """Return when the alert fired, before that when it was pending, or `now` for a new one."""
+        if self.record is not None:
+            return self.record.starts_at
+        return now if self.entry.since is None else self.entry.since
+
+    def _latest(self, members: Iterable[Member]) -> Finding:
+        own = [m.finding for m in members if m.finding.row == self.speaker.row]
+        same_window = [finding for finding in own if finding.window == self.speaker.window]
+        return min(same_window or own, key=rank, default=self.speaker)
 
 
 def compose(
@@ -66,11 +91,11 @@ def compose(
     `related` are the subjects of the same model version that fired in the same evaluation.
     """
     entry, speaker, last = group.entry, group.speaker, group.record
-    assert speaker is not None
     assert entry.since is not None
-    others = moved_rows(group.members.values(), but=speaker.row)
+    counting, _ = split_past(group.members.values(), now, policy.resolve_after)
+    others, within = moved_rows(counting, speaker.row)
     severity = policy.severity(speaker.subject, speaker.effect)
-    starts_at, onset, ends_at = entry.since, speaker.onset, None
+    starts_at, onset, ends_at = entry.since, group.onset(), None
     if entry.state is State.RESOLVED:
         assert last is not None, "only what fired resolves"
         starts_at, onset, ends_at = last.starts_at, last.onset, entry.since
@@ -82,7 +107,7 @@ def compose(
             assert entry.clear_since is not None
             summary = resolved_summary(speaker, starts_at, entry.clear_since)
     else:
-        summary = firing_summary(speaker, others)
+        summary = firing_summary(speaker, onset, others, within)
         if last is not None:
             severity = max(severity, last.severity, key=_urgency)
     identity = fingerprint(app, group.key)
@@ -101,6 +126,7 @@ def compose(
         threshold=float(speaker.threshold),
         effect=speaker.effect,
         samples=int(speaker.samples),
+        window=speaker.window,
         start=speaker.start,
         end=speaker.end,
         onset=onset,
@@ -114,7 +140,7 @@ def compose(
                 ("reason", reason.value),
                 ("window", speaker.window),
                 ("p_value", "" if speaker.p_value is None else f"{speaker.p_value:.3g}"),
-                ("also_moved", rows_text(others)),
+                ("also_moved", rows_text(others, within)),
                 ("related", topics_text(related)),
                 ("silenced", _silenced(group, now, policy)),
             )
@@ -130,7 +156,7 @@ def _urgency(severity: Severity) -> int:
 def _silenced(group: Group, now: int, policy: AlertPolicy) -> str:
     if not group.entry.silenced:
         return ""
-    silence = None if group.speaker is None else policy.silence(group.speaker, now)
+    silence = policy.silence(group.speaker, now)
     if silence is None:
         return "yes"
     return silence.comment or f"until {utc(silence.ends_at)}"

@@ -4,16 +4,16 @@ The row with the largest statistic explains a change best. With n events of dist
 whole and n_s of q_s in slice s, q = Σ (n_s/n) q_s, and a divergence D that is convex (all of
 STATISTICS.md §2 are), n·D(q) <= Σ n_s·D(q_s). So where a fault is confined to one slice, D(q_s)
 is 0 elsewhere and that slice's total n_s·D(q_s) is at least the whole's; and where every slice
-moved alike, the whole's total n·D is the sum of theirs. On equal statistics the row with fewer
-dimensions speaks, which is the more general statement.
+moved alike, the whole's total n·D is the sum of theirs. On nearly equal statistics the row with
+fewer dimensions speaks, which is the more general statement.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from streamgauge.core.alerts.lifecycle import NO_DATA, Observation
+from streamgauge.core.alerts.overlap import contains, disjoint
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.findings import Finding, Verdict
 from streamgauge.core.slices import RowKey
@@ -28,6 +28,10 @@ SERIOUS: Final = (
 """Verdicts, the one that decides for a group first."""
 
 
+TIE: Final = 0.02
+"""Statistics this close, relatively, are equal: often the rows hold nearly the same events."""
+
+
 class Place(NamedTuple):
     """A row in a window: what one detector judges on its own within an alert."""
 
@@ -35,26 +39,35 @@ class Place(NamedTuple):
     window: str
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """The last judgement on one place of an alert.
 
     `verdict` is the newest, `finding` the newest that was no THIN one, `seen` the event time of
-    that in milliseconds: rows that only ever are too thin to judge are forgotten by it.
+    that in milliseconds: rows that only ever are too thin to judge are forgotten by it. `onset` is
+    the first one known: later windows may have left the change behind. `clear_since` is when the
+    place became clear, None while it is not; THIN findings say nothing about it.
     """
 
     verdict: Verdict
     finding: Finding
     seen: int
+    onset: int | None = None
+    clear_since: int | None = None
 
 
 def update_member(member: Member | None, finding: Finding, now: int) -> Member | None:
     """Return the member after a finding; a place joins an alert with a DRIFT alone."""
+    verdict = finding.verdict
     if member is None:
-        return Member(finding.verdict, finding, now) if finding.verdict is Verdict.DRIFT else None
-    if finding.verdict is Verdict.THIN:
-        return Member(Verdict.THIN, member.finding, member.seen)
-    return Member(finding.verdict, finding, now)
+        drift = verdict is Verdict.DRIFT
+        return Member(verdict, finding, now, finding.onset) if drift else None
+    if verdict is Verdict.THIN:
+        return member._replace(verdict=verdict)
+    onset = finding.onset if member.onset is None else member.onset
+    clear_since = None
+    if verdict is Verdict.CLEAR:
+        clear_since = now if member.clear_since is None else member.clear_since
+    return Member(verdict, finding, now, onset, clear_since)
 
 
 def observe(members: Iterable[Member], now: int, policy: AlertPolicy) -> Observation:
@@ -84,13 +97,19 @@ def rank(finding: Finding) -> tuple[float, int, RowKey, int, str]:
 
 
 def represent(
-    current: RowKey | None, members: Iterable[Member], now: int, policy: AlertPolicy
+    current: Place | None,
+    members: Iterable[Member],
+    now: int,
+    policy: AlertPolicy,
+    rivals: Sequence[Finding] = (),
 ) -> Finding | None:
     """Return the finding that speaks for the group, or None where no member has evidence.
 
-    The current row keeps speaking until it is clear or another one's statistic is
-    `takeover_factor` times larger, so that an alert does not hop between equals. Rows that are
-    excluded or silenced speak only when there is no other.
+    `current` is the row that spoke in the last revision and the window that its figures came from.
+    It keeps speaking until it is clear, another row's statistic is `takeover_factor` times larger,
+    or a row that contains it has a larger one in the same window, so that an alert does not hop
+    between equals. Rows that are excluded or silenced speak only when there is no other; so do
+    those that `rivals`, the representatives of other alerts of the subject, explain better.
     """
     members = tuple(members)
     pool = [m.finding for m in members if m.verdict is Verdict.DRIFT]
@@ -98,24 +117,65 @@ def represent(
     pool = [f for f in pool if policy.silence(f, now) is None] or pool
     if not pool:
         return None
-    best = min(pool, key=rank)
-    own = [finding for finding in pool if finding.row == current] or [
-        m.finding
-        for m in members
-        if m.finding.row == current
-        and m.verdict not in (Verdict.DRIFT, Verdict.CLEAR)
-        and policy.silence(m.finding, now) is None
+    own = current and (
+        [finding for finding in pool if finding.row == current.row]
+        or [
+            m.finding
+            for m in members
+            if m.finding.row == current.row
+            and m.verdict not in (Verdict.DRIFT, Verdict.CLEAR)
+            and policy.silence(m.finding, now) is None
+        ]
+    )
+    if not current or not own:
+        return _strongest([f for f in pool if not _explained(f, rivals)] or pool)
+    held = next((f for f in own if f.window == current.window), min(own, key=rank))
+    stronger = [
+        finding
+        for finding in pool
+        if finding.row != held.row
+        and (_beats(finding, held, policy.takeover_factor) or _includes(finding, held))
+        and not _explained(finding, rivals)
     ]
-    if not own:
-        return best
-    held = min(own, key=rank)
-    return best if _beats(best, held, policy.takeover_factor) else held
+    return _strongest(stronger) if stronger else held
 
 
-def moved_rows(members: Iterable[Member], but: RowKey) -> tuple[RowKey, ...]:
-    """Return the other rows with evidence, the strongest first."""
+def moved_rows(members: Iterable[Member], speaker: RowKey) -> tuple[tuple[RowKey, ...], int]:
+    """Return the other rows with evidence, and how many more are slices of the speaker's.
+
+    Those moved because it did. Rows that share no event with it come first, as it cannot have
+    moved them, each kind by descending statistic.
+    """
     evidence = sorted((m.finding for m in members if m.verdict is Verdict.DRIFT), key=rank)
-    return tuple(dict.fromkeys(finding.row for finding in evidence if finding.row != but))
+    rows = dict.fromkeys(finding.row for finding in evidence if finding.row != speaker)
+    others = [row for row in rows if not contains(speaker, row)]
+    others.sort(key=lambda row: not disjoint(speaker, row))
+    return tuple(others), len(rows) - len(others)
+
+
+def _strongest(pool: list[Finding]) -> Finding:
+    best = min(pool, key=rank)
+    equals = (f for f in pool if math.isclose(f.statistic, best.statistic, rel_tol=TIE))
+    return min(equals, key=_generality, default=best)
+
+
+def _generality(finding: Finding) -> tuple[int, tuple[float, int, RowKey, int, str]]:
+    return len(finding.row.slice), rank(finding)
+
+
+def _includes(finding: Finding, held: Finding) -> bool:
+    return (
+        finding.window == held.window
+        and finding.statistic > held.statistic
+        and contains(finding.row, held.row)
+    )
+
+
+def _explained(finding: Finding, rivals: Sequence[Finding]) -> bool:
+    return any(
+        rival.statistic >= finding.statistic and not disjoint(rival.row, finding.row)
+        for rival in rivals
+    )
 
 
 def _beats(best: Finding, held: Finding, factor: float) -> bool:

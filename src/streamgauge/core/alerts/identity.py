@@ -8,26 +8,30 @@ from streamgauge.core.layout import Subject
 
 
 class AlertKey(NamedTuple):
-    """What one alert is about; however many slices and windows moved, they share one alert.
+    """What one alert is about; slices and windows that moved with each other share one alert.
 
-    The detector belongs to it because statistics of different detectors cannot be compared.
+    The detector belongs to it because statistics of different detectors cannot be compared. The
+    anchor tells alerts of one subject apart: empty for the first one, for others the label of the
+    row that they began with.
     """
 
     model: str
     version: str
     subject: Subject
     detector: str
+    anchor: str = ""
 
 
-def key_of(finding: Finding) -> AlertKey:
-    """Return the alert that a finding belongs to."""
+def topic_of(finding: Finding) -> AlertKey:
+    """Return what a finding is about: the key of its alert, without an anchor."""
     return AlertKey(finding.model, finding.row.version, finding.subject, finding.detector)
 
 
 def fingerprint(app: str, key: AlertKey) -> str:
     """Return 16 hex digits that are the same for the same alert of the same app, always."""
     kind, name = key.subject.kind, key.subject.name
-    return _digest(app, key.model, key.version, kind, name, key.detector)
+    anchor = (key.anchor,) if key.anchor else ()
+    return _digest(app, key.model, key.version, kind, name, key.detector, *anchor)
 
 
 def alert_id(fingerprint: str, starts_at: int) -> str:

@@ -9,7 +9,7 @@
     └───────────────────────────────────────────────────┘ cool_down is over
 ```
 Only DRIFT starts anything, only CLEAR and missing data end anything; SMALL, UNDECIDED and THIN
-hold what there is.
+hold what there is. What long windows see of the past counts for nothing here.
 """
 
 from dataclasses import dataclass, replace
@@ -54,7 +54,13 @@ class Reason(StrEnum):
     THIN_HOLDS = "thin_holds"
     CLEARING = "clearing"
     """Clear, but not for long enough yet."""
+    FADING = "fading"
+    """Like clearing, while longer windows still see the past."""
     RESOLVED = "resolved"
+    RELEASED = "released"
+    """Resolved, although longer windows still see the past."""
+    SPENT = "spent"
+    """Evidence of a change whose alert has ended: a long window that still sees it."""
     COOL_DOWN = "cool_down"
     """Evidence too soon after the last alert ended."""
     EXCLUDED = "excluded"
@@ -77,11 +83,13 @@ class Observation:
     """What all rows of one alert say together; a verdict of None means that no row is left.
 
     `excluded`: all the evidence rests on excluded time. `silenced`: a silence covers the alert.
+    `past`: there are windows that count no more, because all that they see is over.
     """
 
     verdict: Verdict | None
     excluded: bool = False
     silenced: bool = False
+    past: bool = False
 
 
 NO_DATA: Final = Observation(None)
@@ -172,8 +180,9 @@ def _from_firing(
             clear_since = now if entry.clear_since is None else entry.clear_since
             after = replace(entry, clear_since=clear_since)
             if now >= clear_since + policy.resolve_after:
-                return replace(after, state=State.RESOLVED, since=now), Reason.RESOLVED
-            reason = Reason.CLEARING
+                ended = replace(after, state=State.RESOLVED, since=now)
+                return ended, Reason.RELEASED if observation.past else Reason.RESOLVED
+            reason = Reason.FADING if observation.past else Reason.CLEARING
         case held:
             # Too few events say nothing against being clear; the other two do.
             clear_since_held = entry.clear_since if held is Verdict.THIN else None

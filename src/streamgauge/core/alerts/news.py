@@ -12,11 +12,12 @@ def news(last: AlertRecord, speaker: Finding, policy: AlertPolicy) -> Reason:
     """Return why the alert needs a new revision, or `still_firing` if it needs none.
 
     `last` is what was published, `speaker` the finding that speaks for the alert now. Severity
-    only ever rises while an alert fires.
+    only ever rises while an alert fires. Windows of different length hold different shares of a
+    change, so figures are news only in the window that the last ones came from.
     """
     if speaker.row.slice != last.slice:
         return Reason.REPRESENTATIVE_CHANGED
-    if speaker.verdict is not Verdict.DRIFT:
+    if speaker.verdict is not Verdict.DRIFT or speaker.window != last.window:
         return Reason.STILL_FIRING
     if policy.severity(speaker.subject, speaker.effect).rank > last.severity.rank:
         return Reason.SEVERITY_RAISED

@@ -126,10 +126,13 @@ class AlertPolicy:
     """How long after its end an alert may not fire again."""
     expire_after: int = HOUR
     """A row without a judgement for longer is forgotten: it must exceed every window's step."""
+    together: int = 6 * HOUR
+    """Changes of one subject that began no further apart have one cause, and so one alert."""
     change_factor: float = 1.5
     """An effect that grew or shrank by this factor, beyond its interval, is worth a revision."""
     takeover_factor: float = 2.0
-    """Another row represents the alert once its statistic is this many times larger."""
+    """Another row represents the alert once its statistic is this many times larger; one that
+    contains the representative's events once it is larger at all."""
     max_alerts: int = 2_000
     """Alerts that may be pending, firing or cooling down at once."""
     max_rows: int = 20_000
@@ -141,7 +144,7 @@ class AlertPolicy:
     """Labels that every alert carries, e.g. a team."""
 
     def __post_init__(self) -> None:
-        for name in ("pending_for", "resolve_after", "cool_down"):
+        for name in ("pending_for", "resolve_after", "cool_down", "together"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must not be negative, is {getattr(self, name)}")
         for name in ("expire_after", "max_alerts", "max_rows"):

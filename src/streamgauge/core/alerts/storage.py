@@ -1,12 +1,14 @@
-"""Storage: a group as plain data and back, without loss (also of NaN and infinities)."""
+"""Storage: alerts as plain data and back, without loss (also of NaN and infinities)."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from streamgauge.core.alerts.group import Group
 from streamgauge.core.alerts.grouping import Member, Place
 from streamgauge.core.alerts.identity import AlertKey
 from streamgauge.core.alerts.lifecycle import Entry, State
+from streamgauge.core.alerts.past import Spent
 from streamgauge.core.alerts.policy import Severity
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.findings import Effect, Finding, Verdict
@@ -18,36 +20,70 @@ Data = dict[str, Any]
 
 def group_to_data(group: Group) -> Data:
     """Return a group as dicts, lists, strings, numbers and None."""
-    key, entry = group.key, group.entry
+    entry = group.entry
     return {
-        "key": [key.model, key.version, key.subject.kind.value, key.subject.name, key.detector],
+        "key": _key_to_data(group.key),
         "entry": [entry.state.value, entry.since, entry.clear_since, entry.silenced],
         "members": [
-            [member.verdict.value, member.seen, _finding_to_data(member.finding)]
-            for _, member in sorted(group.members.items())
+            [m.verdict.value, _finding_to_data(m.finding), m.seen, m.onset, m.clear_since]
+            for _, m in sorted(group.members.items())
         ],
-        "speaker": None if group.speaker is None else _finding_to_data(group.speaker),
+        "speaker": _finding_to_data(group.speaker),
         "record": None if group.record is None else _record_to_data(group.record),
     }
 
 
 def group_from_data(data: Data) -> Group:
     """Return the group that `group_to_data` wrote."""
-    model, version, kind, name, detector = data["key"]
-    key = AlertKey(model, version, Subject(SubjectKind(kind), name), detector)
+    key = _key_from_data(data["key"])
     state, since, clear_since, silenced = data["entry"]
     members = {}
-    for verdict, seen, item in data["members"]:
+    for verdict, item, seen, onset, clear_since in data["members"]:
         finding = _finding_from_data(item, key)
-        members[Place(finding.row, finding.window)] = Member(Verdict(verdict), finding, seen)
+        where = Place(finding.row, finding.window)
+        members[where] = Member(Verdict(verdict), finding, seen, onset, clear_since)
     speaker, record = data["speaker"], data["record"]
     return Group(
         key=key,
         entry=Entry(State(state), since, clear_since, silenced),
         members=members,
-        speaker=None if speaker is None else _finding_from_data(speaker, key),
+        speaker=_finding_from_data(speaker, key),
         record=None if record is None else _record_from_data(record, key),
     )
+
+
+def spent_to_data(spent: Mapping[tuple[AlertKey, Place], Spent]) -> list[Any]:
+    """Return spent evidence as lists, strings, numbers and None."""
+    return [
+        [
+            _key_to_data(topic),
+            _pairs_to_data(place.row.slice),
+            place.window,
+            _effect_to_data(item.effect),
+            item.until,
+        ]
+        for (topic, place), item in sorted(spent.items(), key=lambda entry: entry[0])
+    ]
+
+
+def spent_from_data(data: list[Any]) -> dict[tuple[AlertKey, Place], Spent]:
+    """Return the spent evidence that `spent_to_data` wrote."""
+    spent = {}
+    for key, pairs, window, effect, until in data:
+        topic = _key_from_data(key)
+        place = Place(RowKey(topic.version, _pairs_from_data(pairs)), window)
+        spent[topic, place] = Spent(_effect_from_data(effect), until)
+    return spent
+
+
+def _key_to_data(key: AlertKey) -> list[str]:
+    subject = key.subject
+    return [key.model, key.version, subject.kind.value, subject.name, key.detector, key.anchor]
+
+
+def _key_from_data(data: list[str]) -> AlertKey:
+    model, version, kind, name, detector, anchor = data
+    return AlertKey(model, version, Subject(SubjectKind(kind), name), detector, anchor)
 
 
 def _finding_to_data(finding: Finding) -> Data:
@@ -99,6 +135,7 @@ def _record_to_data(record: AlertRecord) -> Data:
         "threshold": _number_to_data(record.threshold),
         "effect": _effect_to_data(record.effect),
         "samples": record.samples,
+        "window": record.window,
         "start": int(record.start),
         "end": int(record.end),
         "onset": None if record.onset is None else int(record.onset),
@@ -127,6 +164,7 @@ def _record_from_data(data: Data, key: AlertKey) -> AlertRecord:
         threshold=float(data["threshold"]),
         effect=_effect_from_data(data["effect"]),
         samples=data["samples"],
+        window=data["window"],
         start=data["start"],
         end=data["end"],
         onset=data["onset"],

@@ -12,7 +12,7 @@ from streamgauge.core.slices import RowKey
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TEXT_LIMIT: Final = 120
 """Longest piece of foreign text (a name, a slice value) that is quoted in full."""
-NAMED_ROWS: Final = 5
+NAMED_ROWS: Final = 3
 NAMED_SUBJECTS: Final = 8
 
 
@@ -138,23 +138,32 @@ def certainty(finding: Finding) -> str:
     return f"{events}, p < 1e-12" if p < 1e-12 else f"{events}, p = {p:.2g}"
 
 
-def rows_text(rows: Sequence[RowKey], named: int = NAMED_ROWS) -> str:
-    """Name the first rows and count the rest: `origin=EWR and 3 more slices`."""
-    return _listed([clean(row.label()) or "all events" for row in rows], named, "slice")
+def rows_text(rows: Sequence[RowKey], within: int = 0, named: int = NAMED_ROWS) -> str:
+    """Name the first rows and count the rest: `origin=EWR and 3 more slices`.
+
+    `within` more are only counted: slices of what the text is about.
+    """
+    if not rows:
+        return f"{within:,} slice{'s' if within > 1 else ''} within it" if within else ""
+    names = [clean(row.label()) or "all events" for row in rows[:named]]
+    return _listed(names, len(rows) - len(names) + within, "slice")
 
 
 def topics_text(subjects: Sequence[Subject], named: int = NAMED_SUBJECTS) -> str:
     """Name the first subjects and count the rest: `distance, air_time and 2 more subjects`."""
-    return _listed([topic(subject) for subject in subjects], named, "subject")
+    return _listed([topic(s) for s in subjects[:named]], len(subjects[named:]), "subject")
 
 
-def firing_summary(finding: Finding, others: Sequence[RowKey]) -> str:
+def firing_summary(
+    finding: Finding, onset: int | None, others: Sequence[RowKey], within: int = 0
+) -> str:
     """Say what moved, since when, how much, against what and how sure.
 
-    `others` are the other rows that moved with it, the strongest first.
+    `others` are the rows to name that moved with it, the most telling first; `within` is the
+    number of slices of its own that did.
     """
-    since = finding.start if finding.onset is None else finding.onset
-    also = f"; also {rows_text(others, 1)}" if others else ""
+    since = finding.start if onset is None else onset
+    also = f"; also {text}" if (text := rows_text(others, within, 1)) else ""
     return (
         f"{_what(finding)}: {_how_much(finding)} against the reference, "
         f"since {utc(since)} ({certainty(finding)}){also}."
@@ -187,8 +196,7 @@ def _how_much(finding: Finding) -> str:
     return f"{clean(finding.detail)}, {effect}" if finding.detail else effect
 
 
-def _listed(names: list[str], named: int, noun: str) -> str:
-    rest = len(names) - named
-    if rest <= 0:
-        return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + "".join(names[-1:])
-    return f"{', '.join(names[:named])} and {rest:,} more {noun}{'s' if rest > 1 else ''}"
+def _listed(names: list[str], rest: int, noun: str) -> str:
+    if rest:
+        names = [*names, f"{rest:,} more {noun}{'s' if rest > 1 else ''}"]
+    return " and ".join(text for text in (", ".join(names[:-1]), "".join(names[-1:])) if text)

@@ -1,0 +1,86 @@
+"""The past: what long windows still see of a change after it is over.
+
+```
+ change    .......|=========|......................
+ 1d window                  |====] clear a day after the change ended,
+ 7d window      |================================] and that moves for days to come
+```
+A shorter window that saw the change and is clear again says that it is over, so what longer
+windows of the same row see is the past: it keeps no alert firing and, once that has ended, starts
+none. A row that only ever moved in a long window, as slow and small changes do, has no shorter
+window to say so.
+"""
+
+import math
+from collections.abc import Collection
+from typing import NamedTuple
+
+from streamgauge.core.alerts.grouping import Member
+from streamgauge.core.alerts.news import effect_changed
+from streamgauge.core.findings import Effect, Finding, Verdict
+from streamgauge.core.slices import RowKey
+
+
+def split_past(
+    members: Collection[Member], now: int, hold: int
+) -> tuple[Collection[Member], Collection[Member]]:
+    """Return the members that count, and those that only see the past.
+
+    A member sees the past where the shortest window of its row is clear, and was for `hold`
+    milliseconds. All members had evidence once, so that window saw the change too.
+    """
+    clear = {m.finding.row for m in members if _clear_for(m, now, hold)}
+    if not clear:
+        return members, ()
+    shortest: dict[RowKey, Member] = {}
+    for member in sorted(members, key=_length, reverse=True):
+        shortest[member.finding.row] = member
+    over = {row for row in clear if _clear_for(shortest[row], now, hold)}
+    past = [m for m in members if m.finding.row in over and m.verdict is not Verdict.CLEAR]
+    counting = [m for m in members if m.finding.row not in over or m.verdict is Verdict.CLEAR]
+    return counting, past
+
+
+class Spent(NamedTuple):
+    """Evidence of a place whose alert ended: it starts nothing until it is about something new.
+
+    `effect` is the smallest since, `until` the event time in milliseconds from which on the
+    window holds nothing of the time before the end.
+    """
+
+    effect: Effect
+    until: int
+
+
+def spend(member: Member, ended: int) -> Spent:
+    """Return what is spent when an alert ends at `ended` while a member still sees the past."""
+    return Spent(member.finding.effect, ended + member.finding.end - member.finding.start)
+
+
+def still_spent(spent: Spent, finding: Finding, factor: float) -> Spent | None:
+    """Return what stays spent after a finding of the place: nothing once it was clear or grew.
+
+    What a window sees of the past only shrinks, so growth counts from the smallest effect.
+    """
+    if finding.verdict is Verdict.CLEAR:
+        return None
+    if finding.verdict is not Verdict.DRIFT:
+        return spent
+    last, new = spent.effect, finding.effect
+    if new.measure != last.measure or math.isnan(last.value):
+        return spent._replace(effect=new)
+    if last.value * new.value > 0 and abs(new.value) <= abs(last.value):
+        return spent._replace(effect=new)
+    return None if effect_changed(last, new, factor) else spent
+
+
+def _clear_for(member: Member, now: int, hold: int) -> bool:
+    return (
+        member.verdict is Verdict.CLEAR
+        and member.clear_since is not None
+        and now >= member.clear_since + hold
+    )
+
+
+def _length(member: Member) -> tuple[int, str]:
+    return member.finding.end - member.finding.start, member.finding.window
