@@ -1,9 +1,9 @@
 """Distribution test: has the shape of a field moved by more than is tolerated?
 
-Pearson's statistic n_e·D of the distance groups, D = Σ (q − p)²/p, is tested against the
-noncentral chi-square law of the tolerated divergence δ (STATISTICS.md §2): with G groups,
-n_e·D → χ²(G − 1, n_e·δ). The tolerance τ is total variation, the share of events that may sit in
-other groups than in the reference; by Cauchy–Schwarz D ≥ 4·TVD², so δ = 4τ² tolerates no more.
+The likelihood-ratio statistic of the distance groups is tested against the noncentral chi-square
+law of the tolerated divergence: with G groups it tends to χ²(G − 1, n_e·δ). The tolerance τ is
+total variation, the share of events that may sit in other groups than in the reference; by
+Pinsker's inequality the divergence is at least 4·TVD², so δ = 4τ² tolerates no more.
 """
 
 from collections.abc import Container, Iterable
@@ -16,7 +16,8 @@ from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.detectors.window import Allowance, Watched, WindowCounts
 from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.layout import STATUS_OK, Subject, SubjectKind
-from streamgauge.core.pearson import critical_value, pooled_statistic
+from streamgauge.core.likelihood_ratio import ratio_statistic
+from streamgauge.core.noncentral import critical_value
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey
 
@@ -108,12 +109,13 @@ class DistributionTest:
         current = np.add.reduceat(window.counts[rows], fields.cuts, axis=1)[:, fields.wanted]
         reference = fields.reference[at]
         phi = self._dispersion_for(window.spec.length_ms)
-        test = pooled_statistic(current, reference, phi, fields.starts)
+        test = ratio_statistic(current, reference, phi, fields.starts)
         samples = np.add.reduceat(current, fields.starts, axis=1)
         level = self.allowance.per_look(window.spec.step_ms) / samples.size
         noncentrality = test.effective * 4.0 * self.tolerance**2
-        threshold = critical_value(test.groups, noncentrality, level)
-        clear = critical_value(test.groups, noncentrality, CLEAR_LEVEL)
+        freedom = np.maximum(test.groups - 1.0, 1.0)
+        threshold = critical_value(freedom, noncentrality, level)
+        clear = critical_value(freedom, noncentrality, CLEAR_LEVEL)
         enough = (samples >= self.min_samples) & (test.groups > 1)
         drift = enough & (test.statistic >= threshold)
         wanted = drift.copy()
