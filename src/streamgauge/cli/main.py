@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
+from streamgauge.cli.check import check
+from streamgauge.cli.demo import demo
 from streamgauge.cli.profile import profile
+from streamgauge.cli.run import run
+from streamgauge.cli.schema import schema
 from streamgauge.errors import StreamgaugeError
 
 
@@ -19,7 +23,8 @@ class Session:
 
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
-app.command("profile")(profile)
+for command in (demo, run, check, profile, schema):
+    app.command(command.__name__)(command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -44,14 +49,15 @@ def options(
 
 
 def main() -> None:
-    """Run a command; what fails for a known cause ends with one line and the cause's exit code."""
+    """Run a command; what fails for a known cause ends with a line for it and its exit code."""
     session = Session()
     try:
         app(obj=session)
     except StreamgaugeError as error:
         if session.debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

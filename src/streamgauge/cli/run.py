@@ -11,12 +11,12 @@ import typer
 
 from streamgauge.cli.logs import set_up_logs
 from streamgauge.clock import SystemClock
-from streamgauge.config import Config, load
+from streamgauge.config import load
 from streamgauge.formats.messages import DeadLetterReason
-from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.io.metrics.self_metrics import SelfMetrics
+from streamgauge.runner.environment import require
 from streamgauge.runner.loop import Loop
-from streamgauge.runner.plan import plan
+from streamgauge.runner.plan import plan, render_limits
 from streamgauge.runner.publisher import Publisher
 from streamgauge.web.app import build_app
 from streamgauge.web.server import serve
@@ -36,8 +36,10 @@ def run(
     settings = load(config)
     set_up_logs(settings.log)
     planned = plan(settings, config)
+    for note in require(settings, config):
+        log.warning("%s", note.sentence)
     clock = SystemClock()
-    publisher = Publisher(clock, _limits(settings))
+    publisher = Publisher(clock, render_limits(settings))
     metrics = SelfMetrics(
         lambda: publisher.status,
         publisher.rendered,
@@ -57,10 +59,3 @@ def run(
         log.info("metrics, health and status page at %s", server.url)
         Loop(planned, clock, publisher, metrics.checkpoint_took).run(stop)
     log.info("stopped: everything read is committed")
-
-
-def _limits(settings: Config) -> RenderLimits:
-    return RenderLimits(
-        total=settings.limits.series,
-        models={name: model.limits.series for name, model in settings.models.items()},
-    )

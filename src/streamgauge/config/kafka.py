@@ -219,6 +219,15 @@ class KafkaConfig(Section):
         settings |= {key: value for key, value in optional.items() if value is not None}
         return settings | dict(self.librdkafka)
 
+    def place_of(self, setting: str | None) -> Place:
+        """Return where a setting of librdkafka's stands in the file; of None, where all stand."""
+        if setting is None:
+            return ("kafka", "librdkafka" if self.librdkafka else "security")
+        if setting in self.librdkafka:
+            return ("kafka", "librdkafka", setting)
+        field = _FIELDS.get(setting)
+        return ("kafka",) if field is None else ("kafka", "security", field)
+
 
 _FIELDS: Final = {
     "security.protocol": "protocol",

@@ -19,6 +19,7 @@ from streamgauge.core.slices import SliceSpec
 from streamgauge.core.windows import WindowSpec
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.reference_file import read_reference, reference_id
+from streamgauge.io.metrics.selection import RenderLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,14 @@ def model_spec(config: Config, name: str) -> ModelSpec:
         max_slices=model.limits.slices_per_dimension,
         max_versions=model.limits.versions,
         exported_slices=model.limits.exported_slices,
+    )
+
+
+def render_limits(config: Config) -> RenderLimits:
+    """Return how many series may be exported, of each model and in all."""
+    return RenderLimits(
+        total=config.limits.series,
+        models={name: model.limits.series for name, model in config.models.items()},
     )
 
 

@@ -22,7 +22,7 @@ from streamgauge.io.metrics.payload import Payload
 from streamgauge.io.metrics.row_labels import row_labels
 from streamgauge.io.metrics.selection import Candidates, RenderLimits, select, share
 from streamgauge.io.metrics.tables import Samples, Writer
-from streamgauge.io.metrics.text import label_values, openmetrics_header, text_header
+from streamgauge.io.metrics.text import label_value, label_values, openmetrics_header, text_header
 from streamgauge.io.metrics.window_tables import WindowTables
 
 SLICE_CAP: Final = "slice_cap"
@@ -53,6 +53,13 @@ class Rendered:
 def render(snapshot: Snapshot, limits: RenderLimits | None = None) -> Rendered:
     """Render a snapshot once; a `Renderer` remembers labels from one snapshot to the next."""
     return Renderer(limits or RenderLimits()).render(snapshot)
+
+
+def candidates(model: ModelSnapshot, limits: RenderLimits) -> Candidates:
+    """Return what could be exported of one model, before any cap."""
+    memory = _Memory(label_value(model.model))
+    memory.follow(model)
+    return _Draft.of(model, memory, limits).candidates
 
 
 class Renderer:

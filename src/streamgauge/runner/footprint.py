@@ -1,0 +1,50 @@
+"""Footprint: the memory that a model's counts take, from its layout and limits."""
+
+import math
+from typing import Final
+
+from streamgauge.core.engine import ModelSpec
+from streamgauge.core.layout import Layout
+from streamgauge.core.reference import Reference
+from streamgauge.core.slices import SliceSpec
+from streamgauge.runner.references import known_slices
+
+_SPARE: Final = 1.5
+"""Growing arrays have up to half as many rows again as they need."""
+
+
+def memory(layout: Layout, spec: ModelSpec, rows: int, disorder_ms: int) -> int:
+    """Return the bytes that a model's counts take where every row has events in every step.
+
+    Steps are kept as blocks with 32-bit counts, less where there are few events; totals and the
+    panes that are still open have 64-bit counts.
+    """
+    moments = 8 + 32 * len(layout.numeric)
+    step, growing = rows * (4 * layout.width + moments), rows * (8 * layout.width + moments)
+    open_panes = math.ceil(disorder_ms / spec.pane_ms) + 1
+    totals = len(spec.windows) + 1 + open_panes
+    return sum(window.steps for window in spec.windows) * step + int(_SPARE * totals * growing)
+
+
+def most_rows(spec: ModelSpec, reference: Reference) -> int:
+    """Return how many rows there may be, with all versions and slices that the limits let in."""
+    rows = 1.0
+    for entry in spec.slices:
+        known = len(known_slices((entry,), reference))
+        # Slices of the reference are always let in, and what is past the cap shares one.
+        rows += min(_ways(entry, reference), known + spec.max_slices + 1)
+    return int(rows) * (spec.max_versions + 1)
+
+
+def _ways(entry: SliceSpec, reference: Reference) -> float:
+    """Return how many slices there can be under an entry: unbounded where a text may be anything,
+    else its ranges or truth values, and the missing ones."""
+    ways = 1.0
+    for dimension in entry.dimensions:
+        if dimension.bounds:
+            ways *= len(dimension.bounds) + 2
+        elif dimension.name in reference.layout.schema.boolean:
+            ways *= 3
+        else:
+            return math.inf
+    return ways
