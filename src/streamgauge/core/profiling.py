@@ -114,7 +114,9 @@ class NumericSummary:
         shifted = values - mean
         delta = mean - self.mean
         total = self.count + n
-        self._squares += float(shifted @ shifted) + delta * delta * (self.count * n / total)
+        # Not a dot product, for which numpy starts threads that wait for each other.
+        np.square(shifted, out=shifted)
+        self._squares += float(shifted.sum()) + delta * delta * (self.count * n / total)
         self.mean += delta * (n / total)
         self.count = total
 
