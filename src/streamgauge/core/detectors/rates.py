@@ -1,8 +1,8 @@
 """Rate test: has a share of bad values grown by more than is tolerated?
 
-With k of n values bad and the largest tolerated rate r (reference, tolerance and three standard
-errors of the reference), P(K ≥ k) ≤ exp(−n·KL(k/n ‖ r)) (Chernoff), so n·KL ≥ ln(1/α) is a test
-of level α for any n, without an approximation.
+With k of n values bad and the largest tolerated rate r (the reference's upper limit at three
+standard errors, and the tolerance), P(K ≥ k) ≤ exp(−n·KL(k/n ‖ r)) (Chernoff), so n·KL ≥ ln(1/α)
+is a test of level α for any n, without an approximation.
 """
 
 from collections.abc import Iterable
@@ -22,6 +22,8 @@ from streamgauge.core.reference import Reference
 
 NAME: Final = "rate"
 CLEAR_LEVEL: Final = 0.05
+REFERENCE_DEVIATIONS: Final = 3.0
+"""Standard errors by which the reference's rates may be too low."""
 
 
 class Rate(NamedTuple):
@@ -80,6 +82,18 @@ def evidence(bad: FloatArray, n: FloatArray, tolerated: FloatArray) -> FloatArra
     return result
 
 
+def upper_limit(bad: FloatArray, n: FloatArray) -> FloatArray:
+    """Return how large a rate may be of which a reference holds `bad` among `n`.
+
+    Wilson's limit (Journal of the American Statistical Association 22, 1927) at three standard
+    errors: above 0 also where the reference holds none, and 1 where it holds no values at all.
+    """
+    z2 = REFERENCE_DEVIATIONS**2
+    spread = np.sqrt(z2 * (bad * (1.0 - bad / np.maximum(n, 1.0)) + z2 / 4.0))
+    limit: FloatArray = (bad + z2 / 2.0 + spread) / (n + z2)
+    return limit
+
+
 class _Shares(NamedTuple):
     """Bad values and all values `(rows, rates)`."""
 
@@ -115,15 +129,13 @@ class RateTest:
         self._numbers = {subject: i for i, subject in enumerate(self._subjects)}
         self._cells = np.array([cell for rate in found for cell in rate.cells], np.intp)
         sizes = [len(rate.cells) for rate in found]
-        self._cell_starts = np.cumsum([0, *sizes[:-1]])
+        self._cell_starts = np.cumsum([0, *sizes])[:-1]
         self._field_starts = np.asarray(layout.starts, np.intp)
         starts = list(layout.starts)
         self._fields = np.array([starts.index(rate.of.start) for rate in found], np.intp)
         known = self._shares(self.reference.block.counts.astype(np.int64))
-        size = np.maximum(known.of, 1.0)
-        self._share = known.bad / size
-        error = np.sqrt(self._share * (1.0 - self._share) / size)
-        self._tolerated = np.minimum(self._share + self.tolerance + 3.0 * error, 1.0)
+        self._share = known.bad / np.maximum(known.of, 1.0)
+        self._tolerated = np.minimum(upper_limit(known.bad, known.of) + self.tolerance, 1.0)
 
     def _shares(self, counts: IntArray) -> _Shares:
         bad = np.add.reduceat(counts[:, self._cells], self._cell_starts, axis=1)
