@@ -194,6 +194,13 @@ def test_the_status_tells_how_the_process_is() -> None:
     }
 
 
+def test_the_watermark_of_the_run_is_newer_than_that_of_the_snapshot() -> None:
+    source = FakeSource(synthetic_snapshot(), replace(GOOD, event_time=1_764_000_123_000))
+    app = build_app(source, source.self_metrics())
+    status = json.loads(ask(app, "/api/v1/status").body)
+    assert status["event_time"] == "2025-11-24T16:02:03.000Z"
+
+
 def test_everything_answers_before_the_first_snapshot() -> None:
     status = get_json(None, "/api/v1/status")
     assert status["models"] == 0

@@ -72,7 +72,8 @@ class Loop:
                     self._stand_by()
             if self._pipeline is not None:
                 self._checkpoint()
-                self._publish(self._pipeline)
+                self._report(self._pipeline)
+                self._publisher.publish(self._pipeline)
         finally:
             self._publisher.announce(Phase.STOPPED)
             self._reader.close()
@@ -102,8 +103,10 @@ class Loop:
             self._checkpoint()
         if now >= self._next_look:
             self._look_for_partitions(pipeline)
-        if self._publisher.due():
-            self._publish(pipeline)
+        if self._publisher.report_due():
+            self._report(pipeline)
+        if self._publisher.snapshot_due():
+            self._publisher.publish(pipeline)
 
     def _begin(self) -> Pipeline:
         """Become active: read on from what the group has committed."""
@@ -168,11 +171,10 @@ class Loop:
             )
             log.info("alert %s: %s", record.status.value, record.summary)
 
-    def _publish(self, pipeline: Pipeline) -> None:
+    def _report(self, pipeline: Pipeline) -> None:
         counts, engines = pipeline.counts, pipeline.engines.values()
         last = [engine.last_event for engine in engines if engine.last_event is not None]
-        self._publisher.publish(
-            pipeline,
+        self._publisher.report(
             Status(
                 phase=Phase.ACTIVE,
                 consumed=counts.consumed,

@@ -1,4 +1,4 @@
-"""Publisher: the snapshot that everyone else reads, made anew at most once a second."""
+"""Publisher: the status and the snapshot that everyone else reads, anew at most once a second."""
 
 from dataclasses import replace
 from typing import Final
@@ -35,7 +35,9 @@ class Publisher:
         self._renderer = Renderer(limits)
         self._snapshot: Snapshot | None = None
         self._rendered: Rendered | None = None
-        self._next = 0.0
+        self._next_report = 0.0
+        self._next_snapshot = 0.0
+        self._last_cost = 0.0
         self._last_consumed = 0
         self._last_time = clock.monotonic()
 
@@ -61,24 +63,39 @@ class Publisher:
             reason="reading" if reading else REASONS[status.phase],
             lag=sum(status.lag.values()) if status.lag else None,
             rate=status.rate if reading else None,
+            event_time=status.watermark,
         )
 
-    def due(self) -> bool:
-        """Tell whether it is time for a new snapshot."""
-        return self._clock.monotonic() >= self._next
+    def report_due(self) -> bool:
+        """Tell whether it is time for a new status."""
+        return self._clock.monotonic() >= self._next_report
 
-    def publish(self, pipeline: Pipeline, status: Status) -> None:
-        """Make a snapshot, render it, and swap both in."""
+    def report(self, status: Status) -> None:
+        """Swap in a status; its rate is taken from what was consumed since the last one."""
+        now = self._clock.monotonic()
+        elapsed = now - self._last_time
+        rate = (status.consumed - self._last_consumed) / elapsed if elapsed > 0 else 0.0
+        self._last_time, self._last_consumed = now, status.consumed
+        self.status = replace(status, rate=rate)
+        self._next_report = now + SHORTEST_S
+
+    def snapshot_due(self) -> bool:
+        """Tell whether it is time for a new snapshot."""
+        return self._clock.monotonic() >= self._next_snapshot
+
+    def publish(self, pipeline: Pipeline) -> None:
+        """Make a snapshot, render it, and swap both in.
+
+        The next one is due when its share of time allows, going by the cheaper of the last two: a
+        single dear one, such as the first with its simulations, does not hold up those after it.
+        """
         began = self._clock.monotonic()
         snapshot = pipeline.snapshot(self._clock.wall())
         self._rendered = self._renderer.render(snapshot)
         self._snapshot = snapshot
-        elapsed = began - self._last_time
-        rate = (status.consumed - self._last_consumed) / elapsed if elapsed > 0 else 0.0
-        self._last_time, self._last_consumed = began, status.consumed
-        self.status = replace(status, rate=rate)
-        spent = self._clock.monotonic() - began
-        self._next = began + max(SHORTEST_S, spent / SHARE)
+        cost = self._clock.monotonic() - began
+        self._next_snapshot = began + max(SHORTEST_S, min(cost, self._last_cost) / SHARE)
+        self._last_cost = cost
 
     def announce(self, phase: Phase) -> None:
         """Change the phase alone."""

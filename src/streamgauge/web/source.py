@@ -12,7 +12,8 @@ class Health:
     """How a process is: `alive` is False once only a restart can help.
 
     `reason` says in half a sentence why it is not ready, or what it is doing. `lag` is messages
-    not yet read, `rate` messages a second lately; None where unknown.
+    not yet read, `rate` messages a second lately, `event_time` the watermark in ms, which may be
+    newer than the snapshot's; None where unknown.
     """
 
     alive: bool
@@ -20,6 +21,7 @@ class Health:
     reason: str
     lag: int | None = None
     rate: float | None = None
+    event_time: int | None = None
 
 
 class SnapshotSource(Protocol):

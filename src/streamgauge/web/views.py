@@ -33,6 +33,7 @@ def status_view(health: Health, snapshot: Snapshot | None, now: float) -> View:
     """Return how the process is, and the totals over all models."""
     models = snapshot.models if snapshot else ()
     watermarks = [model.watermark for model in models if model.watermark is not None]
+    event_time = min(watermarks, default=None) if health.event_time is None else health.event_time
     firing = Counter(alert.severity for model in models for alert in model.alerts)
     return {
         "version": streamgauge.__version__,
@@ -43,7 +44,7 @@ def status_view(health: Health, snapshot: Snapshot | None, now: float) -> View:
         "events_per_second": health.rate,
         "now": _seconds(now),
         "snapshot_at": _seconds(snapshot.made_at) if snapshot else None,
-        "event_time": time_text(min(watermarks, default=None)),
+        "event_time": time_text(event_time),
         "models": len(models),
         "alerts_firing": {severity: firing[severity] for severity in SEVERITIES},
     }

@@ -1,0 +1,103 @@
+"""When status and snapshot are due, and what they say of rate and event time."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from streamgauge.core.snapshot import Snapshot
+from streamgauge.io.metrics.selection import RenderLimits
+from streamgauge.runner.pipeline import Pipeline
+from streamgauge.runner.publisher import SHARE, SHORTEST_S, Publisher
+from streamgauge.runner.status import Phase, Status
+
+
+@dataclass
+class FakeClock:
+    """A clock that tests turn."""
+
+    now: float = 1_000.0
+
+    def wall(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@dataclass
+class SlowPipeline:
+    """Makes empty snapshots, each of which takes a time that tests choose."""
+
+    clock: FakeClock
+    takes: list[float] = field(default_factory=list)
+
+    def snapshot(self, made_at: float) -> Snapshot:
+        self.clock.now += self.takes.pop(0)
+        return Snapshot(made_at, ())
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def publisher(clock: FakeClock) -> Publisher:
+    return Publisher(clock, RenderLimits(total=100, models={}))
+
+
+def waits(publisher: Publisher, clock: FakeClock, takes: list[float]) -> list[float]:
+    """Return the time from the beginning of each snapshot to the next one that is due."""
+    pipeline = SlowPipeline(clock, [*takes])
+    found = []
+    for _ in takes:
+        began = clock.now
+        publisher.publish(cast("Pipeline", pipeline))
+        while not publisher.snapshot_due():
+            clock.now += 0.001
+        found.append(clock.now - began)
+    return found
+
+
+def test_snapshots_take_their_share_of_time_and_no_more(
+    publisher: Publisher, clock: FakeClock
+) -> None:
+    found = waits(publisher, clock, [0.5, 0.5, 0.5])
+    assert found[1:] == pytest.approx([0.5 / SHARE] * 2, abs=0.01)
+
+
+def test_cheap_snapshots_are_not_made_more_than_once_a_second(
+    publisher: Publisher, clock: FakeClock
+) -> None:
+    found = waits(publisher, clock, [0.001] * 3)
+    assert found == pytest.approx([SHORTEST_S] * 3, abs=0.01)
+
+
+def test_one_dear_snapshot_does_not_hold_up_the_next(
+    publisher: Publisher, clock: FakeClock
+) -> None:
+    found = waits(publisher, clock, [0.001, 30.0, 0.2, 0.2])
+    assert found[1] == pytest.approx(30.0, abs=0.01)
+    assert found[2:] == pytest.approx([0.2 / SHARE] * 2, abs=0.01)
+
+
+def test_the_rate_is_that_since_the_last_status(publisher: Publisher, clock: FakeClock) -> None:
+    clock.now += 2.0
+    publisher.report(Status(phase=Phase.ACTIVE, consumed=500))
+    assert publisher.status.rate == pytest.approx(250.0)
+    assert not publisher.report_due()
+    clock.now += SHORTEST_S
+    assert publisher.report_due()
+    publisher.report(Status(phase=Phase.ACTIVE, consumed=1_500))
+    assert publisher.status.rate == pytest.approx(1_000.0 / SHORTEST_S)
+
+
+def test_the_health_tells_the_newest_event_time_between_snapshots(
+    publisher: Publisher, clock: FakeClock
+) -> None:
+    publisher.report(Status(phase=Phase.ACTIVE, watermark=17, lag={("t", 0): 3, ("t", 1): 4}))
+    health = publisher.health()
+    assert (health.event_time, health.lag, health.ready) == (17, 7, False)
+    publisher.publish(cast("Pipeline", SlowPipeline(clock, [0.0])))
+    assert (publisher.health().ready, publisher.health().reason) == (True, "reading")
