@@ -37,16 +37,15 @@ def group_from_data(data: Data) -> Group:
     """Return the group that `group_to_data` wrote."""
     key = _key_from_data(data["key"])
     state, since, clear_since, silenced = data["entry"]
-    members = {}
-    for verdict, item, seen, onset, clear_since in data["members"]:
-        finding = _finding_from_data(item, key)
-        where = Place(finding.row, finding.window)
-        members[where] = Member(Verdict(verdict), finding, seen, onset, clear_since)
+    members = [
+        Member(Verdict(verdict), _finding_from_data(item, key), *times)
+        for verdict, item, *times in data["members"]
+    ]
     speaker, record = data["speaker"], data["record"]
     return Group(
         key=key,
         entry=Entry(State(state), since, clear_since, silenced),
-        members=members,
+        members={Place(m.finding.row, m.finding.window): m for m in members},
         speaker=_finding_from_data(speaker, key),
         record=None if record is None else _record_from_data(record, key),
     )
