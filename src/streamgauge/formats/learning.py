@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from streamgauge.core.batch import FeatureKind, ModelSchema, Task
 from streamgauge.formats import checks
 from streamgauge.formats.event_time import EventTime, TimestampUnit
 from streamgauge.formats.messages import RawMessages, Rejected
+
+MOST_FEATURES: Final = 1_000
+"""Features of a learned schema at most: a sender must not be able to make it grow for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ def infer_schema(
     are mixed the most frequent wins, and of equally frequent ones the first in that order. A
     feature that never had such a value is left out. `overrides` settle the kind of the features
     they name. The features of each kind are in alphabetical order, so that the schema does not
-    depend on the order of the events.
+    depend on the order of the events. Of more than 1,000 features the most frequent are taken.
     """
     sightings: dict[str, Counter[FeatureKind]] = {}
     for event in events:
@@ -149,8 +152,10 @@ def infer_schema(
             kind = _kind(value)
             if kind is not None:
                 sightings.setdefault(name, Counter())[kind] += 1
+    frequent = sorted(sightings, key=lambda name: (-sightings[name].total(), name))
     kinds = {
-        name: max(FeatureKind, key=lambda kind: counts[kind]) for name, counts in sightings.items()
+        name: max(FeatureKind, key=lambda kind: sightings[name][kind])
+        for name in frequent[:MOST_FEATURES]
     }
     kinds.update(overrides or {})
     by_kind = {

@@ -1,7 +1,8 @@
 """Learning: a model's features, bins and reference from its own first events.
 
 First messages are kept until there are enough to fit bins; then all events, those too, are counted
-until the learning time is over. Predictions are counted all the while, nothing is compared yet.
+until the learning time is over. So that predictions show from the first one on, bins are fitted
+early too and again each time that the sample has doubled; nothing is compared yet.
 """
 
 from collections import Counter
@@ -48,6 +49,8 @@ class Learner:
     newest: int | None = None
     schema: ModelSchema | None = None
     layout: Layout | None = None
+    _fitted: int = 0
+    """Events that the present bins were fitted to."""
     _events: list[UntypedEvent] = field(default_factory=list)
     _kept: list[RawMessages] = field(default_factory=list)
     _builder: ReferenceBuilder | None = None
@@ -64,14 +67,18 @@ class Learner:
         self._events += events
         self._kept.append(pick(messages, [event.index for event in events]))
 
-    def sampled(self) -> bool:
-        """Tell whether there are enough events to fit bins to."""
+    def due(self) -> bool:
+        """Tell whether bins should be fitted to the sample now."""
+        return len(self._events) >= max(1, 2 * self._fitted) or self._complete()
+
+    def _complete(self) -> bool:
         return len(self._events) >= SAMPLE_EVENTS or self._past(SAMPLE_SHARE)
 
     def fit(self) -> list[EventBatch]:
-        """Fit schema and layout to what was sampled; return its events as batches.
+        """Fit schema and layout to the sample; return all its events as batches.
 
-        Raises StreamgaugeError where a slice cannot be taken by what the events hold.
+        Once the sample is complete, counting begins. Raises StreamgaugeError where a slice cannot
+        be taken by what the events hold.
         """
         inferred = infer_schema(
             self._events,
@@ -95,9 +102,11 @@ class Learner:
             assert not decoded.rejected, "both decoders go by the same rules"
             batches += decoded.batches
         self.layout = fit_layout(self.schema, batches)
-        self._builder = ReferenceBuilder(self.layout, self.model.spec.slices)
-        self._events, self._kept = [], []
-        self.stage = Stage.COUNTING
+        self._fitted = len(self._events)
+        if self._complete():
+            self._builder = ReferenceBuilder(self.layout, self.model.spec.slices)
+            self._events, self._kept = [], []
+            self.stage = Stage.COUNTING
         return batches
 
     def count(self, batch: EventBatch) -> None:

@@ -1,6 +1,7 @@
 """Pipeline: messages in, results out. No Kafka and no clock, so that it can be tested whole."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from streamgauge.core.engine import ModelEngine
 from streamgauge.core.layout import Layout
 from streamgauge.core.snapshot import Snapshot
 from streamgauge.core.watermark import Watermark, WatermarkSpec
-from streamgauge.formats.learning import DecodedUntyped, UntypedDecoder
+from streamgauge.formats.learning import UntypedDecoder
 from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.native import NativeDecoder
 from streamgauge.formats.reference_file import reference_id
@@ -41,6 +42,13 @@ class Outcome:
     alerts: tuple[AlertRecord, ...]
 
 
+class _Sampled(NamedTuple):
+    """Refused messages, and how many events of models that have no schema yet."""
+
+    rejected: tuple[Rejected, ...]
+    new: int
+
+
 class Pipeline:
     """Decodes, aggregates and analyses for all models of a plan."""
 
@@ -65,15 +73,16 @@ class Pipeline:
         `drained` are the partitions that were read to their end in it.
         """
         decoded = self._decoder.decode(messages)
-        rejected = decoded.rejected
-        learning = self._sample(messages, now)
-        if learning is not None:
-            known = {item.index for item in rejected}
-            rejected += tuple(item for item in learning.rejected if item.index not in known)
-        self._count(messages, decoded, rejected, learning.accepted if learning else 0)
         for batch in decoded.batches:
             self._observe(batch, now)
             self._add(batch)
+        rejected, accepted = decoded.rejected, decoded.accepted
+        sampled = self._sample(messages, now)
+        if sampled is not None:
+            known = {item.index for item in rejected}
+            rejected += tuple(item for item in sampled.rejected if item.index not in known)
+            accepted += sampled.new
+        self._count(messages, decoded, rejected, accepted)
         for partition in drained:
             self.watermark.set_drained(partition, True)
         self._graduate()
@@ -82,28 +91,33 @@ class Pipeline:
     def _add(self, batch: EventBatch) -> None:
         name = batch.schema.model
         self.engines[name].add(batch)
-        if len(batch) and name in self._learners:
-            self._learners[name].count(batch)
+        learner = self._learners.get(name)
+        if len(batch) and learner is not None and learner.stage is Stage.COUNTING:
+            learner.count(batch)
 
-    def _sample(self, messages: RawMessages, now: float) -> DecodedUntyped | None:
-        """Give the models that have no bins yet their events; fit bins where there are enough."""
+    def _sample(self, messages: RawMessages, now: float) -> _Sampled | None:
+        """Give the models that are being sampled their events; fit bins where it is time."""
         sampling = [x for x in self._learners.values() if x.stage is Stage.SAMPLING]
         if not sampling:
             return None
         decoded = self._untyped.decode(messages)
+        new = 0
         for learner in sampling:
             events = list(decoded.events.get(learner.name, ()))
             if not events:
                 continue
+            if learner.name not in self._schemas:
+                new += len(events)
             learner.sample(messages, events)
             for event in events:
                 partition = int(messages.partition[event.index])
                 self.watermark.observe(partition, event.timestamp, now)
-            if learner.sampled():
-                self._begin_counting(learner)
-        return decoded
+            if learner.due():
+                self._refit(learner)
+        return _Sampled(decoded.rejected, new)
 
-    def _begin_counting(self, learner: Learner) -> None:
+    def _refit(self, learner: Learner) -> None:
+        """Count a model's events so far again, in the bins that they suggest now."""
         batches = learner.fit()
         assert learner.schema is not None
         assert learner.layout is not None
@@ -141,10 +155,9 @@ class Pipeline:
         messages: RawMessages,
         decoded: Decoded,
         rejected: tuple[Rejected, ...],
-        sampled: int,
+        accepted: int,
     ) -> None:
         counts = self.counts
-        accepted = decoded.accepted + sampled
         counts.consumed += len(messages)
         counts.accepted += accepted
         counts.tombstones += decoded.tombstones

@@ -35,8 +35,9 @@ class Projection:
     """What one version of a model takes.
 
     `slices` are those that the reference knows, of `rows` rows with the whole; `exported_slices`
-    of them fit under the caps of series. Of `series_wanted` there is `room` for so many, under the
-    caps of the model and of the process; `left_out` tells what does not fit. In every row and
+    of them fit under the caps of series. Of `series_wanted` there are `series` at most, because
+    there is no more `room` under the caps of the model and of the process; figures that are not
+    defined are counted too. `left_out` tells what does not fit. In every row and
     window `subjects` are watched, which makes `tests` tested series a window. `memory` is in bytes
     for rows that all have events all the time; `memory_at_caps` with as many versions and slices
     as the limits let in.
@@ -48,6 +49,7 @@ class Projection:
     rows: int
     slices: int
     exported_slices: int
+    series: int
     series_wanted: int
     room: int
     left_out: tuple[str, ...]
@@ -55,11 +57,6 @@ class Projection:
     tests: int
     memory: int
     memory_at_caps: int
-
-    @property
-    def series(self) -> int:
-        """Number of series that would be exported, at most."""
-        return min(self.series_wanted, self.room)
 
 
 def project(plan: Plan) -> tuple[Projection, ...]:
@@ -117,6 +114,7 @@ class _Draft:
             rows=rows,
             slices=len(self.slices),
             exported_slices=len(selection.slices.keys),
+            series=selection.series,
             series_wanted=found.wanted,
             room=room,
             left_out=tuple(_left_out(found, selection)),
