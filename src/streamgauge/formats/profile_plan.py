@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from streamgauge.formats.outcomes import (
 from streamgauge.formats.survey import ColumnSurvey, Survey
 from streamgauge.formats.table import TableOptions
 
-FEW_DISTINCT = 20
+FEW_DISTINCT: Final = 20
 """Whole numbers with no more distinct values than this may be codes, which readers are told."""
 
 
