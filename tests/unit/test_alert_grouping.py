@@ -34,7 +34,7 @@ QUIET_UA = AlertPolicy(silences=(Silence(T0 + HOUR, slice=UA.slice),))
 
 
 def member(of: Finding, verdict: Verdict | None = None) -> Member:
-    return Member(verdict or of.verdict, of, T0, of.onset)
+    return Member(verdict or of.verdict, of, T0, T0, of.onset)
 
 
 def moved(at: RowKey, statistic: float, window: str = "5m", length: int = 5 * MINUTE) -> Member:
@@ -82,11 +82,11 @@ def test_a_place_joins_with_drift_alone() -> None:
 
 def test_a_thin_finding_keeps_the_last_judgement_and_its_time() -> None:
     drift = finding(now=T0)
-    after = update_member(Member(Verdict.DRIFT, drift, T0), finding(Verdict.THIN), T0 + MINUTE)
-    assert after == Member(Verdict.THIN, drift, T0)
+    after = update_member(Member(Verdict.DRIFT, drift, T0, T0), finding(Verdict.THIN), T0 + MINUTE)
+    assert after == Member(Verdict.THIN, drift, T0, T0)
     clear = finding(Verdict.CLEAR)
     late = T0 + HOUR
-    assert update_member(after, clear, late) == Member(Verdict.CLEAR, clear, late, None, late)
+    assert update_member(after, clear, late) == Member(Verdict.CLEAR, clear, late, T0, None, late)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,15 @@ LONG_AGO, JUST_NOW = T0 - HOLD, T0 - HOLD + 1
 
 
 def member(
-    window: str, verdict: Verdict, clear_since: int | None = None, at: RowKey = UA
+    window: str,
+    verdict: Verdict,
+    clear_since: int | None = None,
+    *,
+    at: RowKey = UA,
+    joined: int = T0 - DAY,
 ) -> Member:
     of = finding(verdict, at, window=window, length=LENGTHS[window])
-    return Member(verdict, of, T0, None, clear_since)
+    return Member(verdict, of, T0, joined, None, clear_since)
 
 
 TABLE = [
@@ -66,6 +71,22 @@ def test_a_row_says_nothing_of_other_rows() -> None:
     ewr = member("7d", Verdict.DRIFT, at=EWR)
     counting, past = split_past([ua, ewr], T0, HOLD)
     assert (list(counting), list(past)) == ([ua, ewr], [])
+
+
+@pytest.mark.parametrize(("joined", "is_past"), [(T0 - DAY, True), (T0 - DAY - 1, False)])
+def test_a_long_window_that_moved_first_saw_something_else(joined: int, is_past: bool) -> None:
+    day, week = member("1d", Verdict.CLEAR, LONG_AGO), member("7d", Verdict.DRIFT, joined=joined)
+    assert bool(split_past([day, week], T0, HOLD)[1]) is is_past
+
+
+@pytest.mark.parametrize(
+    ("clear_since", "is_past"), [(T0 - 7 * DAY + 1, True), (T0 - 7 * DAY, False)]
+)
+def test_a_window_that_began_when_the_shorter_one_was_clear_sees_nothing_of_the_past(
+    clear_since: int, is_past: bool
+) -> None:
+    day, week = member("1d", Verdict.CLEAR, clear_since), member("7d", Verdict.DRIFT)
+    assert bool(split_past([day, week], T0, HOLD)[1]) is is_past
 
 
 LAST = Spent(Effect("tvd", 0.2, 0.15, 0.25), until=T0)

@@ -35,7 +35,7 @@ def alert(
     rows: tuple[RowKey, ...] = (),
 ) -> Group:
     members = {
-        Place(f.row, f.window): Member(f.verdict, f, T0, f.onset)
+        Place(f.row, f.window): Member(f.verdict, f, T0, T0, f.onset)
         for f in (speaker, *(finding(at=at) for at in rows))
     }
     return Group(TOPIC._replace(anchor=anchor), speaker, Entry(state, since), members)

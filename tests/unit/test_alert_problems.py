@@ -214,6 +214,16 @@ def test_a_row_that_moves_in_the_long_window_alone_holds_the_alert() -> None:
     assert (ended.status, reasons((ended,))) == (AlertStatus.RESOLVED, ["released"])
 
 
+def test_a_small_change_before_a_fault_outlives_it() -> None:
+    alerts = book()
+    week = seen(UA, 200, window="7d")
+    feed(alerts, 0, week)
+    feed(alerts, 10, seen(UA, 100), week)
+    for hour in range(30, 60):
+        assert feed(alerts, hour, clear(UA), week) == ()
+    assert [alert.slice for alert in alerts.active()] == [UA.slice]
+
+
 def test_a_shorter_window_that_is_too_thin_releases_nothing() -> None:
     alerts = book()
     week = seen(UA, 200, window="7d")

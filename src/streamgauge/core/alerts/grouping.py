@@ -44,13 +44,15 @@ class Member(NamedTuple):
 
     `verdict` is the newest, `finding` the newest that was no THIN one, `seen` the event time of
     that in milliseconds: rows that only ever are too thin to judge are forgotten by it. `onset` is
-    the first one known: later windows may have left the change behind. `clear_since` is when the
-    place became clear, None while it is not; THIN findings say nothing about it.
+    the first one known: later windows may have left the change behind. `joined` is the event time
+    of its first evidence, `clear_since` that at which it became clear, None while it is not; THIN
+    findings say nothing about it.
     """
 
     verdict: Verdict
     finding: Finding
     seen: int
+    joined: int
     onset: int | None = None
     clear_since: int | None = None
 
@@ -60,14 +62,14 @@ def update_member(member: Member | None, finding: Finding, now: int) -> Member |
     verdict = finding.verdict
     if member is None:
         drift = verdict is Verdict.DRIFT
-        return Member(verdict, finding, now, finding.onset) if drift else None
+        return Member(verdict, finding, now, now, finding.onset) if drift else None
     if verdict is Verdict.THIN:
         return member._replace(verdict=verdict)
     onset = finding.onset if member.onset is None else member.onset
     clear_since = None
     if verdict is Verdict.CLEAR:
         clear_since = now if member.clear_since is None else member.clear_since
-    return Member(verdict, finding, now, onset, clear_since)
+    return Member(verdict, finding, now, member.joined, onset, clear_since)
 
 
 def observe(members: Iterable[Member], now: int, policy: AlertPolicy) -> Observation:

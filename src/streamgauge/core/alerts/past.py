@@ -7,8 +7,8 @@
 ```
 A shorter window that saw the change and is clear again says that it is over, so what longer
 windows of the same row see is the past: it keeps no alert firing and, once that has ended, starts
-none. A row that only ever moved in a long window, as slow and small changes do, has no shorter
-window to say so.
+none. Slow and small changes move long windows first or alone, so there no shorter window can say
+that they are over; nor can one that was clear before the long window began.
 """
 
 import math
@@ -26,8 +26,8 @@ def split_past(
 ) -> tuple[Collection[Member], Collection[Member]]:
     """Return the members that count, and those that only see the past.
 
-    A member sees the past where the shortest window of its row is clear, and was for `hold`
-    milliseconds. All members had evidence once, so that window saw the change too.
+    A member sees the past where the shortest window of its row, which moved no later than it, is
+    clear, was for `hold` milliseconds, and became so within the member's window.
     """
     clear = {m.finding.row for m in members if _clear_for(m, now, hold)}
     if not clear:
@@ -35,9 +35,12 @@ def split_past(
     shortest: dict[RowKey, Member] = {}
     for member in sorted(members, key=_length, reverse=True):
         shortest[member.finding.row] = member
-    over = {row for row in clear if _clear_for(shortest[row], now, hold)}
-    past = [m for m in members if m.finding.row in over and m.verdict is not Verdict.CLEAR]
-    counting = [m for m in members if m.finding.row not in over or m.verdict is Verdict.CLEAR]
+    over = {row: shortest[row] for row in clear if _clear_for(shortest[row], now, hold)}
+    counting: list[Member] = []
+    past: list[Member] = []
+    for member in members:
+        first = over.get(member.finding.row)
+        (past if first is not None and _sees_past(member, first) else counting).append(member)
     return counting, past
 
 
@@ -79,6 +82,15 @@ def _clear_for(member: Member, now: int, hold: int) -> bool:
         member.verdict is Verdict.CLEAR
         and member.clear_since is not None
         and now >= member.clear_since + hold
+    )
+
+
+def _sees_past(member: Member, shortest: Member) -> bool:
+    assert shortest.clear_since is not None
+    return (
+        member.verdict is not Verdict.CLEAR
+        and shortest.joined <= member.joined
+        and member.finding.start < shortest.clear_since
     )
 
 

@@ -25,7 +25,7 @@ def group_to_data(group: Group) -> Data:
         "key": _key_to_data(group.key),
         "entry": [entry.state.value, entry.since, entry.clear_since, entry.silenced],
         "members": [
-            [m.verdict.value, _finding_to_data(m.finding), m.seen, m.onset, m.clear_since]
+            [m.verdict.value, _finding_to_data(m.finding), m.seen, m.joined, m.onset, m.clear_since]
             for _, m in sorted(group.members.items())
         ],
         "speaker": _finding_to_data(group.speaker),
