@@ -18,7 +18,6 @@ from streamgauge.io.child import ChildProcess
 from streamgauge.io.loopback import HOST
 
 _ANSWER_S: Final = 2.0
-_LAST_LINES: Final = 5
 READING: Final = "reading"
 """What the status says of a monitor that reads events."""
 
@@ -39,15 +38,16 @@ class Monitor:
         return f"http://{HOST}:{self.port}"
 
     def check(self) -> None:
-        """Raise StreamgaugeError, with the last lines of its log, if the monitor has ended."""
+        """Raise StreamgaugeError, with the last line of its log, if the monitor has ended."""
         status = self._child.poll()
         if status is not None:
-            words = "\n".join(self._child.last_lines(_LAST_LINES))
-            raise StreamgaugeError(f"demo: the monitor ended with status {status}:\n{words}")
+            raise StreamgaugeError(
+                f"demo: the monitor ended with status {status}: {self.last_line()}"
+            )
 
     def last_line(self) -> str:
         """Return the last line of its log."""
-        return " ".join(self._child.last_lines(1))
+        return " ".join(self._child.last_lines(1)).removeprefix("error: ")
 
     def ready(self) -> bool:
         """Tell whether it reads events; one that only stands by counts as ready elsewhere."""

@@ -25,7 +25,6 @@ ALERTS: Final = "streamgauge.alerts"
 WINDOW: Final = "1w"
 """The window that the screen shows."""
 DISORDER_MS: Final = 30 * 60_000
-PANE_MS: Final = 60 * 60_000
 SLICES: Final = ("carrier", "origin", ["carrier", "origin"])
 NO_FEATURES: Final = frozenset({"flight", "scheduled_date", "model_version", "label_timestamp"})
 """Columns of the data set that the model does not see."""

@@ -118,12 +118,14 @@ class Stage:
         return frame
 
     def _settled(self, frame: Frame) -> bool:
-        """Tell whether all panes are closed that the watermark can close, and all alerts here."""
+        """Tell whether all panes are closed that will be, and metrics and alerts are up to date."""
         last = int(self._replay.timestamps[-1])
         return (
             frame.event_time is not None
             and frame.event_time >= last - DISORDER_MS
-            and self._count("streamgauge_messages_consumed_total") >= self._replay.total
+            and self._count("streamgauge_predictions_total")
+            + self._count("streamgauge_dead_letters_total")
+            >= self._replay.total
             and self._count("streamgauge_alerts_fired_total") <= len(self._feed.stories)
         )
 
