@@ -42,3 +42,5 @@ def set_up_logs(config: LogConfig) -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=config.level.value.upper(), handlers=[handler], force=True)
+    # The server's own start and stop are told by us, in our words.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

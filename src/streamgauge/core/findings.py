@@ -39,11 +39,12 @@ class Effect:
 class Finding:
     """One detector's view of one subject in one row.
 
-    `statistic` and `threshold` are on the detector's own scale, where larger means more evidence;
-    within one detector and subject the statistics of different rows can be compared (it grows with
-    the number of events as well as with the size of the change), so the row with the largest one
-    explains a group best. `start`, `end` and `onset` are event time in milliseconds since the
-    epoch; `detail` is half a sentence for people, e.g. `mean 1,420 to 2,285`.
+    `statistic` and `threshold` are on the detector's own scale, where larger means more evidence.
+    `explains` compares the rows of one detector and subject: it grows with the number of a row's
+    events and the size of its change, not with how well the reference knows the row, so the row
+    with the largest one explains a group best; None takes the statistic for it. `start`, `end` and
+    `onset` are event time in milliseconds since the epoch; `detail` is half a sentence for people,
+    e.g. `mean 1,420 to 2,285`.
     """
 
     model: str
@@ -61,3 +62,9 @@ class Finding:
     onset: int | None = None
     p_value: float | None = None
     detail: str = ""
+    explains: float | None = None
+
+    @property
+    def weight(self) -> float:
+        """How much of what moved the row explains."""
+        return self.statistic if self.explains is None else self.explains

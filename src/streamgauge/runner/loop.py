@@ -85,7 +85,7 @@ class Loop:
             self._pipeline = None
             self._reader.pause(frozenset())
             self._reader.stop()
-        if self._publisher.status.phase is not Phase.STANDBY:
+        if self._membership.joined and self._publisher.status.phase is not Phase.STANDBY:
             self._publisher.announce(Phase.STANDBY)
         self._membership.poll(STANDBY_WAIT_S)
 

@@ -93,9 +93,9 @@ def observe(members: Iterable[Member], now: int, policy: AlertPolicy) -> Observa
 
 def rank(finding: Finding) -> tuple[float, int, RowKey, int, str]:
     """Return the sort key that puts the finding first that explains a group best."""
-    statistic = -math.inf if math.isnan(finding.statistic) else finding.statistic
+    weight = -math.inf if math.isnan(finding.weight) else finding.weight
     length = finding.end - finding.start
-    return (-statistic, len(finding.row.slice), finding.row, length, finding.window)
+    return (-weight, len(finding.row.slice), finding.row, length, finding.window)
 
 
 def represent(
@@ -157,7 +157,7 @@ def moved_rows(members: Iterable[Member], speaker: RowKey) -> tuple[tuple[RowKey
 
 def _strongest(pool: list[Finding]) -> Finding:
     best = min(pool, key=rank)
-    equals = (f for f in pool if math.isclose(f.statistic, best.statistic, rel_tol=TIE))
+    equals = (f for f in pool if math.isclose(f.weight, best.weight, rel_tol=TIE))
     return min(equals, key=_generality, default=best)
 
 
@@ -168,20 +168,19 @@ def _generality(finding: Finding) -> tuple[int, tuple[float, int, RowKey, int, s
 def _includes(finding: Finding, held: Finding) -> bool:
     return (
         finding.window == held.window
-        and finding.statistic > held.statistic
+        and finding.weight > held.weight
         and contains(finding.row, held.row)
     )
 
 
 def _explained(finding: Finding, rivals: Sequence[Finding]) -> bool:
     return any(
-        rival.statistic >= finding.statistic and not disjoint(rival.row, finding.row)
-        for rival in rivals
+        rival.weight >= finding.weight and not disjoint(rival.row, finding.row) for rival in rivals
     )
 
 
 def _beats(best: Finding, held: Finding, factor: float) -> bool:
-    if math.isnan(held.statistic):
-        return not math.isnan(best.statistic)
-    needed = factor * max(held.statistic, 0.0)
-    return best.statistic > held.statistic and best.statistic >= needed
+    if math.isnan(held.weight):
+        return not math.isnan(best.weight)
+    needed = factor * max(held.weight, 0.0)
+    return best.weight > held.weight and best.weight >= needed

@@ -99,6 +99,7 @@ def _finding_to_data(finding: Finding) -> Data:
         "onset": None if finding.onset is None else int(finding.onset),
         "p_value": None if finding.p_value is None else _number_to_data(finding.p_value),
         "detail": finding.detail,
+        "explains": None if finding.explains is None else _number_to_data(finding.explains),
     }
 
 
@@ -119,6 +120,7 @@ def _finding_from_data(data: Data, key: AlertKey) -> Finding:
         onset=data["onset"],
         p_value=None if data["p_value"] is None else float(data["p_value"]),
         detail=data["detail"],
+        explains=None if data["explains"] is None else float(data["explains"]),
     )
 
 

@@ -123,6 +123,8 @@ class DistributionTest:
             if row in tested and subject in number:
                 wanted[np.searchsorted(rows, tested[row]), number[subject]] = True
         moved = variation(current, reference, phi, fields.starts)
+        # Without the limit that the reference's own size puts on the evidence.
+        explains = test.statistic * (samples / phi) / np.maximum(test.effective, 1.0)
         for i, f in np.argwhere(wanted).tolist():
             if drift[i, f]:
                 verdict = Verdict.DRIFT
@@ -145,6 +147,7 @@ class DistributionTest:
                     samples=int(samples[i, f]),
                     start=window.end - window.spec.length_ms,
                     end=window.end,
+                    explains=float(explains[i, f]),
                 )
             )
         return findings

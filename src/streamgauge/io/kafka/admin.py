@@ -137,13 +137,20 @@ class Admin:
 
     def group_operations(self, group: str) -> Operations:
         """Return what this user may do with a consumer group, whether it exists or not."""
-        [answer] = self._client.describe_consumer_groups(
-            [group], include_authorized_operations=True, request_timeout=self._patience
-        ).values()
-        try:
-            return _operations(self._wait(answer, f"looking up group {group}"))
-        except RefusedError:
-            return frozenset()
+        deadline = time.monotonic() + self._patience
+        while True:
+            [answer] = self._client.describe_consumer_groups(
+                [group], include_authorized_operations=True, request_timeout=self._patience
+            ).values()
+            try:
+                return _operations(self._wait(answer, f"looking up group {group}"))
+            except RefusedError:
+                return frozenset()
+            except BrokerError as error:
+                # The first question about a group makes a broker begin to coordinate it.
+                if not _coordinator_starts(error) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.1)
 
     def messages_since(self, topics: Mapping[str, int], since_ms: int, now_ms: int) -> int | None:
         """Return how many messages topics (with their partitions) got since a time in ms.
@@ -219,6 +226,15 @@ REFUSED: Final = {
 """Answers that no waiting changes, with the remedy."""
 
 
+def _coordinator_starts(error: BrokerError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, KafkaException) and cause.args[0].code() in (
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    )
+
+
 def _operations(described: Any) -> Operations:
     told = described.authorized_operations
     return None if told is None else frozenset(operation.name.lower() for operation in told)
@@ -227,7 +243,7 @@ def _operations(described: Any) -> Operations:
 def plain(text: str) -> str:
     """Return what the client says of a connection without its internal names and states."""
     text = re.sub(r"/(bootstrap|\d+)(?=:)", "", text)
-    text = re.sub(r" \(after [^)]*\)", "", text).replace("ipv4#", "").replace("ipv6#", "")
+    text = re.sub(r" \(after .*\)", "", text).replace("ipv4#", "").replace("ipv6#", "")
     return " ".join(text.split())
 
 

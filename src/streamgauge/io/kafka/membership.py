@@ -22,6 +22,8 @@ class Membership:
         self, settings: Mapping[str, Setting], group_id: str, client_id: str, state_topic: str
     ) -> None:
         self.active = False
+        self.joined = False
+        """Whether the group has said who is active."""
         self.rebalances = 0
         self._topic = state_topic
         self._consumer = Consumer(
@@ -87,6 +89,7 @@ class Membership:
         consumer.assign(partitions)
         # Nothing is read through this consumer: the partition is a token.
         consumer.pause(partitions)
+        self.joined = True
         self.active = any(p.partition == ACTIVE_PARTITION for p in partitions)
 
     def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
