@@ -8,8 +8,8 @@ from typing import Final
 
 import orjson
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -45,16 +45,23 @@ def print_report(report: Report) -> bool:
         for line in plain_lines(report):
             typer.echo(line)
         return False
-    for item in report.items:
-        mark, style = _MARKS[item.grade]
-        console.print(Text.assemble((mark, style), " ", item.subject, " ", item.text))
-        if item.grade is not Grade.OK:
-            more = f"{where(item, report.path)}: {item.remedy}".removesuffix(": ")
-            console.print(Padding(Text(more, style="dim"), (0, 0, 0, 4)))
+    console.print(_checklist(report))
     if report.projections:
-        console.print()
         console.print(_table(report.projections))
     return sys.stderr.isatty()
+
+
+def _checklist(report: Report) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for item in report.items:
+        mark, style = _MARKS[item.grade]
+        text = Text(f"{item.subject} {item.text}")
+        if item.grade is not Grade.OK:
+            text.append(f"\n{where(item, report.path)}: {item.remedy}".removesuffix(": "), "dim")
+        grid.add_row(Text(mark, style), text)
+    return grid
 
 
 def plain_lines(report: Report) -> Iterator[str]:
@@ -75,21 +82,26 @@ def plain_lines(report: Report) -> Iterator[str]:
 
 
 def _table(projections: tuple[Projection, ...]) -> Table:
-    table = Table(title="What one version takes, if production looks like the reference")
+    title = "One version, if production looks like the reference"
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("model", overflow="fold")
-    for heading in ("rows", "series", "slices exported", "tested series", "memory", "at the caps"):
+    for heading in ("rows", "series", "exported slices", "tests", "memory", "at caps"):
         table.add_column(heading, justify="right")
     for found in projections:
         table.add_row(
             found.model,
             f"{found.rows:,}",
-            f"{found.series:,} of {found.series_wanted:,}",
-            f"{found.exported_slices:,} of {found.slices:,}",
+            _of(found.series, found.series_wanted),
+            _of(found.exported_slices, found.slices),
             f"{found.tests:,}",
             size(found.memory),
             size(found.memory_at_caps),
         )
     return table
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{whole:,}" if part == whole else f"{part:,} of {whole:,}"
 
 
 def size(count: int) -> str:
@@ -119,6 +131,6 @@ def print_json(report: Report, error: StreamgaugeError | None) -> None:
             }
             for item in report.items
         ],
-        "models": [asdict(found) | {"series": found.series} for found in report.projections],
+        "models": [asdict(found) for found in report.projections],
     }
     typer.echo(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())

@@ -144,18 +144,14 @@ def _as_in_the_reference(
     at = np.array([reference.row(key.slice) for key in keys], np.intp)
     block = reference.block.take(at)
     counters = Counters(keys, block.counts.astype(np.int64), block.sums[..., SUM])
-    # Which figures a window has does not depend on its rows: one is enough.
-    summarizer = Summarizer(engine.layout, reference)
-    whole = block.take(slice(0, 1))
-    windows = tuple(
-        summarizer.summarize(window, window.length_ms, whole, keys[:1])
-        for window in engine.spec.windows
-    )
+    # Which figures there are depends neither on the row nor on the window: one of each is enough.
+    first, whole = engine.spec.windows[0], block.take(slice(0, 1))
+    figures = Summarizer(engine.layout, reference).summarize(first, 0, whole, keys[:1])
     return replace(
         engine.snapshot(watermark=0),
         last_event=0,
         counters=counters,
-        windows=windows,
+        windows=tuple(replace(figures, window=spec.name) for spec in engine.spec.windows),
     )
 
 

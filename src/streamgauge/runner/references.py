@@ -104,7 +104,7 @@ def _time_items(name: str, model: ModelConfig, reference: Reference) -> Iterator
         yield Item(
             Grade.NOTE,
             f"model {name}",
-            f"has a reference of {_hours(span)}: what changes with the hour of the day will look"
+            f"has a reference of {_span(span)}: what changes with the hour of the day will look"
             " like drift",
             "profile a week or more",
             place,
@@ -114,12 +114,14 @@ def _time_items(name: str, model: ModelConfig, reference: Reference) -> Iterator
             Grade.NOTE,
             f"model {name}",
             f"has a window of {format_duration(longest)}, longer than its reference"
-            f" ({_hours(span)})",
+            f" ({_span(span)})",
             "profile a longer time, or use shorter windows",
             ("models", name, "windows", len(model.windows) - 1),
         )
 
 
-def _hours(milliseconds: int) -> str:
+def _span(milliseconds: int) -> str:
     hours = milliseconds / 3_600_000
+    if hours < 2:
+        return f"{hours * 60:.0f} minutes"
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
