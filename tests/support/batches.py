@@ -19,7 +19,7 @@ from streamgauge.core.batch import (
 from streamgauge.core.bins import CategoricalBins, NumericBins
 from streamgauge.core.fitting import fit_numeric
 from streamgauge.core.layout import FeatureSpec, Layout, build_layout
-from streamgauge.core.slices import Dimension, SliceSpec
+from streamgauge.core.slices import Dimension, RowKey, SliceSpec
 
 SCHEMA = ModelSchema(
     "made-up", Task.BINARY, ("length", "steps"), ("colour",), ("wet",), tags=("region",)
@@ -191,3 +191,11 @@ def slice_key(batch: EventBatch, spec: SliceSpec, event: int) -> tuple[tuple[str
             code = int(column.codes[event])
             key.append((dimension.name, "(missing)" if code < 0 else column.values[code]))
     return tuple(key)
+
+
+def rows(batch: EventBatch, event: int) -> list[RowKey]:
+    """The rows that one event counts in: its version's and those of its slices."""
+    code = int(batch.version.codes[event])
+    version = "" if code < 0 else batch.version.values[code]
+    specs = (SliceSpec(()), *SLICES)
+    return [RowKey(version, slice_key(batch, spec, event)) for spec in specs]

@@ -145,6 +145,7 @@ class ModelEngine:
             self.late = self.late._replace(dropped=self.late.dropped + events)
             return
         self.late = self.late._replace(revised=self.late.revised + events)
+        self._note_versions(block, start)
         for window in self._windows:
             window.add_late(start, block, self.closed)
         self._totals.add(block)
@@ -179,10 +180,13 @@ class ModelEngine:
             return
         block = closed.block()
         self._totals.add(block)
-        for row in block.rows.tolist():
-            self._since.setdefault(self.registry.keys[row].version, end - self.spec.pane_ms)
+        self._note_versions(block, end - self.spec.pane_ms)
         for window in self._windows:
             window.add(pane * self.spec.pane_ms, block)
+
+    def _note_versions(self, block: Block, start: int) -> None:
+        for row in block.rows.tolist():
+            self._since.setdefault(self.registry.keys[row].version, start)
 
     def _look(self, now: int) -> list[AlertRecord]:
         """Advance the windows whose step ends now, and let the detectors look at them."""

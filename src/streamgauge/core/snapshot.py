@@ -27,13 +27,13 @@ class Counters:
 class FieldStats:
     """One field in one window, over the window's R rows; NaN where a figure is not defined.
 
-    Ratios are shares of the row's served events. `mean`, `std` (population), `minimum`, `maximum`
-    and `quantiles` (probability → values) exist for numeric fields; `raw`, `corrected` and
-    `p_value` map a distance measure's name to `(R,) float64`, empty without a reference. `groups`
-    and `reference_groups`, both `(R, groups) int64`, are the window's counts per distance group
-    and those of the reference that they were compared with; `reference_mean` and
-    `reference_missing`, both `(R,)`, are the reference's mean and its share of missing values.
-    All of the reference's are None without one.
+    Ratios are shares of the row's served events, those of the latency of all events. `mean`, `std`
+    (population), `minimum`, `maximum` and `quantiles` (probability → values) exist for numeric
+    fields; `raw`, `corrected` and `p_value` map a distance measure's name to `(R,) float64`, empty
+    without a reference. `groups` and `reference_groups`, both `(R, groups) int64`, are the window's
+    counts per distance group and those of the reference that they were compared with;
+    `reference_mean` and `reference_missing`, both `(R,)`, are the reference's mean and its share of
+    missing values. All of the reference's are None without one.
     """
 
     subject: Subject

@@ -93,16 +93,16 @@ class Summarizer:
             moments = _moments(bins, values, block.sums[:, at], block.extremes[:, at])
         else:
             unseen = values[:, bins.unseen]
-        served = counts[:, STATUS_OK]
+        held = cells.sum(axis=1)
         groups = fold(values, bins)
         against = self._compare(position, groups, known, phi)
         return FieldStats(
             subject=item.subject,
             count=values.sum(axis=1),
-            missing=_share(special[:, Special.MISSING], served),
-            wrong_type=_share(special[:, Special.WRONG_TYPE], served),
-            out_of_range=_share(outside, served),
-            unseen=_share(unseen, served),
+            missing=_share(special[:, Special.MISSING], held),
+            wrong_type=_share(special[:, Special.WRONG_TYPE], held),
+            out_of_range=_share(outside, held),
+            unseen=_share(unseen, held),
             mean=moments.mean if moments else None,
             std=moments.std if moments else None,
             minimum=moments.minimum if moments else None,

@@ -1,0 +1,119 @@
+"""Engines of the made-up model, streams of its events, and what engines say of them."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from streamgauge.core.alerts.policy import AlertPolicy
+from streamgauge.core.batch import EventBatch
+from streamgauge.core.detectors.window import Watched, WindowCounts
+from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.findings import Finding
+from streamgauge.core.layout import Subject
+from streamgauge.core.reference import Reference
+from streamgauge.core.slices import RowKey
+from streamgauge.core.snapshot import ModelSnapshot
+from streamgauge.core.windows import WindowSpec
+from tests.support import batches
+from tests.support.made_up_model import made_up_events
+
+LAYOUT = batches.layout()
+SECOND = 1_000
+MINUTE = 60 * SECOND
+PANE = 10 * SECOND
+T0 = batches.START_MS // (60 * MINUTE) * 60 * MINUTE
+"""A full hour: every pane and step begins there."""
+SPEC = ModelSpec(
+    app="flights",
+    model="made-up",
+    slices=batches.SLICES,
+    windows=(WindowSpec("1m", MINUTE, PANE), WindowSpec("4m", 4 * MINUTE, 2 * PANE)),
+    pane_ms=PANE,
+    grace_ms=30 * SECOND,
+    tolerance=0.02,
+    min_samples=100,
+    budget=1.0,
+    budget_period_ms=7 * 86_400_000,
+    models=1,
+    policy=AlertPolicy(resolve_after=MINUTE),
+)
+Cells = dict[RowKey, list[int]]
+
+
+def engine(spec: ModelSpec = SPEC, reference: Reference | None = None) -> ModelEngine:
+    return ModelEngine(spec, LAYOUT, reference, "ref" if reference else None)
+
+
+def stream(seed: int, n: int, begin: int, end: int) -> EventBatch:
+    """Events of version 1 between two seconds after T0, in no order."""
+    batch = made_up_events(n, span_ms=(end - begin) * SECOND, seed=seed)
+    return replace(batch, timestamp=batch.timestamp - batches.START_MS + T0 + begin * SECOND)
+
+
+def joined_version(batch: EventBatch, version: str) -> EventBatch:
+    """The same events of another version."""
+    return replace(batch, version=replace(batch.version, values=(version,)))
+
+
+def parts(batch: EventBatch, size: int) -> list[EventBatch]:
+    """The events in the order of their times, `size` at a time."""
+    order = np.argsort(batch.timestamp, kind="stable")
+    return [batches.take(batch, order[at : at + size]) for at in range(0, len(order), size)]
+
+
+def published(snapshot: ModelSnapshot) -> Cells:
+    """The counters by row, without rows that have none."""
+    counters = snapshot.counters
+    assert counters is not None
+    return {
+        key: counts
+        for key, counts in zip(counters.rows, counters.counts.tolist(), strict=True)
+        if any(counts)
+    }
+
+
+def windowed(engine: ModelEngine) -> dict[str, tuple[int | None, Cells]]:
+    """Every window's end and counts by row."""
+    found = {}
+    for window in engine._windows:
+        rows, counts = window.counts()
+        keys = (engine.registry.keys[row] for row in rows.tolist())
+        found[window.spec.name] = (window.end, dict(zip(keys, counts.tolist(), strict=True)))
+    return found
+
+
+def recounted(batch: EventBatch, begin: int | None = None, end: int | None = None) -> Cells:
+    """Cells by row of the events between two times (ms), counted one event at a time."""
+    found: Cells = {}
+    for event, time in enumerate(batch.timestamp.tolist()):
+        if (begin is not None and time < begin) or (end is not None and time >= end):
+            continue
+        filled = [cell for cell, _ in batches.cells(LAYOUT, batch, event)]
+        for key in batches.rows(batch, event):
+            counts = found.setdefault(key, [0] * LAYOUT.width)
+            for cell in filled:
+                counts[cell] += 1
+    return found
+
+
+@dataclass
+class Recorder:
+    """A detector that finds nothing and keeps what it was shown."""
+
+    seen: list[WindowCounts] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
+
+    def evaluate(self, window: WindowCounts, watched: Watched) -> list[Finding]:
+        self.seen.append(window)
+        self.watched.append(watched)
+        return []
+
+    def watches(self) -> tuple[tuple[str, Subject], ...]:
+        return ()
+
+
+def watch(engine: ModelEngine) -> Recorder:
+    """Put a recorder in the place of the engine's detectors."""
+    recorder = Recorder()
+    engine._detectors = (recorder,)
+    return recorder
