@@ -6,7 +6,7 @@ from streamgauge.core.alerts.grouping import Member
 from streamgauge.core.alerts.past import Spent, spend, split_past, still_spent
 from streamgauge.core.findings import Effect, Verdict
 from streamgauge.core.slices import RowKey
-from tests.support.alert_findings import EWR, HOUR, MINUTE, T0, UA, finding
+from tests.support.alert_findings import EWR, HOUR, MINUTE, T0, UA, WHOLE, finding
 
 HOLD = 10 * MINUTE
 DAY = 24 * HOUR
@@ -60,23 +60,39 @@ def test_what_longer_windows_see_is_past_once_the_shortest_is_clear(
 ) -> None:
     members = [member(*window) for window in windows]
     for given in (members, members[::-1]):
-        counting, over = split_past(given, T0, HOLD)
+        counting, over = split_past(given, UA, T0, HOLD)
         assert sorted(m.finding.window for m in over) == past
         assert {*counting, *over} == {*members}
         assert len(counting) + len(over) == len(members)
 
 
-def test_a_row_says_nothing_of_other_rows() -> None:
+@pytest.mark.parametrize(
+    ("speaker", "windows", "joined", "is_past"),
+    [
+        # A row that moved in the long window alone goes by the row that speaks, if by any.
+        (UA, ["7d"], T0 - DAY, True),
+        (EWR, ["7d"], T0 - DAY, False),
+        (WHOLE, ["7d"], T0 - DAY, False),
+        # One that moved first did so on its own, and one with a window as short has its own.
+        (UA, ["7d"], T0 - DAY - 1, False),
+        (UA, ["1d", "7d"], T0 - DAY, False),
+        (UA, ["1h", "7d"], T0 - DAY, False),
+    ],
+)
+def test_a_row_without_so_short_a_window_goes_by_the_row_that_speaks(
+    speaker: RowKey, windows: list[str], joined: int, is_past: bool
+) -> None:
     ua = member("1d", Verdict.CLEAR, LONG_AGO)
-    ewr = member("7d", Verdict.DRIFT, at=EWR)
-    counting, past = split_past([ua, ewr], T0, HOLD)
-    assert (list(counting), list(past)) == ([ua, ewr], [])
+    others = [member(window, Verdict.DRIFT, at=EWR, joined=joined) for window in windows]
+    counting, past = split_past([ua, *others], speaker, T0, HOLD)
+    assert list(past) == (others if is_past else [])
+    assert list(counting) == [ua, *([] if is_past else others)]
 
 
 @pytest.mark.parametrize(("joined", "is_past"), [(T0 - DAY, True), (T0 - DAY - 1, False)])
 def test_a_long_window_that_moved_first_saw_something_else(joined: int, is_past: bool) -> None:
     day, week = member("1d", Verdict.CLEAR, LONG_AGO), member("7d", Verdict.DRIFT, joined=joined)
-    assert bool(split_past([day, week], T0, HOLD)[1]) is is_past
+    assert bool(split_past([day, week], UA, T0, HOLD)[1]) is is_past
 
 
 @pytest.mark.parametrize(
@@ -86,7 +102,7 @@ def test_a_window_that_began_when_the_shorter_one_was_clear_sees_nothing_of_the_
     clear_since: int, is_past: bool
 ) -> None:
     day, week = member("1d", Verdict.CLEAR, clear_since), member("7d", Verdict.DRIFT)
-    assert bool(split_past([day, week], T0, HOLD)[1]) is is_past
+    assert bool(split_past([day, week], UA, T0, HOLD)[1]) is is_past
 
 
 LAST = Spent(Effect("tvd", 0.2, 0.15, 0.25), until=T0)

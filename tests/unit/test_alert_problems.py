@@ -199,19 +199,34 @@ def test_a_shorter_window_that_is_clear_releases_the_alert() -> None:
     assert alerts.watched() == {(UA, DISTANCE)}
 
 
-def test_a_row_that_moves_in_the_long_window_alone_holds_the_alert() -> None:
+def test_small_slices_that_only_the_long_window_sees_end_with_what_speaks_for_them() -> None:
+    alerts = book()
+    week = [seen(at, 200, window="7d") for at in (UA, UA_EWR, AA)]
+    feed(alerts, 0, seen(UA, 100), week[0])
+    feed(alerts, 5, seen(UA, 100), *week)
+    for hour in (30, 32):
+        assert feed(alerts, hour, clear(UA), *week) == ()
+    (ended,) = feed(alerts, 34, clear(UA), *week)
+    assert (ended.slice, reasons((ended,))) == (UA.slice, ["released"])
+    assert feed(alerts, 40, clear(UA), *week) == ()
+    assert alerts.decisions[Reason.SPENT] == 1
+
+
+def test_a_row_that_the_long_window_saw_first_holds_the_alert() -> None:
     alerts = book()
     week, slow = seen(UA, 200, window="7d"), seen(AA, 60, window="7d")
-    feed(alerts, 0, seen(UA, 100), week, slow)
-    feed(alerts, 30, clear(UA), week, slow)
-    # What is over speaks for it no longer, nor is it said to have moved.
-    (record,) = feed(alerts, 32, clear(UA), week, slow)
+    feed(alerts, 0, slow)
+    feed(alerts, 1, slow, seen(UA, 150), week)
+    for hour in range(30, 90):
+        assert feed(alerts, hour, clear(UA), week, slow) == ()
+    # The row that spoke goes on doing so until all its windows are clear.
+    (active,) = alerts.active()
+    assert active.slice == UA.slice
+    (record,) = feed(alerts, 90, clear(UA), clear(UA, "7d"), slow)
     assert (record.slice, reasons((record,))) == (AA.slice, ["representative_changed"])
-    assert "also_moved" not in dict(record.annotations)
-    assert feed(alerts, 90, clear(UA), week, slow) == ()
-    feed(alerts, 91, clear(UA), week, clear(AA, "7d"))
-    (ended,) = feed(alerts, 93, clear(UA), week, clear(AA, "7d"))
-    assert (ended.status, reasons((ended,))) == (AlertStatus.RESOLVED, ["released"])
+    feed(alerts, 91, clear(UA), clear(AA, "7d"))
+    (ended,) = feed(alerts, 93, clear(UA), clear(AA, "7d"))
+    assert (ended.status, reasons((ended,))) == (AlertStatus.RESOLVED, ["resolved"])
 
 
 def test_a_small_change_before_a_fault_outlives_it() -> None:

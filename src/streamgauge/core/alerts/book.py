@@ -22,7 +22,7 @@ from streamgauge.core.alerts.lifecycle import (
     transition,
 )
 from streamgauge.core.alerts.news import news
-from streamgauge.core.alerts.past import Spent, spend, split_past, still_spent
+from streamgauge.core.alerts.past import Spent, spend, still_spent
 from streamgauge.core.alerts.placing import place_findings
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
@@ -246,7 +246,7 @@ class AlertBook:
         if was is State.RESOLVED:
             # A cooling alert follows no rows: whatever moves then must still be moved afterwards.
             return transition(group.entry, Observation(Verdict.DRIFT), now, self.policy)[1]
-        counting, past = split_past(group.members.values(), now, self.policy.resolve_after)
+        counting, past = group.split(now, self.policy)
         observation = replace(observe(counting, now, self.policy), past=bool(past))
         entry, reason = transition(group.entry, observation, now, self.policy)
         if was is State.INACTIVE and entry.state is not State.INACTIVE:
@@ -256,7 +256,7 @@ class AlertBook:
                 return Reason.NO_ROOM
             self._groups[group.key] = group
         group.entry = entry
-        speaker = group.choose_speaker(counting, now, self.policy, rivals)
+        speaker = group.choose_speaker(now, self.policy, rivals)
         if was is State.FIRING and reason is Reason.STILL_FIRING:
             assert group.record is not None
             reason = news(group.record, speaker, self.policy)

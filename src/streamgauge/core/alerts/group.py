@@ -36,15 +36,20 @@ class Group:
     members: dict[Place, Member] = field(default_factory=dict)
     record: AlertRecord | None = None
 
-    def choose_speaker(
-        self, members: Collection[Member], now: int, policy: AlertPolicy, rivals: Sequence[Finding]
-    ) -> Finding:
+    def split(self, now: int, policy: AlertPolicy) -> tuple[Collection[Member], Collection[Member]]:
+        """Return the members that count now, and those that only see the past."""
+        return split_past(self.members.values(), self.speaker.row, now, policy.resolve_after)
+
+    def choose_speaker(self, now: int, policy: AlertPolicy, rivals: Sequence[Finding]) -> Finding:
         """Settle which finding speaks for the alert now, and return it.
 
-        `members` are those that do not only see the past, `rivals` what represents the other
-        alerts of the subject. Until the alert fires no row has a right to go on speaking.
+        `rivals` are what represents the other alerts of the subject. Until the alert fires no row
+        has a right to go on speaking; while it does, the one that spoke may do so of the past.
         """
+        members, past = self.split(now, policy)
         current = None if self.record is None else Place(self.speaker.row, self.record.window)
+        if self.entry.state is State.FIRING:
+            members = [*members, *(m for m in past if m.finding.row == self.speaker.row)]
         self.speaker = represent(current, members, now, policy, rivals) or self._latest(members)
         return self.speaker
 
@@ -92,7 +97,7 @@ def compose(
     """
     entry, speaker, last = group.entry, group.speaker, group.record
     assert entry.since is not None
-    counting, _ = split_past(group.members.values(), now, policy.resolve_after)
+    counting, _ = group.split(now, policy)
     others, within = moved_rows(counting, speaker.row)
     severity = policy.severity(speaker.subject, speaker.effect)
     starts_at, onset, ends_at = entry.since, group.onset(), None

@@ -6,9 +6,10 @@
  7d window      |================================] and that moves for days to come
 ```
 A shorter window that saw the change and is clear again says that it is over, so what longer
-windows of the same row see is the past: it keeps no alert firing and, once that has ended, starts
-none. Slow and small changes move long windows first or alone, so there no shorter window can say
-that they are over; nor can one that was clear before the long window began.
+windows see is the past: it keeps no alert firing and, once that has ended, starts none. Slow and
+small changes move long windows first or alone, so there no shorter window can say that they are
+over; nor can one that was clear before the long window began. Small slices that a fault moves in
+long windows alone go by the row that speaks for the alert.
 """
 
 import math
@@ -22,25 +23,31 @@ from streamgauge.core.slices import RowKey
 
 
 def split_past(
-    members: Collection[Member], now: int, hold: int
+    members: Collection[Member], speaker: RowKey, now: int, hold: int
 ) -> tuple[Collection[Member], Collection[Member]]:
     """Return the members that count, and those that only see the past.
 
-    A member sees the past where the shortest window of its row, which moved no later than it, is
-    clear, was for `hold` milliseconds, and became so within the member's window.
+    The shortest window of a member's row decides; for a row that never moved in so short a window
+    as the `speaker` did, that of the speaker, which explains it. The member sees the past where
+    the deciding window moved no later than it, was clear for `hold` milliseconds, and became so
+    within the member's window.
     """
-    clear = {m.finding.row for m in members if _clear_for(m, now, hold)}
-    if not clear:
+    if not any(_clear_for(member, now, hold) for member in members):
         return members, ()
     shortest: dict[RowKey, Member] = {}
-    for member in sorted(members, key=_length, reverse=True):
-        shortest[member.finding.row] = member
-    over = {row: shortest[row] for row in clear if _clear_for(shortest[row], now, hold)}
+    for member in members:
+        row = member.finding.row
+        if row not in shortest or _length(member) < _length(shortest[row]):
+            shortest[row] = member
+    leader = shortest.get(speaker)
     counting: list[Member] = []
     past: list[Member] = []
     for member in members:
-        first = over.get(member.finding.row)
-        (past if first is not None and _sees_past(member, first) else counting).append(member)
+        deciding = shortest[member.finding.row]
+        if leader is not None and _length(leader)[0] < _length(deciding)[0]:
+            deciding = leader
+        over = _clear_for(deciding, now, hold) and _sees_past(member, deciding)
+        (past if over else counting).append(member)
     return counting, past
 
 
@@ -85,12 +92,12 @@ def _clear_for(member: Member, now: int, hold: int) -> bool:
     )
 
 
-def _sees_past(member: Member, shortest: Member) -> bool:
-    assert shortest.clear_since is not None
+def _sees_past(member: Member, deciding: Member) -> bool:
+    assert deciding.clear_since is not None
     return (
         member.verdict is not Verdict.CLEAR
-        and shortest.joined <= member.joined
-        and member.finding.start < shortest.clear_since
+        and deciding.joined <= member.joined
+        and member.finding.start < deciding.clear_since
     )
 
 
