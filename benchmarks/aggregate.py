@@ -1,8 +1,8 @@
 """Decoding and aggregation without Kafka: bytes to partials, by slices and by features.
 
 Run with `python -m benchmarks.aggregate [--quick] [--json]`. Events of about 470 bytes with 19
-numeric features and a categorical one (5 and 100 features too), in polls of 10,000, one thread. With
-`--json` the object has `events_per_second` (decode and aggregation together, 20 features, five
+numeric features and a categorical one (also 5 and 100 features), in polls of 10,000, one thread.
+With `--json` the object has `events_per_second` (decode and aggregation together, 20 features, five
 slice dimensions with some 100 slices) and `ratio_to_orjson`, that rate against orjson into
 dictionaries on the same bytes in the same run.
 """
