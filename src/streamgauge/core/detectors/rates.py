@@ -185,7 +185,12 @@ class RateTest:
                     verdict=verdict,
                     statistic=float(statistic[i, r]),
                     threshold=threshold,
-                    effect=Effect("share", grown, grown - error, grown + error),
+                    effect=Effect(
+                        "share",
+                        grown,
+                        max(grown - error, -before),
+                        min(grown + error, 1.0 - before),
+                    ),
                     samples=int(n),
                     start=window.end - window.spec.length_ms,
                     end=window.end,
