@@ -29,6 +29,15 @@ def test_a_story_keeps_its_first_words_and_the_last_ones_that_fired() -> None:
     assert story.latest["summary"] == "back"
 
 
+def test_a_story_keeps_the_revision_with_the_strongest_evidence() -> None:
+    story = Story.begin(alert_event(statistic=9.0))
+    strong = alert_event(revision=2, statistic=30.0)
+    weak = alert_event(revision=3, statistic=None)
+    story = story.go_on(strong).go_on(weak)
+    assert (story.strongest, story.told) == (strong, weak)
+    assert story.go_on(alert_event(**OVER | {"revision": 4, "statistic": 99.0})).strongest == strong
+
+
 def test_a_revision_that_was_read_before_changes_nothing() -> None:
     story = Story.begin(alert_event()).go_on(alert_event(**OVER))
     assert story.go_on(alert_event(revision=2)) is story

@@ -40,10 +40,11 @@ FRAME = Frame(
     version="4",
     chapter=chapter_at(FAULT.start_ms),
     drifts=(DRIFT,),
+    window_end=FAULT.start_ms + 3_600_000,
     stories=SUMMARY.stories,
     url="http://127.0.0.1:9477",
 )
-NOTHING = Frame(None, None, None, 0, 328_521, "1", None, (), (), "http://127.0.0.1:9477")
+NOTHING = Frame(None, None, None, 0, 328_521, "1", None, (), None, (), "http://127.0.0.1:9477")
 
 
 def drawn(frame: Frame, width: int = 120, height: int = 40) -> str:
@@ -62,7 +63,7 @@ def test_the_json_holds_the_last_revision_and_when_it_first_fired() -> None:
     alert = data["alerts"][0]
     assert {key: alert[key] for key in OVER} == OVER
     assert alert["first_fired"] == FIRST["starts_at"]
-    assert (alert["first"], alert["told"]) == (FIRST, FIRST)
+    assert (alert["first"], alert["strongest"]) == (FIRST, FIRST)
 
 
 def test_without_an_alert_about_it_the_fault_is_not_found() -> None:
@@ -133,6 +134,7 @@ def test_the_screen_shows_clock_rate_lag_drifts_and_alerts() -> None:
         "lag 1,204",
         "250,000 of 328,521 events",
         "our own fault",
+        "the 7 days to Tue 8 Oct 2013 05:00 UTC",
         "carrier=UA",
         "0.420",
         "30.0 %",

@@ -1,7 +1,7 @@
 """Alerts of the replay: read from their topic, and what became of each of them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -20,26 +20,31 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One alert from its first revision to its latest; `told` is the latest one that fires.
+    """One alert from its first revision to its latest.
 
-    The last words of an alert that is over say what is no more, so `told` is what to show.
+    The last words of an alert that is over say what is no more: `told` is the latest revision that
+    fires, `strongest` the one of them with the largest statistic, which shows the change best.
     """
 
     first: Event
     told: Event
+    strongest: Event
     latest: Event
 
     @classmethod
     def begin(cls, event: Event) -> Self:
         """Return the story of an alert's first revision."""
-        return cls(event, event, event)
+        return cls(event, event, event, event)
 
     def go_on(self, event: Event) -> "Story":
         """Return the story with another revision; one that was read before changes nothing."""
         if event["revision"] <= self.latest["revision"]:
             return self
-        told = event if event["status"] == "firing" else self.told
-        return Story(self.first, told, event)
+        if event["status"] != "firing":
+            return replace(self, latest=event)
+        grown = (event["statistic"] or 0.0) > (self.strongest["statistic"] or 0.0)
+        strongest = event if grown else self.strongest
+        return replace(self, told=event, strongest=strongest, latest=event)
 
     @property
     def resolved(self) -> bool:
@@ -115,4 +120,4 @@ def is_the_fault(event: Event) -> bool:
 
 def fault_found(stories: Iterable[Story]) -> bool:
     """Tell whether any alert is about the fault."""
-    return any(is_the_fault(s.first) or is_the_fault(s.told) for s in stories)
+    return any(is_the_fault(event) for s in stories for event in (s.first, s.strongest, s.told))

@@ -12,7 +12,8 @@ class Frame:
     """One moment. `event_time` is the monitor's watermark in ms, None before it has any.
 
     `rate` is events a second and `lag` events not yet read, both as the monitor says. `done` of
-    `total` events have been taken in. `version` is the release that serves at that event time.
+    `total` events have been taken in. `version` is the release that serves at that event time,
+    `window_end` the event time in ms up to which the drifts look back, None before the first.
     """
 
     event_time: int | None
@@ -23,6 +24,7 @@ class Frame:
     version: str
     chapter: Chapter | None
     drifts: tuple[Drift, ...]
+    window_end: int | None
     stories: tuple[Story, ...]
     url: str
 

@@ -49,6 +49,7 @@ class Observer:
             version=version,
             chapter=None if event_time is None else chapter_at(event_time),
             drifts=tuple(strongest(self._views, MOST_DRIFTS)),
+            window_end=time_of(self._views[0]["window"]["end"]) if self._views else None,
             stories=stories,
             url=self._monitor.url,
         )

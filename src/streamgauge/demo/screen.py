@@ -101,9 +101,10 @@ def _drifts(frame: Frame, rows: int) -> RenderableType:
     table.add_column("usually", justify="right", no_wrap=True)
     for drift in frame.drifts[:rows]:
         table.add_row(*_drift_cells(drift))
+    until = "" if frame.window_end is None else f" to {date_text(frame.window_end)}"
     return Panel(
         table if frame.drifts else Text("nothing to compare yet", "dim"),
-        title="Strongest drifts of the last 7 days, against January and February",
+        title=f"Strongest drifts of the 7 days{until}, against January and February",
         title_align="left",
         padding=(0, 1),
     )

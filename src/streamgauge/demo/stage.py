@@ -29,9 +29,10 @@ from streamgauge.io.embedded import EmbeddedBroker
 from streamgauge.io.loopback import is_free
 
 FRAME_S: Final = 0.25
-LEAD_S: Final = 6.0
-"""How many seconds' worth of events may be on their way through the monitor."""
-SMALLEST_LEAD: Final = 5_000
+LEAD_S: Final = 2.0
+"""How many seconds' worth of events may be on their way through the monitor: more than it takes to
+hear from it, and few enough that it does not fall silent over one large batch of them."""
+SMALLEST_LEAD: Final = 1_000
 _READY_S: Final = 60.0
 _SETTLE_S: Final = 60.0
 

@@ -44,8 +44,8 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain data.
 
-        Each alert is its last revision as published, with `first_fired` (its start), the revision
-        it `first` fired with, and the `told` one, the last that says what moved.
+        Each alert is its last revision as published, with `first_fired` (its start) and two more
+        revisions: the one it `first` fired with, and the `strongest`.
         """
         return {
             "events_sent": self.events_sent,
@@ -61,7 +61,7 @@ class Summary:
                     **story.latest,
                     "first_fired": story.first["starts_at"],
                     "first": dict(story.first),
-                    "told": dict(story.told),
+                    "strongest": dict(story.strongest),
                 }
                 for story in self.stories
             ],
@@ -100,13 +100,13 @@ def closing_lines(summary: Summary) -> list[str]:
 
 
 def _cells(story: Story) -> tuple[str, ...]:
-    told = story.told
-    severity = f"{told['severity']}, over" if story.resolved else told["severity"]
+    shown = story.strongest
+    severity = f"{shown['severity']}, over" if story.resolved else shown["severity"]
     return (
-        f"{minute(told['starts_at'])}\n{minute(told['onset'])}",
-        f"{severity}\nversion {told['model_version']}",
-        f"{subject_label(told)}\n{slice_label(told) or 'all traffic'}",
-        told["summary"],
+        f"{minute(shown['starts_at'])}\n{minute(shown['onset'])}",
+        f"{severity}\nversion {shown['model_version']}",
+        f"{subject_label(shown)}\n{slice_label(shown) or 'all traffic'}",
+        shown["summary"],
     )
 
 
