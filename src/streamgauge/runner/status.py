@@ -30,8 +30,6 @@ class Status:
     unknown_models: int = 0
     unknown_fields: int = 0
     tombstones: int = 0
-    late: Mapping[str, int] = field(default_factory=dict)
-    """Late events by model."""
     lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
     watermark: int | None = None
     last_event: int | None = None

@@ -1,0 +1,201 @@
+"""Stand-ins for the Kafka clients, which write down the order in which they are used."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from streamgauge.errors import StreamgaugeError
+from streamgauge.formats.messages import RawMessages
+from streamgauge.io.kafka.reader import Poll
+
+Partition = tuple[str, int]
+Headers = list[tuple[str, str | bytes | None]]
+
+
+@dataclass
+class FakeMessage:
+    """A message as the client gives it."""
+
+    raw_value: bytes | None
+    raw_key: str | bytes | None = b"p1"
+    raw_headers: Any = None
+    at: tuple[str, int, int] = ("predictions", 3, 41)
+    time: int = 1_764_000_000_123
+
+    def topic(self) -> str:
+        return self.at[0]
+
+    def partition(self) -> int:
+        return self.at[1]
+
+    def offset(self) -> int:
+        return self.at[2]
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.time
+
+    def key(self) -> str | bytes | None:
+        return self.raw_key
+
+    def value(self) -> bytes | None:
+        return self.raw_value
+
+    def headers(self) -> Any:
+        return self.raw_headers
+
+
+@dataclass
+class FakeClock:
+    """A clock that tests turn; the wall clock shows a billion seconds more."""
+
+    now: float = 1_000.0
+
+    def wall(self) -> float:
+        return 1e9 + self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@dataclass
+class FakeBroker:
+    """Topics, committed offsets and written messages, and a journal of all that was done."""
+
+    partitions: dict[str, int] = field(default_factory=lambda: {"predictions": 2})
+    log: dict[Partition, list[FakeMessage]] = field(default_factory=dict)
+    offsets: dict[Partition, int] = field(default_factory=dict)
+    written: list[tuple[str, bytes | None, bytes | None, Headers]] = field(default_factory=list)
+    arrived: int = 0
+    """How many of the written messages are certain to have arrived."""
+    journal: list[str] = field(default_factory=list)
+
+    def produce(self, partition: int, value: bytes | None, key: bytes, time: int) -> None:
+        """Append an input message."""
+        at = ("predictions", partition)
+        messages = self.log.setdefault(at, [])
+        place = (*at, len(messages))
+        messages.append(FakeMessage(value, key, at=place, time=time))
+
+    def note(self, what: str) -> None:
+        self.journal.append(what)
+
+
+@dataclass
+class FakeMembership:
+    """Active as long as a test says so; refuses to commit once it has been fenced."""
+
+    broker: FakeBroker
+    active: bool = True
+    joined: bool = True
+    fenced: bool = False
+    rebalances: int = 0
+    on_poll: list[Any] = field(default_factory=list)
+    """Called one a poll, first to last: how tests change the world between turns."""
+
+    def poll(self, timeout: float) -> bool:
+        if self.on_poll and timeout == 0.0:
+            self.on_poll.pop(0)()
+        return self.active
+
+    def committed(self, partitions: list[Partition]) -> dict[Partition, int]:
+        return {p: self.broker.offsets[p] for p in partitions if p in self.broker.offsets}
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        if self.fenced:
+            raise StreamgaugeError("kafka: committing offsets: fenced")
+        self.broker.note("commit")
+        self.broker.offsets.update(offsets)
+
+    def close(self) -> None:
+        self.broker.note("leave")
+
+
+@dataclass
+class FakeReader:
+    """Reads the fake broker's log, `most` messages of each partition a poll."""
+
+    broker: FakeBroker
+    most: int = 50
+    partitions: tuple[Partition, ...] = ()
+    positions: dict[Partition, int] = field(default_factory=dict)
+    paused: frozenset[int] = frozenset()
+    started: list[tuple[dict[Partition, int], bool]] = field(default_factory=list)
+
+    def partitions_of(self, topics: tuple[str, ...]) -> list[Partition]:
+        return [(t, p) for t in topics for p in range(self.broker.partitions[t])]
+
+    def start(
+        self,
+        partitions: list[Partition],
+        committed: Mapping[Partition, int],
+        *,
+        from_beginning: bool,
+    ) -> None:
+        self.started.append((dict(committed), from_beginning))
+        self.partitions = tuple(partitions)
+        self.positions = dict(committed)
+
+    def extend(self, added: list[Partition]) -> None:
+        self.partitions += tuple(added)
+
+    def stop(self) -> None:
+        self.broker.note("stop reading")
+        self.partitions, self.positions = (), {}
+
+    def poll(self, most: int) -> Poll:
+        taken: list[tuple[int, FakeMessage]] = []
+        drained = set()
+        for number, partition in enumerate(self.partitions):
+            if number in self.paused:
+                continue
+            messages = self.broker.log.get(partition, [])
+            begin = self.positions.get(partition, 0)
+            end = min(begin + min(self.most, most), len(messages))
+            taken += [(number, message) for message in messages[begin:end]]
+            if end > begin:
+                self.positions[partition] = end
+            if end == len(messages):
+                drained.add(number)
+        self.broker.note(f"poll {len(taken)}")
+        return Poll(_columns(taken), [m for _, m in taken], frozenset(drained))  # type: ignore[misc]
+
+    def pause(self, numbers: frozenset[int]) -> None:
+        self.paused = numbers
+
+    def lag(self) -> dict[Partition, int]:
+        return {
+            p: len(self.broker.log.get(p, ())) - self.positions.get(p, 0) for p in self.partitions
+        }
+
+    def close(self) -> None:
+        self.broker.note("close reader")
+
+
+@dataclass
+class FakeWriter:
+    """Writes to the fake broker; nothing is certain before a flush, which tests can make fail."""
+
+    broker: FakeBroker
+    broken: bool = False
+
+    def write(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        self.broker.note(f"write {topic}")
+        self.broker.written.append((topic, key, value, headers))
+
+    def flush(self) -> None:
+        if self.broken:
+            raise StreamgaugeError("kafka: writing results: the broker is down")
+        self.broker.note("flush")
+        self.broker.arrived = len(self.broker.written)
+
+
+def _columns(taken: Sequence[tuple[int, FakeMessage]]) -> RawMessages:
+    return RawMessages(
+        values=[message.raw_value for _, message in taken],
+        keys=[message.raw_key for _, message in taken],  # type: ignore[misc]
+        partition=np.array([number for number, _ in taken], np.int32),
+        offset=np.array([message.offset() for _, message in taken], np.int64),
+        broker_timestamp=np.array([message.time for _, message in taken], np.int64),
+    )

@@ -1,0 +1,351 @@
+"""The loop with stand-ins for Kafka: nothing is committed that has not arrived."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamgauge.errors import StreamgaugeError
+from streamgauge.io.metrics.selection import RenderLimits
+from streamgauge.runner.dead_letters import PREFIX, DeadLetterStormError
+from streamgauge.runner.loop import LOOK_FOR_PARTITIONS_S, Loop
+from streamgauge.runner.publisher import Publisher
+from streamgauge.runner.status import Phase
+from tests.support.flights import SECOND, T0, flights, planned, reference_of, send
+from tests.support.kafka_fakes import (
+    FakeBroker,
+    FakeClock,
+    FakeMembership,
+    FakeReader,
+    FakeWriter,
+    Partition,
+)
+
+REFERENCE = reference_of(flights(np.random.default_rng(1), 4_000, -3_600, 0))
+P0, P1 = ("predictions", 0), ("predictions", 1)
+Turn = Callable[[], None]
+
+
+def nothing() -> None:
+    """A turn in which the world stays as it is."""
+
+
+@dataclass
+class World:
+    """A broker, a replica and the clock that both live by."""
+
+    patch: pytest.MonkeyPatch
+    broker: FakeBroker = field(default_factory=FakeBroker)
+    clock: FakeClock = field(default_factory=FakeClock)
+    took: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.settings: dict[str, Any] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """Give the replica's process another life."""
+        self.membership = FakeMembership(self.broker)
+        self.reader = FakeReader(self.broker)
+        self.writer = FakeWriter(self.broker)
+        self.publisher = Publisher(self.clock, RenderLimits(total=1_000, models={}))
+
+    def run(self, *turns: Turn, seconds: float = 1.0) -> None:
+        """Run a loop for as many turns, each after something has happened; then stop it."""
+        for name, fake in (
+            ("Membership", self.membership),
+            ("Reader", self.reader),
+            ("Writer", self.writer),
+        ):
+            self.patch.setattr(f"streamgauge.runner.loop.{name}", lambda *_, fake=fake: fake)
+        stop = Event()
+
+        def happens(turn: Turn, *, last: bool) -> None:
+            self.clock.now += seconds
+            turn()
+            if last:
+                stop.set()
+
+        self.membership.on_poll = [
+            lambda turn=turn, i=i: happens(turn, last=i == len(turns))
+            for i, turn in enumerate(turns, 1)
+        ]
+        plan = planned(REFERENCE, **self.settings)
+        Loop(plan, self.clock, self.publisher, self.took.append).run(stop)
+
+    def produce(self, n: int, *, begin: float = 0, end: float = 20, seed: int = 1) -> None:
+        """Append good events, to the two partitions in turn."""
+        events = flights(np.random.default_rng(seed), n, begin, end)
+        for i, event in enumerate(events):
+            self.append(i % 2, event)
+
+    def append(self, partition: int, event: dict[str, Any]) -> None:
+        """Append one event to a partition."""
+        sent = send(event)
+        assert sent.key is not None
+        self.broker.produce(partition, sent.value, sent.key, sent.time)
+
+    def produce_bad(self, n: int) -> None:
+        for i in range(n):
+            self.broker.produce(i % 2, b"{", f"bad{i}".encode(), T0)
+
+    def held(self) -> dict[Partition, int]:
+        """How many messages each partition of the input has."""
+        return {partition: len(messages) for partition, messages in self.broker.log.items()}
+
+    def letters(self) -> list[tuple[int, int]]:
+        """Where the messages of the written dead letters were: partition and offset."""
+        found = []
+        for topic, _, _, headers in self.broker.written:
+            if topic == "streamgauge.dead-letters":
+                facts = {name: value for name, value in headers if value is not None}
+                found.append(tuple(int(facts[PREFIX + n]) for n in ("partition", "offset")))
+        return [(a, b) for a, b in found]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_everything_read_is_committed_when_it_stops(world: World) -> None:
+    world.produce(70)
+    world.run(nothing)
+    assert world.broker.offsets == world.held() == {P0: 35, P1: 35}
+    status = world.publisher.status
+    assert status.phase is Phase.STOPPED
+    assert (status.consumed, status.accepted) == (70, 70)
+    assert world.broker.journal[-2:] == ["close reader", "leave"]
+    snapshot = world.publisher.snapshot()
+    assert snapshot is not None
+    assert snapshot.models[0].last_event is not None
+
+
+def test_results_arrive_before_the_offsets_they_rest_on_are_committed(world: World) -> None:
+    def check() -> None:
+        world.produce(20)
+        world.produce_bad(6)
+
+    committed = world.membership.commit
+
+    def commit(offsets: dict[Partition, int]) -> None:
+        assert world.broker.arrived == len(world.broker.written)
+        assert len(world.letters()) == sum(
+            message.raw_value == b"{"
+            for partition, offset in offsets.items()
+            for message in world.broker.log[partition][:offset]
+        )
+        committed(offsets)
+
+    world.patch.setattr(world.membership, "commit", commit)
+    world.run(*[check] * 30)
+    assert world.broker.journal.count("commit") >= 5
+    assert world.broker.offsets == world.held()
+
+
+def test_nothing_is_committed_when_results_cannot_be_written(world: World) -> None:
+    world.produce_bad(4)
+    world.writer.broken = True
+    with pytest.raises(StreamgaugeError, match="the broker is down"):
+        world.run(*[nothing] * 10)
+    assert world.broker.offsets == {}
+    assert "commit" not in world.broker.journal
+    assert world.broker.journal[-2:] == ["close reader", "leave"]
+    assert world.publisher.status.phase is Phase.STOPPED
+
+
+def test_a_crash_repeats_work_and_loses_none(world: World) -> None:
+    world.produce(40)
+    world.run(nothing)
+    before = dict(world.broker.offsets)
+    world.restart()
+    world.produce_bad(10)
+    world.writer.broken = True
+    with pytest.raises(StreamgaugeError):
+        world.run(*[nothing] * 10)
+    assert world.broker.offsets == before
+    world.restart()
+    world.run(nothing)
+    assert world.reader.started == [(before, True)]
+    assert world.broker.offsets == world.held()
+    lost = {(p, 20 + i) for p in (0, 1) for i in range(5)}
+    assert set(world.letters()) == lost
+    assert world.publisher.status.consumed == 10
+
+
+def test_a_replica_that_was_fenced_stops_without_a_commit(world: World) -> None:
+    world.produce(10)
+    world.membership.fenced = True
+    with pytest.raises(StreamgaugeError, match="fenced"):
+        world.run(*[nothing] * 10)
+    assert world.broker.offsets == {}
+    assert world.publisher.status.phase is Phase.STOPPED
+
+
+def test_checkpoints_come_at_their_interval(world: World) -> None:
+    world.settings = {"checkpoint_interval": "5s"}
+    world.run(*[lambda: world.produce(2)] * 21)
+    # Turns 1 to 21 are a second apart, the first begins; a last one is made at the end.
+    assert world.broker.journal.count("flush") == 4 + 1
+    assert world.publisher.status.checkpoints == 5
+    assert len(world.took) == 5
+    assert world.publisher.status.last_checkpoint == world.clock.wall()
+
+
+def test_offsets_that_have_not_moved_are_not_committed_again(world: World) -> None:
+    world.produce(10)
+    world.run(*[nothing] * 30)
+    assert world.broker.journal.count("commit") == 1
+    assert world.broker.journal.count("flush") > 5
+
+
+@pytest.mark.parametrize(("start", "beginning"), [("earliest", True), ("latest", False)])
+def test_a_new_group_begins_where_it_is_told_to(world: World, start: str, beginning: bool) -> None:
+    world.settings = {"start": start}
+    world.run(nothing)
+    assert world.reader.started == [({}, beginning)]
+
+
+def test_a_standby_does_nothing(world: World) -> None:
+    world.produce(10)
+    world.membership.active = False
+    world.run(*[nothing] * 20)
+    assert world.broker.journal == ["close reader", "leave"]
+    assert world.broker.offsets == {}
+    assert world.publisher.snapshot() is None
+
+
+def test_a_standby_says_so_once_it_has_joined(world: World) -> None:
+    seen: list[Phase] = []
+    world.membership.active = world.membership.joined = False
+
+    def join() -> None:
+        world.membership.joined = True
+
+    def look() -> None:
+        seen.append(world.publisher.status.phase)
+
+    world.run(nothing, look, join, look)
+    assert seen == [Phase.STARTING, Phase.STANDBY]
+
+
+def test_a_replica_that_is_taken_over_from_forgets_what_it_knew(world: World) -> None:
+    def lose() -> None:
+        world.membership.active = False
+
+    def win() -> None:
+        world.membership.active = True
+        world.broker.offsets = {P0: 30, P1: 28}  # what the other replica has committed
+
+    world.produce(80)
+    world.run(nothing, lose, nothing, win)
+    assert world.broker.journal.count("stop reading") == 1
+    assert world.reader.started == [({}, True), ({P0: 30, P1: 28}, True)]
+    assert world.broker.offsets == world.held()
+    # What was read before the takeover and never committed is the other replica's work.
+    assert world.publisher.status.consumed == 80 - 58
+
+
+def test_a_lost_replica_commits_nothing_of_what_it_had_read(world: World) -> None:
+    def lose() -> None:
+        world.membership.active = False
+
+    world.produce(80)
+    world.run(nothing, lose, nothing)
+    assert world.broker.offsets == {}
+    assert world.publisher.status.phase is Phase.STOPPED
+
+
+def test_partitions_that_are_added_are_read_from_their_beginning(world: World) -> None:
+    def add() -> None:
+        world.broker.partitions["predictions"] = 3
+        world.append(2, flights(np.random.default_rng(9), 1, 0, 20)[0])
+
+    world.produce(10)
+    world.run(nothing, add, *[nothing] * 4, seconds=LOOK_FOR_PARTITIONS_S / 2)
+    assert world.broker.offsets == world.held()
+    assert len(world.broker.offsets) == 3
+    assert world.publisher.status.consumed == 11
+
+
+def test_a_storm_of_dead_letters_stops_before_it_is_committed(world: World) -> None:
+    world.settings = {"events": {"dead_letter_storm": {"min_events": 20, "ratio": 0.5}}}
+    world.produce(4)
+    world.produce_bad(60)
+    with pytest.raises(DeadLetterStormError):
+        world.run(*[nothing] * 20)
+    assert world.broker.offsets == {}
+
+
+def test_dead_letters_are_written_with_their_keys(world: World) -> None:
+    world.settings = {"events": {"dead_letter_payload": "full"}}
+    world.produce(6)
+    world.produce_bad(2)
+    world.run(nothing)
+    bad = [w for w in world.broker.written if w[0] == "streamgauge.dead-letters"]
+    assert [(key, value) for _, key, value, _ in bad] == [(b"bad0", b"{"), (b"bad1", b"{")]
+    assert sorted(world.letters()) == [(0, 3), (1, 3)]
+    assert world.publisher.status.rejected == {"decode": 2}
+
+
+def test_alerts_are_written_to_their_topic(world: World) -> None:
+    world.reader.most = 200
+    events = flights(np.random.default_rng(5), 2_000, 0, 300)
+    for i, event in enumerate(events):
+        distance = event.get("features", {}).get("distance")
+        if isinstance(distance, float) and event["timestamp"] > T0 + 120 * SECOND:
+            event["features"]["distance"] = distance * 1.5
+        world.append(i % 2, event)
+    # Nothing is published before the end: the alerts are what is asked for here.
+    world.patch.setattr(world.publisher, "publish", lambda _pipeline: None)
+    world.run(*[nothing] * 8)
+    alerts = [w for w in world.broker.written if w[0] == "streamgauge.alerts"]
+    assert alerts
+    _, key, written, headers = alerts[0]
+    assert written is not None
+    body = json.loads(written)
+    assert key == body["fingerprint"].encode()
+    assert (body["model"], body["status"]) == ("flight-delay", "firing")
+    assert ("ce_type", b"io.streamgauge.alert.v1") in headers
+
+
+def test_a_partition_that_runs_far_ahead_is_held_back(world: World) -> None:
+    world.reader.most = 5
+    far = flights(np.random.default_rng(3), 20, 20_000, 20_020)
+    near = flights(np.random.default_rng(4), 20, 0, 20)
+    for partition, events in ((0, near), (1, far)):
+        for event in events:
+            world.append(partition, event)
+    world.run(nothing, nothing)
+    assert world.reader.paused == {1}
+    assert world.broker.offsets == {P0: 10, P1: 5}
+    assert world.publisher.status.paused == 1
+    assert world.publisher.status.lag == {P0: 10, P1: 15}
+
+
+def test_what_is_held_back_is_read_once_the_others_are_done(world: World) -> None:
+    """The slow partition falls idle, time moves on to the fast one, and it is let go."""
+    world.reader.most = 5
+    test_a_partition_that_runs_far_ahead_is_held_back(world)
+    world.restart()
+    world.reader.most = 5
+    world.run(*[nothing] * 60)
+    assert world.broker.offsets == world.held()
+
+
+def test_every_message_is_accounted_for_in_the_status(world: World) -> None:
+    world.produce(30)
+    world.produce_bad(5)
+    world.broker.produce(0, None, b"gone", T0)
+    world.broker.produce(1, b'{"model": "nobody\'s"}', b"x", T0)
+    world.run(nothing)
+    status = world.publisher.status
+    assert status.consumed == 37
+    assert status.accepted == 30
+    assert status.rejected == {"decode": 5}
+    assert (status.tombstones, status.unknown_models) == (1, 1)
+    assert status.lag == {P0: 0, P1: 0}
