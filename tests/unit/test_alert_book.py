@@ -215,7 +215,7 @@ def test_a_graver_effect_raises_the_severity_and_a_smaller_one_leaves_it() -> No
     assert (record.severity, record.revision) == (Severity.CRITICAL, 2)
     assert annotations(record)["reason"] == "severity_raised"
     assert feed(alerts, 2, finding(effect=Effect("tvd", 0.45, 0.35, 0.55))) == ()
-    (record,) = feed(alerts, 3, finding(effect=Effect("tvd", 0.2, 0.15, 0.25)))
+    (record,) = feed(alerts, 6, finding(effect=Effect("tvd", 0.2, 0.15, 0.25)))
     assert (record.severity, annotations(record)["reason"]) == ("critical", "effect_changed")
     # It counts as what it was when it fired.
     assert alerts.fired == {("feature", "distribution", "warning"): 1}

@@ -203,6 +203,9 @@ def test_within_its_row_the_window_that_was_published_speaks_while_it_moves() ->
     assert represent(None, [short, long], T0, POLICY) == long.finding
     assert represent(Place(UA, "5m"), [short, long], T0, POLICY) == short.finding
     assert represent(Place(UA, "1h"), [short, long], T0, POLICY) == long.finding
+    # All windows of the row count against others.
+    other = moved(EWR, 1500, "1h", HOUR)
+    assert represent(Place(UA, "5m"), [short, long, other], T0, POLICY) == short.finding
     quiet = member(finding(Verdict.UNDECIDED, UA))
     assert represent(Place(UA, "5m"), [quiet, long], T0, POLICY) == long.finding
 

@@ -8,7 +8,7 @@ from streamgauge.core.alerts.lifecycle import Reason
 from streamgauge.core.alerts.news import effect_changed, news
 from streamgauge.core.alerts.policy import AlertPolicy, Grade, Severity
 from streamgauge.core.findings import Effect, Verdict
-from tests.support.alert_findings import EWR, T0, UA, finding
+from tests.support.alert_findings import EWR, MINUTE, T0, UA, finding
 
 POLICY = AlertPolicy(
     change_factor=1.5,
@@ -60,7 +60,8 @@ def test_a_factor_of_one_makes_no_news_of_an_equal_effect() -> None:
 
 
 def test_the_reason_of_a_revision_is_the_first_that_applies() -> None:
-    same = finding(at=UA, effect=Effect("tvd", 0.2, 0.15, 0.25))
+    later = T0 + 5 * MINUTE
+    same = finding(at=UA, effect=Effect("tvd", 0.2, 0.15, 0.25), now=later)
     assert news(LAST, same, POLICY) is Reason.STILL_FIRING
     grown = replace(same, effect=Effect("tvd", 0.4, 0.35, 0.45))
     assert news(LAST, grown, POLICY) is Reason.EFFECT_CHANGED
@@ -74,6 +75,18 @@ def test_figures_of_another_window_are_no_news_but_another_row_is() -> None:
     grown = finding(at=UA, window="7d", effect=Effect("tvd", 0.9, 0.8, 1.0))
     assert news(LAST, grown, POLICY) is Reason.STILL_FIRING
     assert news(LAST, replace(grown, row=EWR), POLICY) is Reason.REPRESENTATIVE_CHANGED
+
+
+def test_a_changed_effect_is_news_once_the_window_shares_no_event_with_the_last() -> None:
+    grown = Effect("tvd", 0.4, 0.35, 0.45)
+    for now, reason in (
+        (LAST.end + 5 * MINUTE - 1, "still_firing"),
+        (LAST.end + 5 * MINUTE, "effect_changed"),
+    ):
+        assert news(LAST, finding(at=UA, effect=grown, now=now), POLICY) == reason
+    # Severity does not wait.
+    severe = finding(at=UA, effect=Effect("tvd", 0.6, 0.55, 0.65), now=LAST.end + 1)
+    assert news(LAST, severe, POLICY) is Reason.SEVERITY_RAISED
 
 
 def test_severity_never_falls_while_an_alert_fires() -> None:

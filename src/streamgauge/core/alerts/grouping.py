@@ -108,10 +108,11 @@ def represent(
     """Return the finding that speaks for the group, or None where no member has evidence.
 
     `current` is the row that spoke in the last revision and the window that its figures came from.
-    It keeps speaking until it is clear, another row's statistic is `takeover_factor` times larger,
-    or a row that contains it has a larger one in the same window, so that an alert does not hop
-    between equals. Rows that are excluded or silenced speak only when there is no other; so do
-    those that `rivals`, the representatives of other alerts of the subject, explain better.
+    It keeps speaking until it is clear, another row's statistic is `takeover_factor` times larger
+    than those of all its windows, or a row that contains it has a larger one in the same window, so
+    that an alert does not hop between equals. Rows that are excluded or silenced speak only when
+    there is no other; so do those that `rivals`, the representatives of other alerts of the
+    subject, explain better.
     """
     members = tuple(members)
     pool = [m.finding for m in members if m.verdict is Verdict.DRIFT]
@@ -131,12 +132,13 @@ def represent(
     )
     if not current or not own:
         return _strongest([f for f in pool if not _explained(f, rivals)] or pool)
-    held = next((f for f in own if f.window == current.window), min(own, key=rank))
+    strongest = min(own, key=rank)
+    held = next((f for f in own if f.window == current.window), strongest)
     stronger = [
         finding
         for finding in pool
         if finding.row != held.row
-        and (_beats(finding, held, policy.takeover_factor) or _includes(finding, held))
+        and (_beats(finding, strongest, policy.takeover_factor) or _includes(finding, held))
         and not _explained(finding, rivals)
     ]
     return _strongest(stronger) if stronger else held

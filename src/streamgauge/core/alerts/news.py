@@ -13,7 +13,9 @@ def news(last: AlertRecord, speaker: Finding, policy: AlertPolicy) -> Reason:
 
     `last` is what was published, `speaker` the finding that speaks for the alert now. Severity
     only ever rises while an alert fires. Windows of different length hold different shares of a
-    change, so figures are news only in the window that the last ones came from.
+    change, so figures are news only in the window that the last ones came from; and while that
+    fills with a change, or empties of it, its effect grows and shrinks although the change itself
+    does not, so a changed effect is news only where the two windows share no event.
     """
     if speaker.row.slice != last.slice:
         return Reason.REPRESENTATIVE_CHANGED
@@ -21,7 +23,9 @@ def news(last: AlertRecord, speaker: Finding, policy: AlertPolicy) -> Reason:
         return Reason.STILL_FIRING
     if policy.severity(speaker.subject, speaker.effect).rank > last.severity.rank:
         return Reason.SEVERITY_RAISED
-    if effect_changed(last.effect, speaker.effect, policy.change_factor):
+    if speaker.start >= last.end and effect_changed(
+        last.effect, speaker.effect, policy.change_factor
+    ):
         return Reason.EFFECT_CHANGED
     return Reason.STILL_FIRING
 
