@@ -82,10 +82,10 @@ def plain_lines(report: Report) -> Iterator[str]:
 
 
 def _table(projections: tuple[Projection, ...]) -> Table:
-    title = "One version, if production looks like the reference"
+    title = "What a version exports and takes, if production looks like the reference"
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("model", overflow="fold")
-    for heading in ("rows", "series", "exported slices", "tests", "memory", "at caps"):
+    for heading in ("rows", "series", "slices", "tests", "memory", "at caps"):
         table.add_column(heading, justify="right")
     for found in projections:
         table.add_row(
