@@ -256,7 +256,7 @@ class AlertBook:
                 return Reason.NO_ROOM
             self._groups[group.key] = group
         group.entry = entry
-        speaker = group.choose_speaker(now, self.policy, rivals)
+        speaker = group.choose_speaker(counting, past, now, self.policy, rivals)
         if was is State.FIRING and reason is Reason.STILL_FIRING:
             assert group.record is not None
             reason = news(group.record, speaker, self.policy)

@@ -40,16 +40,24 @@ class Group:
         """Return the members that count now, and those that only see the past."""
         return split_past(self.members.values(), self.speaker.row, now, policy.resolve_after)
 
-    def choose_speaker(self, now: int, policy: AlertPolicy, rivals: Sequence[Finding]) -> Finding:
+    def choose_speaker(
+        self,
+        counting: Collection[Member],
+        past: Collection[Member],
+        now: int,
+        policy: AlertPolicy,
+        rivals: Sequence[Finding],
+    ) -> Finding:
         """Settle which finding speaks for the alert now, and return it.
 
-        `rivals` are what represents the other alerts of the subject. Until the alert fires no row
-        has a right to go on speaking; while it does, the one that spoke may do so of the past.
+        `counting` and `past` are what `split` returned, `rivals` what represents the other alerts
+        of the subject. Until the alert fires no row has a right to go on speaking; while it does,
+        the one that spoke may do so of the past.
         """
-        members, past = self.split(now, policy)
         current = None if self.record is None else Place(self.speaker.row, self.record.window)
+        members = list(counting)
         if self.entry.state is State.FIRING:
-            members = [*members, *(m for m in past if m.finding.row == self.speaker.row)]
+            members += [m for m in past if m.finding.row == self.speaker.row]
         self.speaker = represent(current, members, now, policy, rivals) or self._latest(members)
         return self.speaker
 

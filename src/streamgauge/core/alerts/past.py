@@ -40,11 +40,12 @@ def split_past(
         if row not in shortest or _length(member) < _length(shortest[row]):
             shortest[row] = member
     leader = shortest.get(speaker)
+    least = -1 if leader is None else _length(leader)[0]
     counting: list[Member] = []
     past: list[Member] = []
     for member in members:
         deciding = shortest[member.finding.row]
-        if leader is not None and _length(leader)[0] < _length(deciding)[0]:
+        if leader is not None and least < _length(deciding)[0]:
             deciding = leader
         over = _clear_for(deciding, now, hold) and _sees_past(member, deciding)
         (past if over else counting).append(member)

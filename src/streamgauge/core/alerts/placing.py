@@ -7,7 +7,7 @@ does neither with any alert is another problem, and starts an alert of its own.
 from collections.abc import Iterable
 
 from streamgauge.core.alerts.group import Group
-from streamgauge.core.alerts.grouping import rank
+from streamgauge.core.alerts.grouping import Place, rank
 from streamgauge.core.alerts.identity import AlertKey
 from streamgauge.core.alerts.lifecycle import State
 from streamgauge.core.alerts.overlap import disjoint
@@ -54,7 +54,9 @@ def _find_home(
 ) -> Group | None:
     """Return the alert that a new row joins.
 
-    Alerts that stand come before those that cool down, alerts whose representative overlaps the
+    A row that began at another time joins an alert only where the representative explains it: they
+    overlap, and in the same window the representative weighs more, as it must if the row moved
+    because of it (n·D of a part is at most that of what moved). Alerts that stand come before those that cool down, alerts whose representative overlaps the
     row before those that began together with it. Among overlapping ones those that began together
     with it are preferred, then the one whose representative has the largest statistic.
     """
@@ -62,13 +64,21 @@ def _find_home(
     for group in known.values():
         apart = disjoint(group.speaker.row, finding.row)
         near = _began_together(group, finding, now, policy)
-        if apart and not near:
+        if not near and (apart or not _explained(group, finding)):
             continue
         cooling = group.entry.state is State.RESOLVED
         order = (cooling, apart, not near, rank(group.speaker), group.key)
         if best is None or order < best[0]:
             best = order, group
     return None if best is None else best[1]
+
+
+def _explained(group: Group, finding: Finding) -> bool:
+    """Say whether the alert's representative weighs at least as much in the finding's window."""
+    member = group.members.get(Place(group.speaker.row, finding.window))
+    if member is None or member.verdict is not Verdict.DRIFT:
+        return False
+    return member.finding.weight >= finding.weight
 
 
 def _began_together(group: Group, finding: Finding, now: int, policy: AlertPolicy) -> bool:
