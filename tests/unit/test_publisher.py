@@ -8,7 +8,7 @@ import pytest
 from streamgauge.core.snapshot import Snapshot
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.pipeline import Pipeline
-from streamgauge.runner.publisher import SHARE, SHORTEST_S, Publisher
+from streamgauge.runner.publisher import LONGEST_S, SHARE, SHORTEST_S, Publisher
 from streamgauge.runner.status import Phase, Status
 
 
@@ -65,6 +65,10 @@ def test_snapshots_take_their_share_of_time_and_no_more(
 ) -> None:
     found = waits(publisher, clock, [0.5, 0.5, 0.5])
     assert found[1:] == pytest.approx([0.5 / SHARE] * 2, abs=0.01)
+
+
+def test_dear_snapshots_still_come(publisher: Publisher, clock: FakeClock) -> None:
+    assert waits(publisher, clock, [3.0] * 3)[1:] == pytest.approx([LONGEST_S] * 2, abs=0.01)
 
 
 def test_cheap_snapshots_are_not_made_more_than_once_a_second(

@@ -14,6 +14,8 @@ from streamgauge.web.source import Health
 SHORTEST_S: Final = 1.0
 SHARE: Final = 0.1
 """Share of the loop's time that snapshots may take."""
+LONGEST_S: Final = 10.0
+"""A snapshot gets no older than this before the next is begun, whatever its share."""
 
 REASONS: Final = {
     Phase.STARTING: "starting: joining the group",
@@ -94,7 +96,8 @@ class Publisher:
         self._rendered = self._renderer.render(snapshot)
         self._snapshot = snapshot
         cost = self._clock.monotonic() - began
-        self._next_snapshot = began + max(SHORTEST_S, min(cost, self._last_cost) / SHARE)
+        wait = min(cost, self._last_cost) / SHARE
+        self._next_snapshot = began + min(max(SHORTEST_S, wait), LONGEST_S)
         self._last_cost = cost
 
     def announce(self, phase: Phase) -> None:
