@@ -196,15 +196,15 @@ def test_a_row_that_was_not_looked_at_again_keeps_its_verdict() -> None:
     assert record.status is AlertStatus.RESOLVED
 
 
-def test_the_speaker_changes_only_for_a_row_that_is_twice_as_strong() -> None:
+def test_the_speaker_changes_only_for_a_row_that_is_a_quarter_stronger() -> None:
     alerts = book()
     feed(alerts, 0, finding(at=UA, statistic=100))
-    assert feed(alerts, 1, finding(at=UA, statistic=100), finding(at=EWR, statistic=150)) == ()
-    (record,) = feed(alerts, 2, finding(at=UA, statistic=100), finding(at=EWR, statistic=210))
+    assert feed(alerts, 1, finding(at=UA, statistic=100), finding(at=EWR, statistic=120)) == ()
+    (record,) = feed(alerts, 2, finding(at=UA, statistic=100), finding(at=EWR, statistic=130))
     assert (record.slice, record.revision) == (EWR.slice, 2)
     assert record.alert_id == alert_id(record.fingerprint, T0)
     assert "also carrier=UA" in record.summary
-    assert feed(alerts, 3, finding(at=UA, statistic=210), finding(at=EWR, statistic=150)) == ()
+    assert feed(alerts, 3, finding(at=UA, statistic=150), finding(at=EWR, statistic=130)) == ()
 
 
 def test_a_graver_effect_raises_the_severity_and_a_smaller_one_leaves_it() -> None:

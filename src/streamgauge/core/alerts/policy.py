@@ -130,7 +130,7 @@ class AlertPolicy:
     """Changes of one subject that began no further apart have one cause, and so one alert."""
     change_factor: float = 1.5
     """An effect that grew or shrank by this factor, beyond its interval, is worth a revision."""
-    takeover_factor: float = 2.0
+    takeover_factor: float = 1.25
     """Another row represents the alert once its statistic is this many times larger; one that
     contains the representative's events once it is larger at all."""
     max_alerts: int = 2_000
