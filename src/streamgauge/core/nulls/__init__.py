@@ -1,0 +1,1 @@
+"""Null laws: how distances are distributed when nothing has changed."""
