@@ -84,7 +84,9 @@ def proportions(counts: IntArray, within: BoolArray | None = None) -> FloatArray
 def frequencies(counts: IntArray) -> FloatArray:
     """Return plain proportions count/n `(rows, B) float64`; NaN where n = 0."""
     total = counts.sum(axis=1, keepdims=True)
-    result: FloatArray = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
+    result: FloatArray = np.divide(
+        counts, total, out=np.full(counts.shape, np.nan), where=total > 0
+    )
     return result
 
 

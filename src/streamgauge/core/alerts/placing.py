@@ -56,9 +56,10 @@ def _find_home(
 
     A row that began at another time joins an alert only where the representative explains it: they
     overlap, and in the same window the representative weighs more, as it must if the row moved
-    because of it (n·D of a part is at most that of what moved). Alerts that stand come before those that cool down, alerts whose representative overlaps the
-    row before those that began together with it. Among overlapping ones those that began together
-    with it are preferred, then the one whose representative has the largest statistic.
+    because of it (n·D of a part is at most that of what moved). Alerts that stand come before
+    those that cool down, alerts whose representative overlaps the row before those that began
+    together with it. Among overlapping ones those that began together with it are preferred, then
+    the one whose representative has the largest statistic.
     """
     best = None
     for group in known.values():
