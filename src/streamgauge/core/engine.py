@@ -218,8 +218,10 @@ class ModelEngine:
     ) -> list[Finding]:
         """Add what moved, and since when, to findings of drift that may be published.
 
-        Those are new ones, and of each subject the one with the largest statistic.
+        Those are new ones, those of rows that speak for an alert, and of each subject the one with
+        the largest statistic.
         """
+        speaking = {(RowKey(a.model_version, a.slice), a.subject) for a in self.book.active()}
         best: dict[tuple[str, Subject], float] = {}
         for finding in findings:
             of = (finding.row.version, finding.subject)
@@ -229,6 +231,7 @@ class ModelEngine:
             if finding.verdict is Verdict.DRIFT
             and (
                 (finding.row, finding.subject) not in watched
+                or (finding.row, finding.subject) in speaking
                 or finding.statistic == best[finding.row.version, finding.subject]
             )
             else finding
