@@ -94,6 +94,18 @@ def test_what_moved_no_further_than_is_tolerated_is_no_finding(events: int) -> N
             assert detector(known).evaluate(seen, frozenset())
 
 
+def test_the_tolerance_is_the_share_of_events_that_may_move() -> None:
+    """Between two equal halves the divergence is smallest for what moves: 2 % is just allowed."""
+    halves = LAW.copy()
+    cells = drawn.cells_of(PREDICTION)
+    halves[cells] = [0.5, 0.5, 0, 0, 0, 0]
+    rng = np.random.default_rng(1)
+    known = reference_of({(): draw(rng, halves, 5_000_000)})
+    for share, finds in ((0.018, False), (0.024, True)):
+        seen = window_of({WHOLE: draw(rng, moved(halves, PREDICTION, 0, share), 1_000_000)})
+        assert bool(detector(known, tolerance=0.02).evaluate(seen, frozenset())) == finds
+
+
 def test_a_shift_of_one_field_in_one_slice_is_found_there_alone() -> None:
     test = detector()
     for seed in range(10):
@@ -283,6 +295,15 @@ def test_total_variation_is_half_the_absolute_differences() -> None:
         np.testing.assert_allclose(found.value[:, field], 0.5 * np.abs(q - p).sum(axis=1))
     assert (found.lower <= found.value).all()
     assert (found.value <= found.upper).all()
+
+
+def test_dispersion_widens_the_interval_as_fewer_events_would() -> None:
+    known = np.array([[4, 3, 2, 1]]) * 10**9
+    current = np.array([[200, 300, 300, 200]])
+    wide = variation(current, known, np.array([9.0]), np.zeros(1, np.intp))
+    narrow = variation(current, known, np.ones(1), np.zeros(1, np.intp))
+    assert wide.value == narrow.value
+    np.testing.assert_allclose(wide.upper - wide.value, 3 * (narrow.upper - narrow.value))
 
 
 @pytest.mark.parametrize("events", [300, 3_000])

@@ -328,6 +328,20 @@ def test_a_learned_reference_is_compared_with_from_then_on(reference: Reference)
     )
 
 
+def test_slices_of_a_learned_reference_have_rows_whatever_came_first(
+    reference: Reference,
+) -> None:
+    model = engine(replace(SPEC, max_slices=1))
+    model.add(stream(8, 50, 0, 20))
+    crowded = {key for key in model.registry.keys if key.slice}
+    assert any("(overflow)" in key.label() for key in crowded)
+    model.learned(reference, "learned-1")
+    batch = stream(9, 2_000, 20, 60)
+    model.add(batch)
+    known = {key for key in recounted(batch) if reference.row(key.slice) is not None}
+    assert known <= set(model.registry.keys)
+
+
 def test_slices_with_least_traffic_are_left_out_of_the_snapshot() -> None:
     model = engine(replace(SPEC, exported_slices=5))
     batch = stream(2, 900, 0, 100)

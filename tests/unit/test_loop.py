@@ -203,6 +203,14 @@ def test_offsets_that_have_not_moved_are_not_committed_again(world: World) -> No
     assert world.broker.journal.count("flush") > 5
 
 
+def test_a_replica_that_finds_nothing_new_commits_nothing(world: World) -> None:
+    world.produce(10)
+    world.run(nothing)
+    world.restart()
+    world.run(*[nothing] * 10)
+    assert world.broker.journal.count("commit") == 1
+
+
 @pytest.mark.parametrize(("start", "beginning"), [("earliest", True), ("latest", False)])
 def test_a_new_group_begins_where_it_is_told_to(world: World, start: str, beginning: bool) -> None:
     world.settings = {"start": start}
@@ -270,6 +278,28 @@ def test_partitions_that_are_added_are_read_from_their_beginning(world: World) -
     assert world.broker.offsets == world.held()
     assert len(world.broker.offsets) == 3
     assert world.publisher.status.consumed == 11
+
+
+def test_an_added_partition_holds_time_back_until_it_is_known_to_be_quiet(world: World) -> None:
+    seen: list[int | None] = []
+
+    def add() -> None:
+        world.broker.partitions["predictions"] = 3
+
+    def later() -> None:
+        world.produce(4, begin=300, end=320)
+
+    def look() -> None:
+        seen.append(world.publisher.status.watermark)
+
+    world.produce(10)
+    turns = (nothing, add, nothing, later, look, look, look)
+    world.run(*turns, seconds=LOOK_FOR_PARTITIONS_S / 2)
+    # The new partition is followed from the third turn on, and may be idle two turns later.
+    assert seen[0] is not None
+    assert seen[0] < T0 + 20 * SECOND
+    assert seen[-1] is not None
+    assert seen[-1] > T0 + 280 * SECOND
 
 
 def test_a_storm_of_dead_letters_stops_before_it_is_committed(world: World) -> None:

@@ -245,6 +245,19 @@ def test_between_clear_and_drift_nothing_is_decided() -> None:
     assert set(ranks) == {0, 1, 2}
 
 
+def test_more_rows_share_the_same_allowance() -> None:
+    watched: Watched = frozenset({(WHOLE, MISSING)})
+    counts = draw(np.random.default_rng(2), LAW, 2_000)
+    (alone,) = detector().evaluate(window_of({WHOLE: counts}), watched)
+    crowd = {RowKey(str(i)): counts for i in range(1, 51)}
+    (among,) = detector().evaluate(window_of(crowd), watched)
+    assert among.statistic == alone.statistic
+    assert among.threshold - alone.threshold == pytest.approx(np.log(50))
+    tests = len(list(detector().watches()))
+    level = STRICT.per_look(drawn.SPEC.step_ms) / tests
+    assert alone.threshold == pytest.approx(-np.log(level))
+
+
 def test_an_empty_window_has_no_findings() -> None:
     assert detector().evaluate(window_of({}), frozenset()) == []
 

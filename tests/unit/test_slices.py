@@ -69,6 +69,16 @@ def test_versions_past_the_cap_share_theirs() -> None:
     assert registry.keys[registry.row(carrier("UA", "2"))] == carrier("UA", "2")
 
 
+def test_a_slice_of_several_shared_versions_takes_room_once() -> None:
+    registry = SliceRegistry(max_slices=2, max_versions=1)
+    registry.row(RowKey("1"))
+    for version in ("2", "3", "4", "5"):
+        row = registry.row(carrier("UA", version))
+        assert registry.keys[row] == carrier("UA", OVERFLOW_VALUE)
+    row = registry.row(carrier("AA", "6"))
+    assert registry.keys[row] == carrier("AA", OVERFLOW_VALUE)
+
+
 def test_a_flood_of_values_takes_no_more_rows_than_the_caps_allow() -> None:
     registry = SliceRegistry(max_slices=10, max_versions=3)
     for i in range(2_000):

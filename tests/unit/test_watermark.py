@@ -103,6 +103,25 @@ def test_it_never_goes_back() -> None:
     assert watermark.advance(START + 2) == 4_900
 
 
+def test_an_earlier_event_does_not_take_a_partition_back() -> None:
+    watermark = follow(0, 1)
+    watermark.observe(0, 5_000, START)
+    watermark.observe(0, 1_000, START)
+    watermark.observe(1, 8_000, START)
+    assert watermark.advance(START) == 5_000 - DISORDER
+
+
+def test_a_partition_with_new_events_is_drained_only_when_that_is_said_again() -> None:
+    watermark = follow(0)
+    watermark.observe(0, 5_000, START)
+    watermark.set_drained(0, True)
+    watermark.observe(0, 6_000, START + 1)
+    later = START + 10 * IDLE_S
+    assert not watermark.is_idle(0, later)
+    watermark.set_drained(0, True)
+    assert watermark.is_idle(0, later)
+
+
 def test_a_partition_that_is_taken_away_no_longer_holds_time_back() -> None:
     watermark = follow(0, 1)
     watermark.observe(0, 9_000, START)

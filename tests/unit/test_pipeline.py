@@ -1,0 +1,87 @@
+"""The pipeline's own part: whose events move time, and who is held back."""
+
+import numpy as np
+
+from streamgauge.runner.pipeline import MOST_PANES_AHEAD, Pipeline
+from tests.support.flights import (
+    DISORDER_MS,
+    NOW,
+    SECOND,
+    T0,
+    flights,
+    planned,
+    polled,
+    reference_of,
+    send,
+)
+
+REFERENCE = reference_of(flights(np.random.default_rng(1), 2_000, -3_600, 0))
+LIMIT_S = MOST_PANES_AHEAD * 10
+NONE: frozenset[int] = frozenset()
+
+
+def followed(*partitions: int, learned: dict[str, str] | None = None) -> Pipeline:
+    pipeline = Pipeline(planned(REFERENCE, learned=learned))
+    pipeline.watermark.assign(set(partitions), NOW)
+    return pipeline
+
+
+def feed(pipeline: Pipeline, partition: int, second: float, **kind: str) -> None:
+    event = flights(np.random.default_rng(int(second)), 1, second, second + 1, **kind)[0]
+    event["timestamp"] = T0 + int(second * SECOND)
+    pipeline.process(polled([(partition, send(event))]), NONE, NOW)
+
+
+def time_of(pipeline: Pipeline) -> int | None:
+    return pipeline.watermark.value
+
+
+def test_events_move_the_clock_of_their_own_partition() -> None:
+    pipeline = followed(0, 1)
+    feed(pipeline, 0, 100)
+    assert time_of(pipeline) is None
+    feed(pipeline, 1, 40)
+    assert time_of(pipeline) == T0 + 40 * SECOND - DISORDER_MS
+    feed(pipeline, 1, 200)
+    assert time_of(pipeline) == T0 + 100 * SECOND - DISORDER_MS
+
+
+def test_events_of_a_model_that_is_being_learned_move_time_too() -> None:
+    pipeline = followed(0, learned={"new": "1h"})
+    feed(pipeline, 0, 100, model="new")
+    assert time_of(pipeline) == T0 + 100 * SECOND - DISORDER_MS
+
+
+def test_messages_that_are_no_events_of_ours_do_not_move_time() -> None:
+    pipeline = followed(0)
+    feed(pipeline, 0, 100, model="nobody's")
+    assert time_of(pipeline) is None
+    assert pipeline.counts.unknown_models == 1
+
+
+def test_a_partition_that_was_read_to_its_end_falls_idle() -> None:
+    pipeline = followed(0, 1)
+    feed(pipeline, 0, 100)
+    empty = polled([])
+    pipeline.process(empty, frozenset({1}), NOW + 29)
+    assert time_of(pipeline) is None
+    pipeline.process(empty, NONE, NOW + 31)
+    assert time_of(pipeline) == T0 + 100 * SECOND - DISORDER_MS
+
+
+def test_a_partition_too_far_ahead_is_held_back_and_not_taken_for_idle() -> None:
+    pipeline = followed(0, 1)
+    feed(pipeline, 0, 0)
+    feed(pipeline, 1, LIMIT_S)
+    assert pipeline.ahead() == NONE
+    feed(pipeline, 1, LIMIT_S + 1)
+    pipeline.process(polled([]), frozenset({0, 1}), NOW + 1)
+    assert pipeline.watermark.is_idle(1, NOW + 100)
+    assert pipeline.ahead() == {1}
+    assert not pipeline.watermark.is_idle(1, NOW + 100)
+
+
+def test_models_are_shown_before_they_have_events() -> None:
+    (model,) = followed(0).snapshot(12.5).models
+    assert (model.model, model.reference_id, model.last_event) == ("flight-delay", "ref", None)
+    assert model.windows == ()
