@@ -1,6 +1,6 @@
 """Engine: one model's events in, alerts and snapshots out; owner of all state that lasts."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,16 +10,15 @@ from streamgauge.core.alerts.book import AlertBook
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.core.batch import EventBatch
-from streamgauge.core.bins import NumericBins, fold
+from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import SUM, Block, BlockSum
-from streamgauge.core.describe import describe
 from streamgauge.core.detectors.distribution import DistributionTest
-from streamgauge.core.detectors.rates import RateTest, rates
+from streamgauge.core.detectors.rates import RateTest
 from streamgauge.core.detectors.window import Allowance, Detector, Watched, WindowCounts
+from streamgauge.core.explain import Explainer
 from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.layout import Layout, Subject
-from streamgauge.core.onset import onset_step
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
@@ -91,7 +90,6 @@ class ModelEngine:
         self._since: dict[str, int] = {}
         """Start of the first pane of each version (ms)."""
         self._unseen: dict[str, FrequentValues] = {}
-        self._rates = {rate.subject: rate for rate in rates(layout)}
         self._set_reference(reference, reference_id)
 
     def _set_reference(self, reference: Reference | None, reference_id: str | None) -> None:
@@ -99,6 +97,7 @@ class ModelEngine:
         self.reference_id = reference_id
         self._summarizer = Summarizer(self.layout, reference)
         self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
+        self._explainer = None if reference is None else Explainer(reference)
         self._detectors: tuple[Detector, ...] = ()
         if reference is not None:
             spec = self.spec
@@ -221,54 +220,29 @@ class ModelEngine:
         Those are new ones, those of rows that speak for an alert, and of each subject the one with
         the largest statistic.
         """
+        if self._explainer is None:
+            return findings
         speaking = {(RowKey(a.model_version, a.slice), a.subject) for a in self.book.active()}
         best: dict[tuple[str, Subject], float] = {}
         for finding in findings:
             of = (finding.row.version, finding.subject)
             best[of] = max(finding.statistic, best.get(of, 0.0))
-        return [
-            self._explain(window, finding)
-            if finding.verdict is Verdict.DRIFT
-            and (
-                (finding.row, finding.subject) not in watched
-                or (finding.row, finding.subject) in speaking
-                or finding.statistic == best[finding.row.version, finding.subject]
-            )
-            else finding
-            for finding in findings
-        ]
-
-    def _explain(self, window: WindowState, finding: Finding) -> Finding:
-        reference = self.reference
-        row = self.registry.find(finding.row)
-        assert reference is not None
-        assert row is not None
-        known = reference.row(finding.row.slice) or 0
-        rate = self._rates.get(finding.subject)
-        if rate is not None:
-            steps, counts = window.step_counts(row, rate.of)
-            whole = reference.block.counts[known, rate.of].astype(np.int64)
-            changed = onset_step(rate.split(counts), rate.split(whole))
-            return replace(finding, onset=int(steps[changed]) * window.spec.step_ms)
-        position = self.layout.position(finding.subject)
-        assert position is not None
-        bins, cells = self.layout.fields[position].bins, self.layout.cells(position)
-        steps, counts = window.step_counts(row, cells)
-        before = reference.block.counts[known, cells].astype(np.int64)
-        first = onset_step(fold(counts, bins), fold(before, bins))
-        means = None
-        if isinstance(bins, NumericBins):
-            at = self.layout.numeric.index(position)
-            sums, number = window.step_sums(row, at), counts[:, : bins.value_bins].sum(axis=1)
-            old_sum = float(reference.block.sums[known, at, SUM])
-            old_number = int(before[: bins.value_bins].sum())
-            now = float(sums[first:].sum()) / max(int(number[first:].sum()), 1)
-            means = (bins.center + now, bins.center + old_sum / max(old_number, 1))
-        return replace(
-            finding,
-            onset=int(steps[first]) * window.spec.step_ms,
-            detail=describe(bins, counts[first:].sum(axis=0), before, means),
-        )
+        explained = []
+        for finding in findings:
+            about = (finding.row, finding.subject)
+            row = self.registry.find(finding.row)
+            if (
+                finding.verdict is Verdict.DRIFT
+                and row is not None
+                and (
+                    about not in watched
+                    or about in speaking
+                    or finding.statistic == best[finding.row.version, finding.subject]
+                )
+            ):
+                finding = self._explainer.explain(finding, window, row)
+            explained.append(finding)
+        return explained
 
     def snapshot(self, watermark: int | None) -> ModelSnapshot:
         """Return everything that metrics and pages show, open panes included in the counters."""
