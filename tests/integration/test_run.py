@@ -158,7 +158,7 @@ def test_a_standby_takes_over_from_a_replica_that_was_killed(
         wait_until("they are committed", lambda: stage.committed() == 400)
         assert active() == [name]
         other = replicas.pop("second" if name == "first" else "first")
-        assert "standing by" in other.phase()
+        wait_until("the other stands by", lambda: "standing by" in other.phase())
         replicas[name].process.send_signal(signal.SIGKILL)
         stage.send([event(i) for i in range(400, 700)])
         wait_until("the standby goes on", lambda: other.value("streamgauge_active") == 1)
