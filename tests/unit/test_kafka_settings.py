@@ -93,3 +93,9 @@ def test_no_client_connects(capfd: pytest.CaptureFixture[str]) -> None:
 )
 def test_what_the_client_says_of_a_connection_is_told_plainly(told: str, words: str) -> None:
     assert plain(told) == words
+
+
+def test_a_session_that_outlasts_the_poll_interval_is_found_before_the_start() -> None:
+    (problem,) = unaccepted({"session.timeout.ms": 400_000})
+    assert problem.key in {None, "session.timeout.ms"}
+    assert "max.poll.interval.ms" in problem.text

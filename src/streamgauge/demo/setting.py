@@ -80,6 +80,7 @@ _CONFIG: Final = """\
 app: {app}
 kafka:
   bootstrap_servers: {bootstrap_servers}
+  librdkafka: {{session.timeout.ms: 6000}}   # joining takes half of it here
 topics:
   predictions: [{predictions}]
   labels: []

@@ -28,6 +28,7 @@ class Membership:
         self._topic = state_topic
         self._consumer = Consumer(
             {
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
                 **settings,
                 "group.id": group_id,
                 "client.id": client_id,
@@ -35,8 +36,6 @@ class Membership:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "latest",
                 "partition.assignment.strategy": "range",
-                "session.timeout.ms": SESSION_TIMEOUT_MS,
-                "heartbeat.interval.ms": 3_000,
             }
         )
         self._consumer.subscribe(

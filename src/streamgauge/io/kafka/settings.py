@@ -47,7 +47,7 @@ def unaccepted(settings: Mapping[str, Setting]) -> Iterator[Unaccepted]:
             found = True
             yield Unaccepted(key, _alone(problem))
     for client, needed in () if found else _CLIENTS:
-        problem = _told(client, {**tried, **needed})
+        problem = _told(client, {**needed, **tried})
         if problem is not None:
             about, text = _together(problem)
             yield Unaccepted(about if about in tried else None, text)
