@@ -109,7 +109,7 @@ def distances(
     reference = matched(current, reference)
     filled = support(current, reference)
     wanted = [measure for measure in DIVERGENCES if measure in measures]
-    found: dict[Measure, FloatArray] = {}
+    found: dict[Measure, RealArray] = {}
     if wanted:
         q = np.where(filled, proportions(current, filled), 1.0)
         p = np.where(filled, proportions(reference, filled), 1.0)
@@ -158,26 +158,32 @@ def divergence_terms(
 
 
 def norms(
-    difference: FloatArray, *, measures: Collection[Measure], gaps: FloatArray | None
-) -> dict[Measure, FloatArray]:
-    """Return the wanted norms of differences `(..., B)`, each `(...)`, WASSERSTEIN in bin units.
+    difference: RealArray, *, measures: Collection[Measure], gaps: RealArray | None
+) -> dict[Measure, RealArray]:
+    """Return the wanted norms of differences `(R, B, ...)`, each `(R, ...)`.
 
-    `gaps (..., B − 1) float64` are the distances from each bin to the next.
+    `gaps (R or 1, B − 1, ...)` are the distances from each bin to the next; WASSERSTEIN is in their
+    unit.
     """
-    result: dict[Measure, FloatArray] = {}
+    result: dict[Measure, RealArray] = {}
     if Measure.TVD in measures or Measure.LINF in measures:
         size = np.abs(difference)
         if Measure.TVD in measures:
-            result[Measure.TVD] = size.sum(axis=-1) / 2.0
+            result[Measure.TVD] = size.sum(axis=1) / 2
         if Measure.LINF in measures:
-            result[Measure.LINF] = size.max(axis=-1)
+            result[Measure.LINF] = size.max(axis=1)
     if gaps is not None and any(measure in measures for measure in ORDERED):
-        cumulated = np.abs(np.cumsum(difference, axis=-1))
+        cumulated = np.zeros_like(difference[:, 0])
+        largest, area = cumulated.copy(), cumulated.copy()
+        for place in range(difference.shape[1] - 1):
+            cumulated += difference[:, place]
+            size = np.abs(cumulated)
+            np.maximum(largest, size, out=largest)
+            area += size * gaps[:, place]
         if Measure.KS in measures:
-            # The last sum is 0 but for rounding.
-            result[Measure.KS] = cumulated[..., :-1].max(axis=-1, initial=0.0)
+            result[Measure.KS] = largest
         if Measure.WASSERSTEIN in measures:
-            result[Measure.WASSERSTEIN] = (cumulated[..., :-1] * gaps).sum(axis=-1)
+            result[Measure.WASSERSTEIN] = area
     return result
 
 

@@ -67,9 +67,11 @@ def null_laws(
             laws[kind] = Law(tables.survival(kind, value), square, None)
     _refine_sparse(pools, sparse, values, laws)
     if Measure.LINF in laws:
-        part, value = pools.take(~sparse), values[Measure.LINF][~sparse]
+        # Two cells always deviate alike, for which the Gaussian law is exact.
+        filled = ~sparse & (pools.bins > 2.0)
+        part, value = pools.take(filled), values[Measure.LINF][filled]
         survival = largest_survival(part, [], value / np.sqrt(part.size))
-        laws[Measure.LINF].survival[~sparse] = survival
+        laws[Measure.LINF].survival[filled] = survival
     _refine_two_bins(pools, two, values, tables, laws)
     return laws
 

@@ -45,7 +45,13 @@ def _expected_beyond(pools: Pools, groups: Sequence[Cells], bounds: FloatArray) 
         chance *= np.where(excess > _SAME, single(1.0), single(0.5)) * (excess >= -_SAME)
         total += np.bincount(cells.row, chance.sum(axis=0), rows)
     row, column = np.nonzero((pools.pooled > 0) & (pools.variance >= SPARSE_BELOW))
-    own = pools.variance[row, column]
-    own = own * (1.0 - own / pools.size[row])
-    z = np.maximum(bounds[row], 0.0) / np.sqrt(np.maximum(own, 1e-9))
-    return total + np.bincount(row, special.erfc(z / np.sqrt(2.0)), rows)
+    own, share = pools.variance[row, column], pools.share[row]
+    given = np.maximum(own * (1.0 - own / pools.size[row]), 1e-9)
+    z = np.maximum(bounds[row], 0.0) / np.sqrt(given)
+    # Edgeworth on both sides: the skewness enters through its square alone.
+    skew2 = (1.0 - 2.0 * share) ** 2 / own
+    excess = (1.0 - 6.0 * share * (1.0 - share)) / own
+    density = np.exp(-(z**2) / 2.0) * np.sqrt(2.0 / np.pi)
+    bent = excess * (z**3 - 3.0 * z) / 24.0 + skew2 * (z**5 - 10.0 * z**3 + 15.0 * z) / 72.0
+    chance = np.clip(special.erfc(z / np.sqrt(2.0)) + density * bent, 0.0, 1.0)
+    return total + np.bincount(row, chance, rows)
