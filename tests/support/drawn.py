@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from streamgauge.core.bins import NumericBins, Special
 from streamgauge.core.blocks import Block
 from streamgauge.core.detectors.window import Allowance, WindowCounts
 from streamgauge.core.findings import Finding, Verdict
-from streamgauge.core.layout import LABEL, STATUS, Subject
+from streamgauge.core.layout import LABEL, STATUS, Subject, SubjectKind
 from streamgauge.core.overdispersion import PaneTable
 from streamgauge.core.reference import Reference, SliceKey
 from streamgauge.core.slices import RowKey
@@ -18,6 +19,11 @@ from streamgauge.core.windows import WindowSpec
 from tests.support import batches
 
 LAYOUT = batches.layout()
+LENGTH = Subject(SubjectKind.FEATURE, "length")
+COLOUR = Subject(SubjectKind.FEATURE, "colour")
+RED, BLUE = (("colour", "red"),), (("colour", "blue"),)
+"""A slice that `known_reference` has, and one that it has not."""
+WHOLE = RowKey("1")
 SPEC = WindowSpec("5m", 300_000, 10_000)
 END = 1_764_000_300_000
 LOOSE = Allowance(1e9, 1, 1)
@@ -83,6 +89,32 @@ def reference_of(rows: Mapping[SliceKey, IntArray], panes: PaneTable | None = No
     nothing = np.zeros((len(counts), numeric, 2))
     block = Block(np.arange(len(counts)), counts, nothing, nothing)
     return Reference(LAYOUT, batches.SLICES, tuple(rows), block, None, panes, None)
+
+
+LAW = draw_law(np.random.default_rng(0))
+"""The law of clean events."""
+
+
+def known_reference(seed: int = 1, events: int = 20_000) -> Reference:
+    """Draw a reference of the whole and of the red events."""
+    rng = np.random.default_rng(seed)
+    return reference_of({(): draw(rng, LAW, events), RED: draw(rng, LAW, events // 2)})
+
+
+class Settings(NamedTuple):
+    """What a detector is made of."""
+
+    reference: Reference
+    allowance: Allowance
+    tolerance: float
+    min_samples: int
+
+
+def settings(
+    known: Reference | None = None, allowance: Allowance = STRICT, *, tolerance: float = 0.0
+) -> Settings:
+    """Return the settings that a test does not care about."""
+    return Settings(known or known_reference(), allowance, tolerance, min_samples=200)
 
 
 def window_of(rows: Mapping[RowKey, IntArray], spec: WindowSpec = SPEC) -> WindowCounts:

@@ -24,40 +24,34 @@ from streamgauge.core.slices import RowKey
 from streamgauge.core.windows import WindowSpec
 from tests.support import drawn
 from tests.support.drawn import (
+    BLUE,
+    COLOUR,
+    LAW,
     LAYOUT,
+    LENGTH,
     LOOSE,
+    RED,
     SPEC,
     STRICT,
+    WHOLE,
     draw,
+    known_reference,
     moved,
     reference_of,
+    settings,
     verdicts,
     window_of,
 )
 
-COLOUR = Subject(SubjectKind.FEATURE, "colour")
-LENGTH = Subject(SubjectKind.FEATURE, "length")
 QUALITY = Subject(SubjectKind.DATA_QUALITY, "length.missing")
-RED, BLUE = (("colour", "red"),), (("colour", "blue"),)
-WHOLE = RowKey("1")
 OTHER = 2
 """The cell of colours that are neither red nor green."""
-LAW = drawn.draw_law(np.random.default_rng(0))
-
-
-def reference(seed: int = 1, events: int = 20_000) -> Reference:
-    rng = np.random.default_rng(seed)
-    return reference_of({(): draw(rng, LAW, events), RED: draw(rng, LAW, events // 2)})
 
 
 def detector(
-    known: Reference | None = None,
-    allowance: Allowance = STRICT,
-    *,
-    tolerance: float = 0.0,
-    min_samples: int = 200,
+    known: Reference | None = None, allowance: Allowance = STRICT, tolerance: float = 0.0
 ) -> DistributionTest:
-    return DistributionTest(known or reference(), allowance, tolerance, min_samples)
+    return DistributionTest(*settings(known, allowance, tolerance=tolerance))
 
 
 def drifted(findings: list[Finding]) -> set[tuple[RowKey, Subject]]:
@@ -75,7 +69,7 @@ def test_clean_windows_have_false_findings_no_more_often_than_a_look_may() -> No
     looks, most = 300, 0.05
     false = 0
     for seed in range(looks):
-        known = reference(seed=10_000 + seed, events=4_000)
+        known = known_reference(seed=10_000 + seed, events=4_000)
         found = detector(known, LOOSE).evaluate(window(seed, events=1_500), frozenset())
         false += bool(found)
     assert false <= binom.isf(1e-4, looks, most)
@@ -85,7 +79,7 @@ def test_clean_windows_have_false_findings_no_more_often_than_a_look_may() -> No
 @pytest.mark.parametrize("events", [300, 3_000, 300_000])
 def test_what_moved_no_further_than_is_tolerated_is_no_finding(events: int) -> None:
     """Total variation of 0.4 %, spread over several groups, where 2 % are tolerated."""
-    known = reference(events=1_000_000)
+    known = known_reference(events=1_000_000)
     small = moved(moved(LAW, COLOUR, OTHER, 0.004), LENGTH, 20, 0.004)
     for seed in range(40):
         seen = window(seed, events, whole=small)
@@ -147,7 +141,7 @@ def test_what_has_no_distribution_to_be_compared_with_is_not_watched() -> None:
 
 def test_statistics_are_those_of_each_fields_own_groups() -> None:
     """Against folding and testing the fields one at a time."""
-    known = reference()
+    known = known_reference()
     test = detector(known)
     seen = window(3)
     everything = frozenset((key, subject) for key in seen.keys[:2] for _, subject in test.watches())
@@ -225,7 +219,7 @@ def test_everyone_who_watches_is_answered_exactly_once() -> None:
 
 
 def test_between_clear_and_drift_nothing_is_decided() -> None:
-    test = detector(reference(events=200_000))
+    test = detector(known_reference(events=200_000))
     watched: Watched = frozenset({(WHOLE, COLOUR)})
     shares = np.linspace(0.0, 0.12, 13)
     found = [

@@ -275,6 +275,22 @@ def test_a_fault_in_one_slice_fires_there_and_resolves_when_it_is_gone(
     assert [record.revision for record in records] == list(range(1, len(records) + 1))
 
 
+def test_every_revision_is_dated_by_the_slice_that_speaks(reference: Reference) -> None:
+    """Two faults of one feature at different times, in slices that share no event."""
+    batch = faulty(stream(5, 24_000, 0, 540), 240, 540)
+    numeric = batch.numeric.copy()
+    green = (batch.categorical[0].codes == 1) & (batch.timestamp >= T0 + 360 * SECOND)
+    numeric[0, green] /= 5
+    model = engine(replace(SPEC, windows=SPEC.windows[:1]), reference)
+    model.add(replace(batch, numeric=numeric))
+    records = model.advance(T0 + 9 * MINUTE)
+    begun = {RED: 240, (("colour", "green"),): 360}
+    assert {record.slice for record in records} == set(begun)
+    for record in records:
+        assert record.onset is not None
+        assert abs(record.onset - (T0 + begun[record.slice] * SECOND)) <= PANE
+
+
 def test_a_clean_stream_raises_no_alert(reference: Reference) -> None:
     model = engine(SPEC, reference)
     model.add(stream(6, 24_000, 0, 720))

@@ -14,21 +14,24 @@ from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey
 from tests.support import batches, drawn
 from tests.support.drawn import (
+    BLUE,
+    COLOUR,
+    LAW,
     LAYOUT,
+    LENGTH,
     LOOSE,
+    RED,
     STRICT,
+    WHOLE,
     draw,
+    known_reference,
     moved,
     reference_of,
+    settings,
     verdicts,
     window_of,
 )
 
-RED, BLUE = (("colour", "red"),), (("colour", "blue"),)
-WHOLE = RowKey("1")
-LAW = drawn.draw_law(np.random.default_rng(0))
-LENGTH = Subject(SubjectKind.FEATURE, "length")
-COLOUR = Subject(SubjectKind.FEATURE, "colour")
 LENGTH_BINS = LAYOUT.fields[5].bins.value_bins
 COLOUR_BINS = LAYOUT.fields[7].bins.value_bins
 
@@ -40,19 +43,10 @@ def quality(name: str) -> Subject:
 MISSING = quality("length.missing")
 
 
-def reference(seed: int = 1, events: int = 20_000) -> Reference:
-    rng = np.random.default_rng(seed)
-    return reference_of({(): draw(rng, LAW, events), RED: draw(rng, LAW, events // 4)})
-
-
 def detector(
-    known: Reference | None = None,
-    allowance: Allowance = STRICT,
-    *,
-    tolerance: float = 0.01,
-    min_samples: int = 200,
+    known: Reference | None = None, allowance: Allowance = STRICT, tolerance: float = 0.01
 ) -> RateTest:
-    return RateTest(known or reference(), allowance, tolerance, min_samples)
+    return RateTest(*settings(known, allowance, tolerance=tolerance))
 
 
 def one(
@@ -85,7 +79,7 @@ def test_the_evidence_grows_with_the_rate_and_is_nothing_below_it() -> None:
 def test_clean_windows_have_false_findings_no_more_often_than_a_look_may(tolerance: float) -> None:
     looks, most, false = 300, 0.05, 0
     for seed in range(looks):
-        known = reference(seed=20_000 + seed, events=4_000)
+        known = known_reference(seed=20_000 + seed, events=4_000)
         rng = np.random.default_rng(seed)
         seen = window_of({WHOLE: draw(rng, LAW, 1_500), RowKey("1", RED): draw(rng, LAW, 800)})
         false += bool(detector(known, LOOSE, tolerance=tolerance).evaluate(seen, frozenset()))
@@ -133,7 +127,7 @@ def test_fewer_bad_values_are_no_finding() -> None:
 def test_what_is_tolerated_is_no_finding_however_many_events_there_are() -> None:
     counts = one(LENGTH, LENGTH_BINS, 0.009, events=10_000_000)
     seen = window_of({WHOLE: counts})
-    known = reference(events=10_000_000)
+    known = known_reference(events=10_000_000)
     assert not detector(known, tolerance=0.01).evaluate(seen, frozenset())
     (finding,) = detector(known, tolerance=0.0).evaluate(seen, frozenset())
     assert finding.subject == MISSING
@@ -141,7 +135,7 @@ def test_what_is_tolerated_is_no_finding_however_many_events_there_are() -> None
 
 def test_a_kind_that_the_reference_never_held_is_judged_by_what_it_could_have_missed() -> None:
     """None among m may still be a few in m: without a tolerance, one bad value is no alarm."""
-    known = reference(events=5_000)
+    known = known_reference(events=5_000)
     counts = draw(np.random.default_rng(1), LAW, 2_000)
     start = drawn.cells_of(LENGTH).start
     counts[start + 5] -= 1
