@@ -9,7 +9,7 @@ from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.batch import EventBatch
 from streamgauge.core.engine import ModelEngine
 from streamgauge.core.layout import Subject, SubjectKind
-from streamgauge.core.reference import Reference
+from streamgauge.core.reference import Reference, SliceKey
 from streamgauge.core.slices import RowKey
 from streamgauge.core.windows import WindowSpec
 from tests.support import batches
@@ -284,7 +284,7 @@ def test_every_revision_is_dated_by_the_slice_that_speaks(reference: Reference) 
     model = engine(replace(SPEC, windows=SPEC.windows[:1]), reference)
     model.add(replace(batch, numeric=numeric))
     records = model.advance(T0 + 9 * MINUTE)
-    begun = {RED: 240, (("colour", "green"),): 360}
+    begun: dict[SliceKey, int] = {RED: 240, (("colour", "green"),): 360}
     assert {record.slice for record in records} == set(begun)
     for record in records:
         assert record.onset is not None
