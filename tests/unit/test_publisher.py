@@ -10,19 +10,7 @@ from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.publisher import LONGEST_S, SHARE, SHORTEST_S, Publisher
 from streamgauge.runner.status import Phase, Status
-
-
-@dataclass
-class FakeClock:
-    """A clock that tests turn."""
-
-    now: float = 1_000.0
-
-    def wall(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.support.kafka_fakes import FakeClock
 
 
 @dataclass
@@ -105,3 +93,53 @@ def test_the_health_tells_the_newest_event_time_between_snapshots(
     assert (health.event_time, health.lag, health.ready) == (17, 7, False)
     publisher.publish(cast("Pipeline", SlowPipeline(clock, [0.0])))
     assert (publisher.health().ready, publisher.health().reason) == (True, "reading")
+
+
+@pytest.mark.parametrize(
+    ("phase", "alive", "ready", "reason"),
+    [
+        (Phase.STARTING, True, False, "starting: joining the group"),
+        (Phase.STANDBY, True, True, "standing by: another replica is active"),
+        (Phase.ACTIVE, True, False, "starting: nothing read yet"),
+        (Phase.STOPPED, False, False, "stopped"),
+    ],
+)
+def test_health_follows_the_phase(
+    publisher: Publisher, phase: Phase, alive: bool, ready: bool, reason: str
+) -> None:
+    publisher.announce(phase)
+    health = publisher.health()
+    assert (health.alive, health.ready, health.reason) == (alive, ready, reason)
+    assert health.rate is None
+    assert health.lag is None
+
+
+def test_the_lag_is_that_of_all_partitions(publisher: Publisher) -> None:
+    publisher.report(Status(phase=Phase.ACTIVE, lag={("a", 0): 3, ("a", 1): 0, ("b", 0): 9}))
+    assert publisher.health().lag == 12
+
+
+def test_snapshot_and_rendering_are_swapped_in_whole(
+    publisher: Publisher, clock: FakeClock
+) -> None:
+    assert publisher.snapshot() is None
+    assert publisher.rendered() is None
+    pipeline = cast("Pipeline", SlowPipeline(clock, [0.0, 0.0]))
+    seen = []
+    for _ in range(2):
+        publisher.publish(pipeline)
+        seen.append((publisher.snapshot(), publisher.rendered()))
+    first, second = seen
+    assert first[0] is not None
+    assert second[0] is not None
+    assert first[0] is not second[0]
+    assert first[1] is not second[1]
+
+
+def test_a_status_is_due_once_a_second(publisher: Publisher, clock: FakeClock) -> None:
+    assert publisher.report_due()
+    publisher.report(Status(phase=Phase.ACTIVE))
+    clock.now += SHORTEST_S - 0.01
+    assert not publisher.report_due()
+    clock.now += 0.01
+    assert publisher.report_due()
