@@ -70,7 +70,7 @@ def demo(
                 json_file.write_bytes(text + b"\n")
             if not leave:
                 typer.echo(
-                    f"the year is over; the page stays up at {running.monitor.url}/; Ctrl-C to stop"
+                    f"the replay is over; the page stays up at {running.monitor.url}/; Ctrl-C to stop"
                 )
                 running.stay()
                 typer.echo("stopped")
