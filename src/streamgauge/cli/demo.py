@@ -70,7 +70,8 @@ def demo(
                 json_file.write_bytes(text + b"\n")
             if not leave:
                 typer.echo(
-                    f"the replay is over; the page stays up at {running.monitor.url}/; Ctrl-C to stop"
+                    f"the replay is over; the page stays up at {running.monitor.url}/;"
+                    " Ctrl-C to stop"
                 )
                 running.stay()
                 typer.echo("stopped")
