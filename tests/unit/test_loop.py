@@ -12,7 +12,7 @@ import pytest
 from streamgauge.errors import StreamgaugeError
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.dead_letters import PREFIX, DeadLetterStormError
-from streamgauge.runner.loop import LOOK_FOR_PARTITIONS_S, Loop
+from streamgauge.runner.loop import LOOK_FOR_PARTITIONS_S, Loop, next_batch
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.status import Phase
 from tests.support.flights import SECOND, T0, flights, planned, reference_of, send
@@ -379,3 +379,11 @@ def test_every_message_is_accounted_for_in_the_status(world: World) -> None:
     assert status.rejected == {"decode": 5}
     assert (status.tombstones, status.unknown_models) == (1, 1)
     assert status.lag == {P0: 0, P1: 0}
+
+
+def test_slow_turns_take_in_less_and_quick_ones_more_within_bounds() -> None:
+    assert next_batch(10_000, 0.6) == 5_000
+    assert next_batch(600, 9.0) == 500
+    assert next_batch(4_000, 0.3) == 4_000
+    assert next_batch(4_000, 0.1) == 8_000
+    assert next_batch(8_000, 0.0) == 10_000

@@ -11,6 +11,7 @@ long window costs no more memory than a short one.
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,20 @@ class WindowSpec:
         return self.length_ms // self.step_ms
 
 
+class Step(NamedTuple):
+    """A whole step: its number, its statistics, and where each row stands in them."""
+
+    number: int
+    block: Block
+    places: dict[int, int]
+
+    @classmethod
+    def of(cls, number: int, block: Block) -> "Step":
+        """Return the step, its counts made small."""
+        places = {row: place for place, row in enumerate(block.rows.tolist())}
+        return cls(number, block.compact(), places)
+
+
 @dataclass(slots=True)
 class WindowState:
     """One window's steps and their total.
@@ -48,7 +63,7 @@ class WindowState:
     revision: int = 0
     """Changes whenever what the window covers does."""
     _total: BlockSum = field(init=False)
-    _steps: deque[tuple[int, Block]] = field(default_factory=deque)
+    _steps: deque[Step] = field(default_factory=deque)
     _open: BlockSum | None = None
     _open_step: int = 0
 
@@ -58,7 +73,7 @@ class WindowState:
     @property
     def nbytes(self) -> int:
         """Memory of the kept steps in bytes."""
-        return sum(block.nbytes for _, block in self._steps)
+        return sum(step.block.nbytes for step in self._steps)
 
     @property
     def next_end(self) -> int | None:
@@ -97,32 +112,32 @@ class WindowState:
         assert end % self.spec.step_ms == 0
         self.revision += 1
         if self._open is not None and self._open_step < end // self.spec.step_ms:
-            block = self._open.block().compact()
-            self._steps.append((self._open_step, block))
-            self._total.add(block)
+            step = Step.of(self._open_step, self._open.block())
+            self._steps.append(step)
+            self._total.add(step.block)
             self._open = None
         self.end = end
         first = (end - self.spec.length_ms) // self.spec.step_ms
-        while self._steps and self._steps[0][0] < first:
-            self._total.subtract_counts(self._steps.popleft()[1])
+        while self._steps and self._steps[0].number < first:
+            self._total.subtract_counts(self._steps.popleft().block)
 
     def step_counts(self, row: int, cells: slice) -> tuple[IntArray, IntArray]:
         """Return the steps' numbers `(S,)` and one row's counts in them `(S, cells)`."""
-        steps = np.array([step for step, _ in self._steps], np.int64)
+        steps = np.array([step.number for step in self._steps], np.int64)
         counts = np.zeros((len(steps), cells.stop - cells.start), np.int64)
-        for i, (_, block) in enumerate(self._steps):
-            at = np.flatnonzero(block.rows == row)
-            if len(at):
-                counts[i] = block.counts[at[0], cells]
+        for i, step in enumerate(self._steps):
+            place = step.places.get(row)
+            if place is not None:
+                counts[i] = step.block.counts[place, cells]
         return steps, counts
 
     def step_sums(self, row: int, number: int) -> FloatArray:
         """Return one row's Σ(x−c) of one numeric field in the steps `(S,)`."""
         sums = np.zeros(len(self._steps))
-        for i, (_, block) in enumerate(self._steps):
-            at = np.flatnonzero(block.rows == row)
-            if len(at):
-                sums[i] = block.sums[at[0], number, SUM]
+        for i, step in enumerate(self._steps):
+            place = step.places.get(row)
+            if place is not None:
+                sums[i] = step.block.sums[place, number, SUM]
         return sums
 
     def counts(self) -> tuple[IntArray, IntArray]:
@@ -134,8 +149,8 @@ class WindowState:
     def totals(self) -> Block:
         """Return the window's statistics over the rows that have events in it."""
         moments = BlockSum(0, self.numeric)
-        for _, block in self._steps:
-            moments.add(block._replace(counts=block.counts[:, :0]))
+        for step in self._steps:
+            moments.add(step.block._replace(counts=step.block.counts[:, :0]))
         rows, _, sums, extremes = moments.block()
         return Block(rows, self._total.counts_of(rows), sums, extremes)
 
@@ -145,9 +160,10 @@ class WindowState:
             return
         self.revision += 1
         self._total.add(block)
-        for i, (known, old) in enumerate(self._steps):
-            if known == step:
-                self._steps[i] = (step, total([old, block], self.width, self.numeric).compact())
+        for i, known in enumerate(self._steps):
+            if known.number == step:
+                both = total([known.block, block], self.width, self.numeric)
+                self._steps[i] = Step.of(step, both)
                 return
-        at = sum(known < step for known, _ in self._steps)
-        self._steps.insert(at, (step, block.compact()))
+        at = sum(known.number < step for known in self._steps)
+        self._steps.insert(at, Step.of(step, block))

@@ -19,11 +19,23 @@ from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.status import Phase, Status
 
 BATCH: Final = 10_000
-"""Messages taken in at once."""
+"""Messages taken in at once at most."""
+SMALLEST_BATCH: Final = 500
+LONGEST_TURN_S: Final = 0.5
+"""A turn that took longer halves the next batch: signals and the group must be served in time."""
 STANDBY_WAIT_S: Final = 0.2
 LOOK_FOR_PARTITIONS_S: Final = 30.0
 
 log = logging.getLogger(__name__)
+
+
+def next_batch(batch: int, took_s: float) -> int:
+    """Return how many messages to take in next, after a turn with `batch` took so long."""
+    if took_s > LONGEST_TURN_S:
+        return max(SMALLEST_BATCH, batch // 2)
+    if took_s < LONGEST_TURN_S / 4:
+        return min(BATCH, batch * 2)
+    return batch
 
 
 class Loop:
@@ -52,6 +64,7 @@ class Loop:
         self._reader = Reader(settings, config.group_id, client_id)
         self._writer = Writer(settings, client_id)
         self._storm = StormWatch(config.events.dead_letter_storm)
+        self._batch = BATCH
         self._pipeline: Pipeline | None = None
         self._committed: dict[tuple[str, int], int] = {}
         self._checkpoints = 0
@@ -92,11 +105,12 @@ class Loop:
     def _work(self) -> None:
         """Do one turn: what one poll brings, all the way through."""
         pipeline = self._pipeline or self._begin()
-        poll = self._reader.poll(BATCH)
+        poll = self._reader.poll(self._batch)
         now = self._clock.monotonic()
         outcome = pipeline.process(poll.messages, poll.drained, now)
         self._write_dead_letters(poll, outcome.rejected)
         self._write_alerts(outcome.alerts)
+        self._batch = next_batch(self._batch, self._clock.monotonic() - now)
         self._storm.observe(len(poll.sources), outcome.rejected)
         self._reader.pause(pipeline.ahead())
         if now >= self._next_checkpoint:
