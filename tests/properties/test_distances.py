@@ -37,6 +37,7 @@ def grid(counts: IntArray) -> FloatArray:
     return np.arange(counts.shape[1], dtype=np.float64)[None, :] * 1.5
 
 
+@settings(deadline=None)
 @given(tables())
 def test_distances_are_never_negative_and_bounded_where_they_should_be(
     table: tuple[IntArray, IntArray],
@@ -48,6 +49,7 @@ def test_distances_are_never_negative_and_bounded_where_they_should_be(
             assert (values <= 1 + 1e-12).all()
 
 
+@settings(deadline=None)
 @given(tables())
 def test_symmetric_distances_do_not_care_which_side_is_which(
     table: tuple[IntArray, IntArray],
@@ -58,6 +60,7 @@ def test_symmetric_distances_do_not_care_which_side_is_which(
         assert np.allclose(there[measure], back[measure], rtol=1e-9, atol=1e-7)
 
 
+@settings(deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_the_order_of_bins_matters_to_ordered_measures_alone(
     table: tuple[IntArray, IntArray], random: Random
@@ -70,6 +73,7 @@ def test_the_order_of_bins_matters_to_ordered_measures_alone(
         assert np.allclose(values, shuffled[measure], rtol=1e-9, atol=1e-7)
 
 
+@settings(deadline=None)
 @given(tables(), st.integers(2, 50))
 def test_norms_depend_on_frequencies_alone(table: tuple[IntArray, IntArray], factor: int) -> None:
     plain = distances(*table, measures=NORMS, sigma=2.0, positions=grid(table[0]))

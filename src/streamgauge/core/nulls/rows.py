@@ -56,7 +56,7 @@ class Rows:
             raise ValueError(f"overdispersion must be 1 or more: {phi}")
         live = np.flatnonzero(current.any(axis=1) & reference.any(axis=1))
         current, reference = current[live], reference[live]
-        scale = np.ones(rows)
+        scale = np.ones(len(live))
         if positions is not None:
             position_gaps(positions, (rows, current.shape[1]))
             positions = positions if len(positions) == 1 else positions[live]
