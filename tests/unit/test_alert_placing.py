@@ -119,10 +119,26 @@ def test_of_overlapping_alerts_the_one_that_began_together_and_then_the_largest_
 def test_a_row_stays_where_it_is() -> None:
     old = alert("", OLD, rows=(UA,))
     new = alert("carrier=AA", finding(at=AA, statistic=900, onset=T0), since=T0)
-    drift = finding(at=UA, onset=T0, window="1h")
+    drift = finding(at=UA, onset=OLD.onset, window="1h")
     clear = finding(Verdict.CLEAR, UA)
     shares = place_findings(TOPIC, [drift, clear], [old, new], T0, POLICY)
     assert [(group.key.anchor, share) for group, share in shares] == [("", [drift, clear])]
+
+
+def test_a_row_moves_out_with_a_later_problem_that_its_alert_does_not_explain() -> None:
+    old = alert("", OLD, rows=(UA,))
+    drift = finding(at=UA, onset=T0, window="1h")
+    ((group, share),) = place_findings(TOPIC, [drift], [old], T0, POLICY)
+    assert (group.key.anchor, share) == ("carrier=UA", [drift])
+    assert {place.row for place in group.members} == {UA}
+    assert UA not in {place.row for place in old.members}
+
+
+def test_a_row_stays_with_a_later_change_that_its_alert_explains() -> None:
+    old = alert("", finding(at=WHOLE, statistic=900, onset=OLD.onset, window="1h"), rows=(UA,))
+    drift = finding(at=UA, statistic=100, onset=T0, window="1h")
+    ((group, _),) = place_findings(TOPIC, [drift], [old], T0, POLICY)
+    assert group is old
 
 
 def test_the_representative_of_an_alert_stays_even_if_it_was_forgotten() -> None:

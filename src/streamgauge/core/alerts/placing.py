@@ -26,8 +26,9 @@ def place_findings(
     """Share findings out to the alerts that they belong to, new ones among them.
 
     `findings` are those of one topic, the key without an anchor, drift by descending statistic
-    first; `groups` are the topic's alerts. A row stays where it is. A new row with drift goes to
-    the alert that suits it best, or to a new one; without drift, it goes nowhere.
+    first; `groups` are the topic's alerts. A row stays where it is, unless another problem shows in
+    it. A new row with drift goes to the alert that suits it best, or to a new one; without drift,
+    it goes nowhere.
     """
     known = {group.key.anchor: group for group in groups}
     homes: dict[RowKey, Group] = {}
@@ -40,11 +41,14 @@ def place_findings(
     shares: dict[str, list[Finding]] = {}
     for finding in findings:
         home = homes.get(finding.row)
-        if home is None:
-            if finding.verdict is not Verdict.DRIFT:
-                continue
-            home = _find_home(finding, known, now, policy) or _found(topic, finding, known)
-            homes[finding.row] = home
+        if home is None and finding.verdict is not Verdict.DRIFT:
+            continue
+        if home is None or _moves_out(home, finding, now, policy):
+            others = {anchor: group for anchor, group in known.items() if group is not home}
+            new = _find_home(finding, others, now, policy) or _found(topic, finding, known)
+            if home is not None:
+                _move(finding.row, home, new)
+            homes[finding.row] = home = new
         shares.setdefault(home.key.anchor, []).append(finding)
     return [(known[anchor], share) for anchor, share in shares.items()]
 
@@ -72,6 +76,33 @@ def _find_home(
         if best is None or order < best[0]:
             best = order, group
     return None if best is None else best[1]
+
+
+def _moves_out(home: Group, finding: Finding, now: int, policy: AlertPolicy) -> bool:
+    """Say whether a row's drift in another window is another problem than its alert's.
+
+    So it is where it began later and the alert's representative, another row, does not explain it:
+    a fault in a slice that had moved a little already must not hide behind that.
+    """
+    onset = home.onset()
+    return (
+        finding.verdict is Verdict.DRIFT
+        and finding.row != home.speaker.row
+        and Place(finding.row, finding.window) not in home.members
+        and finding.onset is not None
+        and onset is not None
+        and finding.onset > onset
+        and not _began_together(home, finding, now, policy)
+        and not _explained(home, finding)
+    )
+
+
+def _move(row: RowKey, old: Group, new: Group) -> None:
+    """Let another alert follow a row in all its windows."""
+    if old is new:
+        return
+    for place in [place for place in old.members if place.row == row]:
+        new.members[place] = old.members.pop(place)
 
 
 def _explained(group: Group, finding: Finding) -> bool:
