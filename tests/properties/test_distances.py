@@ -3,7 +3,7 @@
 from random import Random
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamgauge.core.batch import FloatArray, IntArray
@@ -112,6 +112,7 @@ def test_what_was_evaluated_before_leaves_no_trace(
 
 
 @settings(deadline=None, max_examples=40)
+@example((np.array([[1, 0, 0], [2701, 0, 2]]), np.array([[0, 1, 3], [155_161, 3, 3]])))
 @given(tables())
 def test_rows_are_evaluated_alone_as_among_others(table: tuple[IntArray, IntArray]) -> None:
     together = NullLaws().evaluate(*table, sigma=2.0, positions=grid(table[0]))

@@ -97,6 +97,11 @@ def _outliers(
     spread = np.sqrt(law.variance)
     beta = moments.slope(pools)
     notable = moments.fff > _NOTABLE
+    slope = beta[:, None]
+    # Subtracted as they were added up, or what is left of the law would be rounding errors.
+    variance = moments.ff - 2.0 * slope * moments.fx + slope**2 * pools.variance
+    cube = moments.fff - 3.0 * slope * moments.ffx
+    cube += 3.0 * slope**2 * moments.fxx - slope**3 * pools.third
     chance, value = np.zeros((2, len(_LEVELS), *notable.shape))
     lost = np.zeros((3, len(spread)))
     for cells in groups:
@@ -111,8 +116,8 @@ def _outliers(
         free = inside.sum(axis=0)
         first = (inside * g).sum(axis=0) / free
         rest = g - first
-        second = (inside * rest**2).sum(axis=0) / free - (cells.weight * g**2).sum(axis=0)
-        third = (inside * rest**3).sum(axis=0) / free - (cells.weight * g**3).sum(axis=0)
+        second = (inside * rest**2).sum(axis=0) / free - variance[row, cells.bin]
+        third = (inside * rest**3).sum(axis=0) / free - cube[row, cells.bin]
         for number, part in enumerate((first, second, third)):
             lost[number] += np.bincount(row, part, len(spread))
         for level, start in enumerate(_LEVELS):
