@@ -9,7 +9,7 @@ from scipy import special, stats
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.distances import DIVERGENCES, NORMS, ROOTS, Measure, distances, summed
-from streamgauge.core.null_laws import NullLaws, critical_value
+from streamgauge.core.null_laws import NullLaws
 from streamgauge.core.nulls.cells import Pools, cells_of
 from streamgauge.core.nulls.divergences import SCALE, cell_moments
 from streamgauge.core.nulls.norms import NormLaws
@@ -344,17 +344,10 @@ def test_norms_within_the_tolerance_raise_no_alarm_and_beyond_it_do() -> None:
         assert rate(beyond.p_value[measure], 0.05) > 0.95
 
 
-def test_the_critical_value_is_the_quantile_of_the_noncentral_law() -> None:
-    size = np.array([100.0, 10_000.0])
-    found = critical_value(size, np.array([24.0, 8.0]), np.array([0.05, 0.0]), 0.05)
-    assert found[0] == pytest.approx(stats.ncx2.isf(0.05, 23, 5.0) / 100)
-    assert found[1] == pytest.approx(stats.chi2.isf(0.05, 7) / 10_000)
-
-
-def test_the_critical_value_has_a_p_value_of_the_level() -> None:
+def test_the_noncentral_laws_quantile_has_a_p_value_of_the_level() -> None:
     n, m, tolerance = 10**6, 10**8, 0.002
     size = n * m / (n + m)
-    bound = critical_value(size, 16, tolerance, 0.05)
+    bound = stats.ncx2.isf(0.05, 15, size * tolerance) / size
     reference = np.rint(CATEGORIES * m).astype(np.int64)
     direction = np.cos(np.arange(16.0))
     direction -= direction @ CATEGORIES

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import special, stats
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.distances import NORMS, ROOTS, Measure, summed
@@ -52,26 +51,6 @@ class Evaluation:
     n_effective: FloatArray
 
 
-def critical_value(
-    n_effective: FloatArray | float,
-    bins: FloatArray | float,
-    tolerance: FloatArray | float,
-    alpha: float,
-) -> FloatArray:
-    """Return the χ²-divergence above which drift beyond the tolerance is significant at level α.
-
-    It is the upper α quantile of ncχ²(B − 1, n_e·δ) over n_e, for PSI and CHI2; halve it for KL and
-    divide it by c (`nulls.divergences.SCALE`) for the others. Holds while all bins are filled.
-    """
-    size = np.asarray(n_effective, np.float64)
-    freedom = np.asarray(bins, np.float64) - 1.0
-    bound = size * np.asarray(tolerance, np.float64)
-    central = special.chdtri(freedom, alpha)
-    shifted = stats.ncx2.isf(alpha, freedom, np.where(bound > 0, bound, 1.0))
-    critical: FloatArray = np.where(bound > 0, shifted, central) / size
-    return critical
-
-
 class NullLaws:
     """Evaluates distances; keeps the simulated laws of up to `capacity` reference rows.
 
@@ -98,9 +77,9 @@ class NullLaws:
         the overdispersion of the current counts; with fewer than a few effective events per bin the
         p-values of divergences and TVD are then too large, those of CHI2 and LINF too small.
         `tolerance` is a χ²-divergence δ: the p-value is then that of the least favourable drift
-        within it, for divergences c·D = δ with the noncentral χ² (c as in `critical_value`), for
-        norms the largest that δ allows (TVD, KS and LINF ½√δ, WASSERSTEIN √δ standard deviations:
-        Cauchy and Schwarz) with the triangle inequality, which is far on the safe side.
+        within it, for divergences c·D = δ with the noncentral χ² (c in `nulls.divergences.SCALE`),
+        for norms the largest that δ allows (TVD, KS and LINF ½√δ, WASSERSTEIN √δ standard
+        deviations: Cauchy and Schwarz) with the triangle inequality, far on the safe side.
         Raises `ValueError` as `distances` does, and for a negative tolerance or φ below 1.
         """
         if tolerance < 0.0:
