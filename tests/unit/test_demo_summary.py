@@ -55,15 +55,16 @@ def drawn(frame: Frame, width: int = 120, height: int = 40) -> str:
     return output.getvalue()
 
 
-def test_the_json_holds_the_last_revision_and_when_it_first_fired() -> None:
+def test_the_json_tells_the_strongest_revision_and_what_became_of_it() -> None:
     data = orjson.loads(orjson.dumps(SUMMARY.to_json()))
     assert (data["events_sent"], data["events_consumed"], data["events_counted"]) == (300, 300, 299)
     assert (data["alerts_fired"], data["alerts_resolved"]) == (2, 1)
     assert data["fault_found"] is True
     alert = data["alerts"][0]
-    assert {key: alert[key] for key in OVER} == OVER
+    told = {**FIRST, "status": OVER["status"], "ends_at": OVER["ends_at"]}
+    assert {key: alert[key] for key in FIRST} == told
     assert alert["first_fired"] == FIRST["starts_at"]
-    assert (alert["first"], alert["strongest"]) == (FIRST, FIRST)
+    assert (alert["first"], alert["latest"]) == (FIRST, OVER)
 
 
 def test_without_an_alert_about_it_the_fault_is_not_found() -> None:

@@ -44,8 +44,9 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain data.
 
-        Each alert is its last revision as published, with `first_fired` (its start) and two more
-        revisions: the one it `first` fired with, and the `strongest`.
+        Each alert is told as in the table: by its strongest revision as published, with its status
+        and end as they are now, `first_fired` (its start), and two more revisions: the one it
+        `first` fired with, and the `latest`.
         """
         return {
             "events_sent": self.events_sent,
@@ -58,10 +59,12 @@ class Summary:
             "fault_found": self.fault_found,
             "alerts": [
                 {
-                    **story.latest,
+                    **story.strongest,
+                    "status": story.latest["status"],
+                    "ends_at": story.latest["ends_at"],
                     "first_fired": story.first["starts_at"],
                     "first": dict(story.first),
-                    "strongest": dict(story.strongest),
+                    "latest": dict(story.latest),
                 }
                 for story in self.stories
             ],
