@@ -12,7 +12,6 @@ from streamgauge.demo.clients import QUIET
 from streamgauge.demo.dataset import FAULT
 from streamgauge.errors import StreamgaugeError
 
-DAY_MS: Final = 86_400_000
 _BATCH: Final = 500
 
 Event = Mapping[str, Any]

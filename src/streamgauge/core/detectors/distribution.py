@@ -126,13 +126,8 @@ class DistributionTest:
         # Without the limit that the reference's own size puts on the evidence.
         explains = test.statistic * (samples / phi) / np.maximum(test.effective, 1.0)
         for i, f in np.argwhere(wanted).tolist():
-            if drift[i, f]:
-                verdict = Verdict.DRIFT
-            elif not enough[i, f]:
-                verdict = Verdict.THIN
-            else:
-                quiet = test.statistic[i, f] < clear[i, f]
-                verdict = Verdict.CLEAR if quiet else Verdict.UNDECIDED
+            quiet = bool(test.statistic[i, f] < clear[i, f])
+            verdict = settle(bool(drift[i, f]), bool(enough[i, f]), quiet)
             findings.append(
                 Finding(
                     model=window.model,
@@ -219,3 +214,12 @@ def thin_findings(
         for row, subject in watched
         if row not in tested and subject in subjects
     ]
+
+
+def settle(drift: bool, enough: bool, quiet: bool) -> Verdict:
+    """Return the verdict on a tested series."""
+    if drift:
+        return Verdict.DRIFT
+    if not enough:
+        return Verdict.THIN
+    return Verdict.CLEAR if quiet else Verdict.UNDECIDED

@@ -14,9 +14,9 @@ from scipy.special import rel_entr
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.bins import CategoricalBins, Special
-from streamgauge.core.detectors.distribution import DEVIATIONS, thin_findings
+from streamgauge.core.detectors.distribution import DEVIATIONS, settle, thin_findings
 from streamgauge.core.detectors.window import Allowance, Watched, WindowCounts
-from streamgauge.core.findings import Effect, Finding, Verdict
+from streamgauge.core.findings import Effect, Finding
 from streamgauge.core.layout import STATUS_OK, Layout, Subject, SubjectKind
 from streamgauge.core.reference import Reference
 
@@ -164,13 +164,8 @@ class RateTest:
             if row in tested and subject in number:
                 wanted[np.searchsorted(rows, tested[row]), number[subject]] = True
         for i, r in np.argwhere(wanted).tolist():
-            if drift[i, r]:
-                verdict = Verdict.DRIFT
-            elif not enough[i, r]:
-                verdict = Verdict.THIN
-            else:
-                quiet = statistic[i, r] < np.log(1.0 / CLEAR_LEVEL)
-                verdict = Verdict.CLEAR if quiet else Verdict.UNDECIDED
+            quiet = bool(statistic[i, r] < np.log(1.0 / CLEAR_LEVEL))
+            verdict = settle(bool(drift[i, r]), bool(enough[i, r]), quiet)
             n = float(shares.of[i, r])
             before, now = float(self._share[at[i], r]), float(shares.bad[i, r]) / max(n, 1.0)
             error = DEVIATIONS * float(np.sqrt(now * (1.0 - now) * phi[r] / max(n, 1.0)))
