@@ -1,0 +1,52 @@
+"""What a model's detectors are asked to do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamgauge.core.layout import SubjectKind
+
+
+class Feed(StrEnum):
+    """What one update of an attached detector is: one event, or one closed pane."""
+
+    EVENT = "event"
+    PANE = "pane"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedSpec:
+    """A detector of the River library on a named series of every version, outside the budget.
+
+    `detector` is its name in lower case (`adwin`), `series` a feature's name, `score`, `status`,
+    `latency` or a rate of bad values such as `distance.missing`; `parameters` are passed on.
+    """
+
+    detector: str
+    series: str
+    feed: Feed = Feed.EVENT
+    parameters: tuple[tuple[str, float | int | str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyLimit:
+    """A share of requests that may take longer than `limit` seconds."""
+
+    limit: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """The share of the alert budget that one model spends.
+
+    `alarms` expected false alarms are allowed in `period_ms`; each series' part of that is
+    proportional to the weight of its kind, 1 where `weights` names none.
+    """
+
+    alarms: float
+    period_ms: int
+    weights: tuple[tuple[SubjectKind, float], ...] = ()
+
+    def per_pane(self, pane_ms: int) -> float:
+        """Return how many false alarms a pane may cost."""
+        return self.alarms * pane_ms / self.period_ms
