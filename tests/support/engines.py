@@ -6,6 +6,7 @@ import numpy as np
 
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.batch import EventBatch
+from streamgauge.core.detectors.specs import Spending
 from streamgauge.core.detectors.window import Watched, WindowCounts
 from streamgauge.core.engine import ModelEngine, ModelSpec
 from streamgauge.core.findings import Finding
@@ -32,9 +33,7 @@ SPEC = ModelSpec(
     grace_ms=30 * SECOND,
     tolerance=0.02,
     min_samples=100,
-    budget=1.0,
-    budget_period_ms=7 * 86_400_000,
-    models=1,
+    spending=Spending(1.0, 7 * 86_400_000),
     policy=AlertPolicy(resolve_after=MINUTE),
 )
 Cells = dict[RowKey, list[int]]

@@ -14,6 +14,7 @@ from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.detectors.distribution import DistributionTest
 from streamgauge.core.detectors.rates import RateTest
+from streamgauge.core.detectors.specs import AttachedSpec, LatencyLimit, Spending
 from streamgauge.core.detectors.window import Allowance, Detector, Watched, WindowCounts
 from streamgauge.core.explain import Explainer
 from streamgauge.core.findings import Effect, Finding, Verdict
@@ -41,12 +42,10 @@ class ModelSpec:
     grace_ms: int
     tolerance: float
     min_samples: int
-    budget: float
-    """False alarms allowed in `budget_period_ms` over all models."""
-    budget_period_ms: int
-    models: int
-    """Number of models that share the budget."""
+    spending: Spending
     policy: AlertPolicy = field(default_factory=AlertPolicy)
+    latency: LatencyLimit | None = None
+    attached: tuple[AttachedSpec, ...] = ()
     max_slices: int = 1_000
     max_versions: int = 32
     exported_slices: int = 50
@@ -102,7 +101,7 @@ class ModelEngine:
         if reference is not None:
             spec = self.spec
             allowance = Allowance(
-                spec.budget, spec.budget_period_ms, spec.models * len(spec.windows) * 2
+                spec.spending.alarms, spec.spending.period_ms, len(spec.windows) * 2
             )
             self._detectors = (
                 DistributionTest(reference, allowance, spec.tolerance, spec.min_samples),

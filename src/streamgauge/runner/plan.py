@@ -13,6 +13,7 @@ from streamgauge.config import (
 )
 from streamgauge.core.alerts.policy import AlertPolicy, standard_grades
 from streamgauge.core.batch import ModelSchema
+from streamgauge.core.detectors.specs import Spending
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec
@@ -97,9 +98,9 @@ def model_spec(config: Config, name: str) -> ModelSpec:
         grace_ms=config.time.grace,
         tolerance=model.tolerance,
         min_samples=model.min_samples,
-        budget=config.alerts.budget.count,
-        budget_period_ms=config.alerts.budget.period_ms,
-        models=len(config.models),
+        spending=Spending(
+            config.alerts.budget.count / len(config.models), config.alerts.budget.period_ms
+        ),
         policy=AlertPolicy(
             pending_for=config.alerts.pending_for,
             resolve_after=config.alerts.resolve_after,

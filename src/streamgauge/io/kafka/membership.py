@@ -35,7 +35,8 @@ class Membership:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "latest",
-                "partition.assignment.strategy": "range",
+                # Sticky, so that a replica that joins takes nothing from the one that works.
+                "partition.assignment.strategy": "cooperative-sticky",
             }
         )
         self._consumer.subscribe(
@@ -85,13 +86,17 @@ class Membership:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.rebalances += 1
-        consumer.assign(partitions)
+        consumer.incremental_assign(partitions)
         # Nothing is read through this consumer: the partition is a token.
         consumer.pause(partitions)
         self.joined = True
-        self.active = any(p.partition == ACTIVE_PARTITION for p in partitions)
+        self.active |= _holds_token(partitions)
 
-    def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.rebalances += 1
-        self.active = False
-        consumer.unassign()
+        self.active &= not _holds_token(partitions)
+        consumer.incremental_unassign(partitions)
+
+
+def _holds_token(partitions: list[TopicPartition]) -> bool:
+    return any(p.partition == ACTIVE_PARTITION for p in partitions)
