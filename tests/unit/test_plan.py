@@ -87,7 +87,7 @@ def test_a_specification_holds_what_the_file_says() -> None:
     assert spec.pane_ms == 5 * SECOND
     assert spec.grace_ms == 2 * MINUTE
     assert (spec.tolerance, spec.min_samples) == (0.03, 77)
-    assert (spec.budget, spec.budget_period_ms) == (3.0, DAY)
+    assert (spec.spending.alarms, spec.spending.period_ms) == (3.0, DAY)
     assert (spec.max_slices, spec.max_versions, spec.exported_slices) == (9, 3, 4)
     assert (spec.policy.pending_for, spec.policy.resolve_after) == (MINUTE, 7 * MINUTE)
     assert {grade.severity for grade in spec.policy.grades} == {Severity.CRITICAL}
