@@ -1,0 +1,149 @@
+"""Dispersion φ: how much more shares vary than those of independent events would.
+
+A block (an update of a row, or its day) holds k of n events where n·e were expected, e being the
+reference's share moved by what the row differs from it on the whole (d): so a lasting change is no
+variation. With residuals r = k − n·e and binomial variances v = n·e(1 − e),
+
+    φ = (Σ r²/v − b²/c) / (blocks − 1),   b = Σ r·n/v,   c = Σ n²/v,   d = b/c
+
+is Pearson's dispersion about the row's own mean (McCullagh and Nelder, Generalized Linear Models,
+1989, section 4.5). Old blocks fade. What varies slowly shows in days alone. Only blocks before the
+one that is judged are used.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.overdispersion import UPPER_QUANTILE
+
+LEAST_SHARE: Final = 1e-3
+"""Shares nearer to 0 or 1 than this are taken for this, or one event would seem a storm."""
+WARM_UP: Final = 30
+"""Updates that a row's dispersion is learned from where the reference cannot tell it."""
+FEWEST_UPDATES: Final = 10
+FEWEST_DAYS: Final = 7
+"""Blocks from which on a row's own dispersion counts beside the reference's."""
+UPDATES_REMEMBERED: Final = 2_000.0
+DAYS_REMEMBERED: Final = 60.0
+_DAY_MS: Final = 86_400_000
+_LEAST: Final = 1e-12
+
+
+@dataclass(slots=True)
+class BlockDispersion:
+    """φ of R rows and Q series from their blocks so far, of which `memory` are remembered."""
+
+    series: int
+    memory: float
+    blocks: FloatArray = field(init=False)
+    """Number of blocks `(R, 1)`, faded like their figures."""
+    _squares: FloatArray = field(init=False)
+    _b: FloatArray = field(init=False)
+    _c: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.blocks = np.zeros((0, 1))
+        self._squares = np.zeros((0, self.series))
+        self._b = np.zeros((0, self.series))
+        self._c = np.zeros((0, self.series))
+
+    def add_rows(self, count: int) -> None:
+        """Follow more rows."""
+        for name in ("blocks", "_squares", "_b", "_c"):
+            old = getattr(self, name)
+            setattr(self, name, np.concatenate([old, np.zeros((count, old.shape[1]))]))
+
+    def add(
+        self, rows: IntArray, present: FloatArray, total: FloatArray, expected: FloatArray
+    ) -> None:
+        """Take in a block of some rows: counts, and expected shares `(k, Q)`."""
+        share = expected + self._b[rows] / np.maximum(self._c[rows], _LEAST)
+        share = np.clip(share, LEAST_SHARE, 1.0 - LEAST_SHARE)
+        binomial = share * (1.0 - share)
+        residual = present - total * expected
+        squares = residual**2 / np.maximum(total * binomial, _LEAST)
+        keep = 1.0 - 1.0 / self.memory
+        self.blocks[rows] = self.blocks[rows] * keep + 1.0
+        self._squares[rows] = self._squares[rows] * keep + squares
+        self._b[rows] = self._b[rows] * keep + residual / binomial
+        self._c[rows] = self._c[rows] * keep + total / binomial
+
+    def estimate(self, rows: IntArray) -> FloatArray:
+        """Return φ `(k, Q)` as seen so far."""
+        about = self._squares[rows] - self._b[rows] ** 2 / np.maximum(self._c[rows], _LEAST)
+        result: FloatArray = about / np.maximum(self.blocks[rows] - 1.0, 1.0)
+        return result
+
+
+@dataclass(slots=True)
+class Dispersion:
+    """φ of R rows and Q series: the reference's `(Q,)`, or what a row shows itself if that is more.
+
+    Where the reference cannot tell (None), the row's own is taken at its upper 95 % limit.
+    """
+
+    reference: FloatArray | None
+    series: int
+    _updates: BlockDispersion = field(init=False)
+    _days: BlockDispersion = field(init=False)
+    _day: IntArray = field(init=False)
+    _sums: FloatArray = field(init=False)
+    """Each row's day so far `(3, R, Q)`: events with the property, all events, expected ones."""
+
+    def __post_init__(self) -> None:
+        self._updates = BlockDispersion(self.series, UPDATES_REMEMBERED)
+        self._days = BlockDispersion(self.series, DAYS_REMEMBERED)
+        self._day = np.empty(0, np.int64)
+        self._sums = np.zeros((3, 0, self.series))
+
+    def add_rows(self, count: int) -> None:
+        """Follow more rows."""
+        self._updates.add_rows(count)
+        self._days.add_rows(count)
+        self._day = np.concatenate([self._day, np.zeros(count, np.int64)])
+        self._sums = np.concatenate([self._sums, np.zeros((3, count, self.series))], axis=1)
+
+    def add(
+        self,
+        rows: IntArray,
+        present: FloatArray,
+        total: FloatArray,
+        expected: FloatArray,
+        end: int,
+    ) -> None:
+        """Take in the updates of some rows that end at `end` (ms): counts, expected shares."""
+        day = (end - 1) // _DAY_MS
+        done = rows[self._day[rows] < day]
+        if len(done):
+            sums = self._sums[:, done]
+            seen = sums[1].any(axis=1)
+            self._days.add(
+                done[seen],
+                sums[0][seen],
+                sums[1][seen],
+                sums[2][seen] / np.maximum(sums[1][seen], 1.0),
+            )
+            self._sums[:, done] = 0.0
+            self._day[done] = day
+        self._updates.add(rows, present, total, expected)
+        self._sums[0, rows] += present
+        self._sums[1, rows] += total
+        self._sums[2, rows] += expected * total
+
+    def factor(self, rows: IntArray) -> FloatArray:
+        """Return φ `(k, Q)`, at least 1; +inf where too little is known to judge a row."""
+        base = 1.0 if self.reference is None else self.reference
+        phi = np.broadcast_to(base, (len(rows), self.series)).copy()
+        for part, fewest in ((self._updates, FEWEST_UPDATES), (self._days, FEWEST_DAYS)):
+            blocks = part.blocks[rows]
+            seen = part.estimate(rows)
+            if self.reference is None:
+                spread = np.sqrt(2.0 / np.maximum(blocks - 1.0, 1.0))
+                seen *= 1.0 + UPPER_QUANTILE * spread
+            np.maximum(phi, seen, out=phi, where=blocks >= fewest)
+        if self.reference is None:
+            phi[self._updates.blocks[rows][:, 0] < WARM_UP] = np.inf
+        return phi

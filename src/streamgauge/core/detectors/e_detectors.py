@@ -1,0 +1,313 @@
+"""E-detectors of one model: evidence of change in every row, fed by closed panes.
+
+Every pane with events spends `spending` expected false alarms, divided among the series of the
+rows that have events in it: a series' allowance falls when slices appear and rises when they go,
+and what is spent never adds up to more than the budget (see `bank`). A row with few events gathers
+panes until there are enough for an update; the shares that are tolerated then enter as their mean
+over the events, which the bound allows, since log(1 − m + m·e^λ) is concave in m.
+
+A series that reaches its threshold begins anew. While a change lasts it reaches it again and
+again; once it has not for twice the events that it took the last time, and nothing else speaks of
+the subject, the subject is clear.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from streamgauge.core.batch import BoolArray, FloatArray, IntArray
+from streamgauge.core.detectors.bank import (
+    ALTERNATIVES,
+    LOG_ALTERNATIVES,
+    mixture,
+    ratios,
+    update,
+)
+from streamgauge.core.detectors.dispersion import Dispersion
+from streamgauge.core.detectors.tolerance import Tolerance
+from streamgauge.core.findings import Verdict
+
+CLEAR: Final = 3.0
+"""Evidence in nats up to which a series speaks of no change: 20 times its allowance."""
+PATIENCE: Final = 2
+"""A change is over when it has not shown again for so many times the events that it took."""
+_NOTHING: Final = -700.0
+"""Log of an allowance that is as good as none."""
+
+
+class Evidence(NamedTuple):
+    """What the series of one row and subject say after an update.
+
+    `statistic` is log M, the evidence in nats as a multiple of its allowance; there is a change
+    where it has reached `threshold`. `excess` is the most that it has gone over the threshold since
+    the change showed, None without one. `quiet_until` is when nothing spoke of a change yet (ms).
+    """
+
+    row: int
+    subject: int
+    verdict: Verdict
+    statistic: float
+    threshold: float
+    excess: float | None
+    quiet_until: int
+
+
+@dataclass(slots=True)
+class _Rows:
+    """State over R rows, Q series, S subjects, two sides (risen, fallen) and K alternatives."""
+
+    known: IntArray
+    """Rows of the reference, −1 where it has none."""
+    log: FloatArray
+    """log E `(R, Q, 2, K)`."""
+    events: IntArray
+    credit: FloatArray
+    """Allowance gathered and not spent yet."""
+    present: FloatArray
+    total: FloatArray
+    expected: FloatArray
+    """Expected number of events of each series, and in `largest` the largest tolerated ones."""
+    largest: FloatArray
+    level: FloatArray
+    """Largest log M of each subject `(R, S)` as of the last update."""
+    allowance: FloatArray
+    """Log of what a row's last update spent `(R,)`."""
+    alarmed: BoolArray
+    run: IntArray
+    """Events since a subject was last quiet or reached the threshold."""
+    took: IntArray
+    """What `run` was when it last reached the threshold, and `since` the events from then on."""
+    since: IntArray
+    quiet_until: IntArray
+    excess: FloatArray
+    leader: IntArray
+    """Flat index of the series, side and alternative that speaks for the alarm."""
+    lead: FloatArray
+    """A lower bound of the leader's log E as if nothing had begun anew."""
+
+    @classmethod
+    def empty(cls, series: int, subjects: int) -> "_Rows":
+        """Return the state of no rows."""
+        return cls(
+            known=np.empty(0, np.int64),
+            log=np.empty((0, series, 2, ALTERNATIVES)),
+            events=np.empty(0, np.int64),
+            credit=np.empty(0),
+            present=np.empty((0, series)),
+            total=np.empty((0, series)),
+            expected=np.empty((0, series)),
+            largest=np.empty((0, series, 2)),
+            level=np.empty((0, subjects)),
+            allowance=np.empty(0),
+            alarmed=np.empty((0, subjects), bool),
+            run=np.empty((0, subjects), np.int64),
+            took=np.empty((0, subjects), np.int64),
+            since=np.empty((0, subjects), np.int64),
+            quiet_until=np.empty((0, subjects), np.int64),
+            excess=np.empty((0, subjects)),
+            leader=np.empty((0, subjects), np.int64),
+            lead=np.empty((0, subjects)),
+        )
+
+    def add(self, known: IntArray, start: int) -> None:
+        """Add rows whose first pane begins at `start` (ms)."""
+        fills = {"log": -np.inf, "allowance": _NOTHING, "quiet_until": start}
+        for name in self.__slots__:
+            old = getattr(self, name)
+            more = np.full((len(known), *old.shape[1:]), fills.get(name, 0), old.dtype)
+            setattr(self, name, np.concatenate([old, more]))
+        self.known[len(self.known) - len(known) :] = known
+
+
+@dataclass(slots=True)
+class EDetectors:
+    """Evidence of all rows and series of one model.
+
+    `spending` is the expected number of false alarms allowed per pane, `weights (Q,)` how it is
+    divided among series, `pool` the events that make an update.
+    """
+
+    tolerance: Tolerance
+    spending: float
+    weights: FloatArray
+    pool: int
+    dispersion: Dispersion = field(init=False)
+    _rows: _Rows = field(init=False)
+    _shares: FloatArray = field(init=False)
+    """Log of each series' and side's part of a row's allowance `(2, Q, 2)`: of rows that the
+    reference does not know, and of those that it does."""
+    _largest_shares: FloatArray = field(init=False)
+    """The largest of them in each subject `(2, S)`."""
+    _subject_of: IntArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        table = self.tolerance.table
+        size = len(table.series)
+        self._rows = _Rows.empty(size, len(table.subjects))
+        self.dispersion = Dispersion(self.tolerance.dispersion, size)
+        self._subject_of = np.repeat(
+            np.arange(len(table.subjects)), np.diff(table.starts, append=size)
+        )
+        both = np.stack([self.weights, np.where(table.compared, self.weights, 0.0)], axis=-1)
+        parts = np.stack([np.where(table.compared[:, None], 0.0, both), both])
+        parts /= np.maximum(parts.sum(axis=(1, 2), keepdims=True), 1e-300)
+        with np.errstate(divide="ignore"):
+            self._shares = np.maximum(np.log(parts), _NOTHING)
+        self._largest_shares = np.maximum.reduceat(self._shares.max(axis=-1), table.starts, axis=1)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._rows.known)
+
+    def add_rows(self, known: IntArray, start: int) -> None:
+        """Follow more rows; `known (k,)` are their reference rows, −1 where there is none."""
+        self._rows.add(known, start)
+        self.dispersion.add_rows(len(known))
+
+    def feed(self, rows: IntArray, counts: IntArray, events: IntArray, start: int) -> None:
+        """Take in events of a pane that began at `start` (ms), on time or late.
+
+        `rows (k,)`, `counts (k, W)`, `events (k,)` how many there are.
+        """
+        state = self._rows
+        present, total = self.tolerance.table.counts(counts)
+        bounds = self.tolerance.bounds(state.known[rows], start)
+        state.present[rows] += present
+        state.total[rows] += total
+        state.expected[rows] += bounds.expected * total
+        state.largest[rows] += bounds.largest * total[..., None]
+        state.events[rows] += events
+
+    def close(self, rows: IntArray, end: int) -> IntArray:
+        """Close the pane that ends at `end` (ms) for the rows that have events in it.
+
+        Returns the rows that were updated.
+        """
+        if not len(rows):
+            return rows
+        state = self._rows
+        state.credit[rows] += self.spending / len(rows)
+        ready: IntArray = rows[state.events[rows] >= self.pool]
+        if len(ready):
+            self._update(ready, end)
+        return ready
+
+    def evidence(self, rows: IntArray, watched: Container[tuple[int, int]]) -> list[Evidence]:
+        """Return what rows that were just updated say of changes, and of watched subjects.
+
+        `watched` holds rows with numbers of subjects.
+        """
+        state = self._rows
+        wanted = state.alarmed[rows]
+        found = {(int(rows[i]), s) for i, s in np.argwhere(wanted).tolist()}
+        if watched:
+            subjects = range(wanted.shape[1])
+            found |= {(row, s) for row in rows.tolist() for s in subjects if (row, s) in watched}
+        return [self._evidence(row, subject) for row, subject in sorted(found)]
+
+    def levels(self, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return evidence and thresholds in nats `(k, S)` as of each row's last update."""
+        state = self._rows
+        largest = self._largest_shares[(state.known[rows] >= 0).astype(np.intp)]
+        return state.level[rows], -(state.allowance[rows][:, None] + largest)
+
+    def _evidence(self, row: int, subject: int) -> Evidence:
+        state = self._rows
+        levels, thresholds = self.levels(np.array([row]))
+        level, threshold = float(levels[0, subject]), float(thresholds[0, subject])
+        alarmed = bool(state.alarmed[row, subject])
+        fresh = state.since[row, subject] <= PATIENCE * state.took[row, subject]
+        excess = float(state.excess[row, subject]) if alarmed else None
+        if alarmed and fresh:
+            verdict = Verdict.DRIFT
+        else:
+            verdict = Verdict.CLEAR if not alarmed and level <= CLEAR else Verdict.UNDECIDED
+        return Evidence(
+            row,
+            subject,
+            verdict,
+            level if excess is None else threshold + excess,
+            threshold,
+            excess,
+            int(state.quiet_until[row, subject]),
+        )
+
+    def _update(self, rows: IntArray, end: int) -> None:
+        state = self._rows
+        gathered = state.total[rows]
+        size = np.maximum(gathered, 1.0)
+        phi = self.dispersion.factor(rows)
+        present, total = state.present[rows] / phi, gathered / phi
+        sides = np.stack([present, total - present], axis=-1)
+        likelihood = ratios(state.largest[rows] / size[..., None])
+        gain = sides[..., None] * likelihood.present
+        gain += (total[..., None] - sides)[..., None] * likelihood.absent
+        allowance = np.log(state.credit[rows])
+        shares = self._shares[(state.known[rows] >= 0).astype(np.intp)]
+        log_allowance = allowance[:, None, None] + shares
+        log = state.log[rows]
+        update(log, log_allowance[..., None], gain)
+        # Where nothing is known of the dispersion yet, nothing is known of evidence either.
+        log[~np.isfinite(phi)] = -np.inf
+        top = log.max(axis=-1)
+        level = np.maximum((top - log_allowance).max(axis=-1), 0.0)
+        state.level[rows] = np.maximum.reduceat(level, self.tolerance.table.starts, axis=1)
+        state.allowance[rows] = allowance
+        self._follow_leaders(rows, gain)
+        self._settle(rows, self._reached(rows, log, top), end)
+        state.log[rows] = log
+        self.dispersion.add(rows, state.present[rows], gathered, state.expected[rows] / size, end)
+        for array in (state.present, state.total, state.expected, state.largest):
+            array[rows] = 0.0
+        state.events[rows] = 0
+        state.credit[rows] = 0.0
+
+    def _follow_leaders(self, rows: IntArray, gain: FloatArray) -> None:
+        """Let the evidence of what raised alarms grow on, for what is beyond the threshold."""
+        state = self._rows
+        at, subject = np.nonzero(state.alarmed[rows])
+        row = rows[at]
+        leader = state.leader[row, subject]
+        lead = state.lead[row, subject] + gain.reshape(len(rows), -1)[at, leader]
+        state.lead[row, subject] = lead
+        state.excess[row, subject] = np.maximum(state.excess[row, subject], lead)
+
+    def _reached(self, rows: IntArray, log: FloatArray, top: FloatArray) -> BoolArray:
+        """Return which subjects `(k, S)` have reached the threshold; their series begin anew."""
+        state = self._rows
+        raised = np.zeros((len(rows), state.alarmed.shape[1]), bool)
+        at, series, side = np.nonzero(top >= 0.0)
+        values = mixture(log[at, series, side])
+        # Ascending, so that what is written last is the strongest series of a subject.
+        order = np.flatnonzero(values >= 0.0)
+        order = order[np.argsort(values[order], kind="stable")]
+        at, series, side, values = at[order], series[order], side[order], values[order]
+        subject, row = self._subject_of[series], rows[at]
+        raised[at, subject] = True
+        standing = state.alarmed[row, subject]
+        np.maximum.at(state.excess, (row[standing], subject[standing]), values[standing])
+        new = ~standing
+        best = log[at, series, side].argmax(axis=-1)
+        flat = (series * 2 + side) * ALTERNATIVES + best
+        state.leader[row[new], subject[new]] = flat[new]
+        lead = log[at, series, side, best] - LOG_ALTERNATIVES
+        state.lead[row[new], subject[new]] = lead[new]
+        state.excess[row[new], subject[new]] = values[new]
+        log[at, series, side] = -np.inf
+        return raised
+
+    def _settle(self, rows: IntArray, raised: BoolArray, end: int) -> None:
+        """Move the alarms of rows on, where `raised (k, S)` are those reached just now."""
+        state = self._rows
+        events = state.events[rows][:, None]
+        quiet = state.level[rows] <= CLEAR
+        run = state.run[rows] + events
+        took = np.where(raised, run, state.took[rows])
+        since = np.where(raised, 0, state.since[rows] + events)
+        over = quiet & (since > PATIENCE * took)
+        alarmed = raised | (state.alarmed[rows] & ~over)
+        state.run[rows] = np.where(raised | quiet, 0, run)
+        state.took[rows], state.since[rows], state.alarmed[rows] = took, since, alarmed
+        state.quiet_until[rows] = np.where(quiet & ~alarmed, end, state.quiet_until[rows])

@@ -1,0 +1,211 @@
+"""Tolerance: which share of each series the reference allows, by hour of the week.
+
+The allowed share is the reference's, give or take the tolerance and three standard errors. Where
+the reference has timestamps, the share follows the hour of the week: the hour's own share p_h from
+N_h events is shrunk to the whole, p̃ = (N_h p_h + κ p)/(N_h + κ), with κ from how much hours differ
+beyond chance (the method of moments for a beta-binomial law). Slices follow the whole on the logit
+scale. What is left over from pane to pane is overdispersion φ.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from scipy.special import expit, logit
+
+from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.detectors.series import Kind, SeriesTable
+from streamgauge.core.detectors.specs import LatencyLimit
+from streamgauge.core.overdispersion import UPPER_QUANTILE
+from streamgauge.core.reference import Reference
+from streamgauge.core.timeline import HOUR_MS, HOURS_OF_WEEK, hour_of_week
+
+ERRORS: Final = 3.0
+"""Standard errors of the reference that are tolerated besides."""
+DAY_MS: Final = 24 * HOUR_MS
+WEEK_MS: Final = HOURS_OF_WEEK * HOUR_MS
+FEWEST_BLOCKS: Final = 20
+"""Blocks of panes that a long-run variance is estimated from at least."""
+_NEVER: Final = 1e15
+"""κ where hours do not differ: everything is shrunk to the whole."""
+
+
+class Bounds(NamedTuple):
+    """Expected shares `(k, Q)`, and the largest tolerated ones `(k, Q, 2)` of x and of 1 − x."""
+
+    expected: FloatArray
+    largest: FloatArray
+
+
+class HourProfile(NamedTuple):
+    """Shares of the whole by hour of the week `(168, Q)`, with their standard errors."""
+
+    share: FloatArray
+    error: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What is tolerated of Q series over the reference's R rows.
+
+    `share (R, Q)` with standard errors `error (R, Q)`; `dispersion (Q,)` φ of the whole, None where
+    the reference has no timestamps to tell it; `profile` the whole's hours of the week, `room (Q,)`
+    how far shares may move.
+    """
+
+    table: SeriesTable
+    share: FloatArray
+    error: FloatArray
+    room: FloatArray
+    dispersion: FloatArray | None
+    profile: HourProfile | None
+
+    def bounds(self, rows: IntArray, time_ms: int) -> Bounds:
+        """Return what is tolerated of some rows at a time.
+
+        `rows (k,)` are reference rows, −1 for a row that the reference does not know: of it only
+        bad values are judged, against the whole.
+        """
+        at = np.maximum(rows, 0)
+        share, error = self.share[at], self.error[at]
+        if self.profile is not None:
+            hour = int(hour_of_week(np.array([time_ms]))[0])
+            shift = _logit(self.profile.share[hour]) - _logit(self.share[0])
+            share = np.where(share > 0, expit(_logit(share) + shift), share)
+            error = np.hypot(error, self.profile.error[hour])
+        room = self.room + ERRORS * error
+        largest = np.stack([share + room, 1.0 - share + room], axis=-1)
+        largest[(rows < 0)[:, None] & self.table.compared] = 1.0
+        # Fewer bad values than usual are no one's trouble.
+        largest[:, ~self.table.compared, 1] = 1.0
+        return Bounds(share, np.minimum(largest, 1.0))
+
+
+def measure_tolerance(
+    reference: Reference,
+    table: SeriesTable,
+    tolerance: float,
+    latency: LatencyLimit | None = None,
+) -> Tolerance:
+    """Return what a reference tolerates; `tolerance` is the share that may move."""
+    present, total = table.counts(reference.block.counts.astype(np.int64))
+    share = present / np.maximum(total, 1)
+    profile, dispersion = _over_time(reference, table, share[0])
+    phi = 1.0 if dispersion is None else dispersion
+    # Half an event more, so that what never happened is not known for certain.
+    spread = (present + 0.5) / (total + 1.0)
+    error = np.sqrt(spread * (1.0 - spread) * phi / np.maximum(total, 1))
+    room = np.full(len(table.series), tolerance)
+    slow = [i for i, series in enumerate(table.series) if series.kind is Kind.SLOW]
+    if latency is not None and slow:
+        # The limit says itself what is tolerated; training data hold no latencies.
+        share[:, slow], error[:, slow], room[slow] = latency.share, 0.0, 0.0
+        if profile is not None:
+            profile.share[:, slow], profile.error[:, slow] = latency.share, 0.0
+    return Tolerance(table, share, error, room, dispersion, profile)
+
+
+def _over_time(
+    reference: Reference, table: SeriesTable, share: FloatArray
+) -> tuple[HourProfile | None, FloatArray | None]:
+    if reference.panes is None or reference.hour_of_week is None:
+        return None, None
+    present, total = folded_counts(reference, table, reference.hour_of_week)
+    flat = HourProfile(np.broadcast_to(share, present.shape), np.zeros(present.shape))
+    # Over whole days and weeks the hours' own shares cancel out.
+    slow = _dispersion(reference, table, flat, total, (DAY_MS, WEEK_MS))
+    profile = _profile(present, total, share, slow)
+    lengths = (reference.panes.length_ms, DAY_MS, WEEK_MS)
+    return profile, _dispersion(reference, table, profile, total, lengths)
+
+
+def folded_counts(
+    reference: Reference, table: SeriesTable, folded: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Return the series' counts `(T, Q)` from counts folded to groups `(T, G)`.
+
+    Runs that folding loses (values out of range, unseen ones) count as never present.
+    """
+    layout = reference.layout
+    places = np.full(layout.width + 1, -1, np.int64)
+    place = 0
+    for start, item in layout:
+        for group in item.bins.groups:
+            places[start + group] = place
+            place += 1
+        for special in range(item.bins.width - item.bins.value_bins):
+            places[start + item.bins.value_bins + special] = place
+            place += 1
+        places[start + item.bins.width] = place
+    sums = np.zeros((len(folded), place + 1), np.int64)
+    np.cumsum(folded, axis=1, out=sums[:, 1:])
+    first, last = places[table.first], places[table.last]
+    lost = (first < 0) | (last < 0)
+    present = sums[:, np.where(lost, 0, last)] - sums[:, np.where(lost, 0, first)]
+    total = sums[:, places[table.end]] - sums[:, places[table.whole]]
+    present[:, lost] = 0
+    return present, total
+
+
+def _profile(
+    present: IntArray, total: IntArray, share: FloatArray, dispersion: FloatArray
+) -> HourProfile:
+    """Return the hours' shares, shrunk to the whole as far as they may differ by chance."""
+    own = present / np.maximum(total, 1)
+    chance = share * (1.0 - share) * dispersion / np.maximum(total, 1)
+    excess = (total * ((own - share) ** 2 - chance)).sum(axis=0)
+    excess /= np.maximum(total.sum(axis=0), 1)
+    binomial = share * (1.0 - share)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kappa = np.where(excess > 0, np.maximum(binomial / excess - 1.0, 0.0), _NEVER)
+    trust = total / np.maximum(total + kappa * dispersion, 1.0)
+    shrunk = share + trust * (own - share)
+    error = trust * np.sqrt(shrunk * (1.0 - shrunk) * dispersion / np.maximum(total, 1))
+    return HourProfile(shrunk, error)
+
+
+def _dispersion(
+    reference: Reference,
+    table: SeriesTable,
+    profile: HourProfile,
+    traffic: IntArray,
+    lengths: tuple[int, ...],
+) -> FloatArray:
+    """Return φ `(Q,)`: the long-run variance of pane counts about the profile, over binomial.
+
+    Blocks of several lengths (ms) are tried, and the largest figure taken, since what varies
+    slowly shows in long blocks alone. The upper 95 % limit of the mean is used.
+    """
+    panes = reference.panes
+    assert panes is not None
+    present, total = folded_counts(reference, table, panes.counts)
+    hours = panes.length_ms // HOUR_MS
+    base = panes.panes[:, None] * hours + np.arange(hours)
+    slots = hour_of_week(base * HOUR_MS)
+    weight = traffic[slots].astype(float)
+    mean = (profile.share[slots] * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1.0)
+    residual = present - total * mean
+    variance = total * mean * (1.0 - mean)
+    phi = np.ones(residual.shape[1])
+    for length in lengths:
+        if length < panes.length_ms:
+            continue
+        block = panes.panes * panes.length_ms // length
+        starts = np.flatnonzero(np.diff(block, prepend=block[0] - 1))
+        if len(starts) < FEWEST_BLOCKS:
+            continue
+        r = np.add.reduceat(residual, starts, axis=0)
+        v = np.add.reduceat(variance, starts, axis=0)
+        enough = v >= 1.0
+        ratio = np.where(enough, r**2 / np.maximum(v, 1.0), 0.0)
+        used = np.maximum(enough.sum(axis=0), 1)
+        average = ratio.sum(axis=0) / used
+        spread = np.where(enough, (ratio - average) ** 2, 0.0).sum(axis=0) / used
+        limit = average + UPPER_QUANTILE * np.sqrt(spread / used)
+        phi = np.where(enough.sum(axis=0) >= FEWEST_BLOCKS, np.maximum(phi, limit), phi)
+    return phi
+
+
+def _logit(share: FloatArray) -> FloatArray:
+    clipped: FloatArray = logit(np.clip(share, 1e-6, 1.0 - 1e-6))
+    return clipped
