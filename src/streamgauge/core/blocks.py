@@ -93,9 +93,20 @@ class BlockSum:
         """Take a block's counts away again. Sums and extremes cannot be taken away exactly."""
         self._counts[self._places(block.rows)] -= block.counts
 
+    def place(self, row: int) -> int | None:
+        """Return a row's place in the block, None where nothing of it was added."""
+        place = int(self._local[row]) if row < len(self._local) else -1
+        return None if place < 0 else place
+
     def counts_of(self, rows: IntArray) -> IntArray:
-        """Return the counts of these rows `(k, W) int64`, as a copy."""
-        return self._counts[self._places(rows)]
+        """Return the counts of these rows `(k, W) int64`, as a copy; 0 of rows never added."""
+        counts = np.zeros((len(rows), self.width), np.int64)
+        inside = rows < len(self._local)
+        places = np.full(len(rows), -1, np.intp)
+        places[inside] = self._local[rows[inside]]
+        known = places >= 0
+        counts[known] = self._counts[places[known]]
+        return counts
 
     def block(self) -> Block:
         """Return the sum as a block of views: valid until the next addition."""

@@ -9,15 +9,12 @@ from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.alerts.book import AlertBook
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
-from streamgauge.core.batch import EventBatch
+from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import SUM, Block, BlockSum
-from streamgauge.core.detectors.distribution import DistributionTest
-from streamgauge.core.detectors.rates import RateTest
+from streamgauge.core.detection import Detection, DetectionSpec
 from streamgauge.core.detectors.specs import AttachedSpec, LatencyLimit, Spending
-from streamgauge.core.detectors.window import Allowance, Detector, Watched, WindowCounts
-from streamgauge.core.explain import Explainer
-from streamgauge.core.findings import Effect, Finding, Verdict
+from streamgauge.core.findings import Effect
 from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.layout import Layout, Subject
 from streamgauge.core.partial import Partial
@@ -86,8 +83,6 @@ class ModelEngine:
             WindowState(window, layout.width, len(layout.numeric)) for window in spec.windows
         ]
         self._totals = BlockSum(layout.width, len(layout.numeric))
-        self._since: dict[str, int] = {}
-        """Start of the first pane of each version (ms)."""
         self._unseen: dict[str, FrequentValues] = {}
         self._set_reference(reference, reference_id)
 
@@ -96,16 +91,20 @@ class ModelEngine:
         self.reference_id = reference_id
         self._summarizer = Summarizer(self.layout, reference)
         self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
-        self._explainer = None if reference is None else Explainer(reference)
-        self._detectors: tuple[Detector, ...] = ()
+        self._detection: Detection | None = None
         if reference is not None:
             spec = self.spec
-            allowance = Allowance(
-                spec.spending.alarms, spec.spending.period_ms, len(spec.windows) * 2
-            )
-            self._detectors = (
-                DistributionTest(reference, allowance, spec.tolerance, spec.min_samples),
-                RateTest(reference, allowance, spec.tolerance, spec.min_samples),
+            self._detection = Detection(
+                DetectionSpec(
+                    spec.model,
+                    spec.pane_ms,
+                    spec.spending,
+                    spec.tolerance,
+                    spec.min_samples,
+                    spec.latency,
+                ),
+                reference,
+                self.registry,
             )
 
     def learned(self, reference: Reference, reference_id: str) -> None:
@@ -143,7 +142,8 @@ class ModelEngine:
             self.late = self.late._replace(dropped=self.late.dropped + events)
             return
         self.late = self.late._replace(revised=self.late.revised + events)
-        self._note_versions(block, start)
+        if self._detection is not None:
+            self._detection.feed(block, start)
         for window in self._windows:
             window.add_late(start, block, self.closed)
         self._totals.add(block)
@@ -166,82 +166,45 @@ class ModelEngine:
             now = min(due, default=target + 1)
             if now > target:
                 break
-            self._close_pane(now)
-            records += self._look(now)
+            rows = self._close_pane(now)
+            if self._advance_windows(now) or len(rows):
+                records += self._judge(rows, now)
         self.closed = target
         return tuple(records)
 
-    def _close_pane(self, end: int) -> None:
+    def _close_pane(self, end: int) -> IntArray:
+        """Close the pane that ends at `end`; return the rows that detectors have looked at."""
         pane = end // self.spec.pane_ms - 1
         closed = self._open.pop(pane, None)
         if closed is None:
-            return
+            return np.empty(0, np.int64)
+        start = pane * self.spec.pane_ms
         block = closed.block()
         self._totals.add(block)
-        self._note_versions(block, end - self.spec.pane_ms)
         for window in self._windows:
-            window.add(pane * self.spec.pane_ms, block)
+            window.add(start, block)
+        if self._detection is None:
+            return np.empty(0, np.int64)
+        self._detection.feed(block, start)
+        return self._detection.close(block.rows, end)
 
-    def _note_versions(self, block: Block, start: int) -> None:
-        for row in block.rows.tolist():
-            self._since.setdefault(self.registry.keys[row].version, start)
-
-    def _look(self, now: int) -> list[AlertRecord]:
-        """Advance the windows whose step ends now, and let the detectors look at them."""
-        findings: list[Finding] = []
-        looked = False
-        watched: Watched = self.book.watched()
-        for window in self._windows:
-            if window.next_end != now:
-                continue
+    def _advance_windows(self, now: int) -> bool:
+        """Advance the windows whose step ends now; say whether there are any."""
+        due = [window for window in self._windows if window.next_end == now]
+        for window in due:
             window.advance(now)
-            looked = True
-            rows, counts = window.counts()
-            begun = now - window.spec.length_ms
-            full = np.array(
-                [self._since[self.registry.keys[row].version] <= begun for row in rows.tolist()],
-                bool,
-            )
-            rows, counts = rows[full], counts[full]
-            keys = tuple(self.registry.keys[row] for row in rows.tolist())
-            seen = WindowCounts(self.spec.model, window.spec, now, rows, keys, counts)
-            for detector in self._detectors:
-                findings += self._explained(window, detector.evaluate(seen, watched), watched)
-        if not looked:
-            return []
-        return list(self.book.update(findings, now))
+        return bool(due)
 
-    def _explained(
-        self, window: WindowState, findings: list[Finding], watched: Watched
-    ) -> list[Finding]:
-        """Add what moved, and since when, to findings of drift that may be published.
-
-        Those are new ones, those of rows that speak for an alert, and of each subject the one with
-        the largest statistic.
-        """
-        if self._explainer is None:
-            return findings
-        speaking = {(RowKey(a.model_version, a.slice), a.subject) for a in self.book.active()}
-        best: dict[tuple[str, Subject], float] = {}
-        for finding in findings:
-            of = (finding.row.version, finding.subject)
-            best[of] = max(finding.statistic, best.get(of, 0.0))
-        explained = []
-        for finding in findings:
-            about = (finding.row, finding.subject)
-            row = self.registry.find(finding.row)
-            if (
-                finding.verdict is Verdict.DRIFT
-                and row is not None
-                and (
-                    about not in watched
-                    or about in speaking
-                    or finding.statistic == best[finding.row.version, finding.subject]
-                )
-            ):
-                finding = self._explainer.explain(finding, window, row)
-            explained.append(finding)
-        return explained
+    def _judge(self, rows: IntArray, now: int) -> tuple[AlertRecord, ...]:
+        """Let alerts follow what detectors say of rows that they have just looked at."""
+        if self._detection is None:
+            return ()
+        speaking = frozenset(
+            (RowKey(alert.model_version, alert.slice), alert.subject)
+            for alert in self.book.active()
+        )
+        findings = self._detection.findings(rows, self._windows, now, self.book.watched(), speaking)
+        return self.book.update(findings, now)
 
     def snapshot(self, watermark: int | None) -> ModelSnapshot:
         """Return everything that metrics and pages show, open panes included in the counters."""
@@ -273,7 +236,7 @@ class ModelEngine:
 
     def watches(self) -> tuple[tuple[str, Subject], ...]:
         """Return what alerts can be about, in every row: the detector's name and the subject."""
-        return tuple(found for detector in self._detectors for found in detector.watches())
+        return () if self._detection is None else tuple(self._detection.watches())
 
     def _stats(self, window: WindowState, shown: list[int]) -> WindowStats:
         """Return a window's statistics, those of last time where nothing has changed."""

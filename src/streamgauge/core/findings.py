@@ -25,6 +25,10 @@ class Verdict(StrEnum):
     """Too few events to say anything."""
 
 
+Watched = frozenset[tuple[RowKey, Subject]]
+"""Rows and subjects whose findings are wanted whatever they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """The size of a change with its interval, in the unit that `measure` names."""
@@ -63,6 +67,8 @@ class Finding:
     p_value: float | None = None
     detail: str = ""
     explains: float | None = None
+    excess: float | None = None
+    """Evidence in nats above the threshold, None where the detector is outside the budget."""
 
     @property
     def weight(self) -> float:

@@ -121,24 +121,37 @@ class WindowState:
         while self._steps and self._steps[0].number < first:
             self._total.subtract_counts(self._steps.popleft().block)
 
-    def step_counts(self, row: int, cells: slice) -> tuple[IntArray, IntArray]:
-        """Return the steps' numbers `(S,)` and one row's counts in them `(S, cells)`."""
-        steps = np.array([step.number for step in self._steps], np.int64)
-        counts = np.zeros((len(steps), cells.stop - cells.start), np.int64)
-        for i, step in enumerate(self._steps):
-            place = step.places.get(row)
+    def step_counts(self, row: int) -> tuple[IntArray, IntArray]:
+        """Return the numbers `(S,)` of the steps and the open one, and a row's counts `(S, W)`."""
+        steps = self._steps_of(row)
+        counts = np.zeros((len(steps), self.width), np.int64)
+        for i, (_, block, place) in enumerate(steps):
             if place is not None:
-                counts[i] = step.block.counts[place, cells]
-        return steps, counts
+                counts[i] = block.counts[place]
+        return np.array([number for number, _, _ in steps], np.int64), counts
 
-    def step_sums(self, row: int, number: int) -> FloatArray:
-        """Return one row's Σ(x−c) of one numeric field in the steps `(S,)`."""
-        sums = np.zeros(len(self._steps))
-        for i, step in enumerate(self._steps):
-            place = step.places.get(row)
+    def step_sums(self, row: int) -> FloatArray:
+        """Return one row's Σ(x−c) of all numeric fields in the same steps `(S, M)`."""
+        steps = self._steps_of(row)
+        sums = np.zeros((len(steps), self.numeric))
+        for i, (_, block, place) in enumerate(steps):
             if place is not None:
-                sums[i] = step.block.sums[place, number, SUM]
+                sums[i] = block.sums[place, :, SUM]
         return sums
+
+    def latest(self, rows: IntArray) -> IntArray:
+        """Return the counts of some rows in the window and the open step after it `(k, W)`."""
+        counts = self._total.counts_of(rows)
+        if self._open is not None:
+            counts += self._open.counts_of(rows)
+        return counts
+
+    def _steps_of(self, row: int) -> list[tuple[int, Block, int | None]]:
+        """Return the numbers and statistics of the steps, and the row's place in each."""
+        steps = [(step.number, step.block, step.places.get(row)) for step in self._steps]
+        if self._open is not None:
+            steps.append((self._open_step, self._open.block(), self._open.place(row)))
+        return steps
 
     def counts(self) -> tuple[IntArray, IntArray]:
         """Return the rows with events in the window `(k,)` and their counts `(k, W)`."""

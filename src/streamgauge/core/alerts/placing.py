@@ -106,9 +106,9 @@ def _move(row: RowKey, old: Group, new: Group) -> None:
 
 
 def _explained(group: Group, finding: Finding) -> bool:
-    """Say whether the alert's representative weighs at least as much in the finding's window."""
+    """Say whether the alert's representative, where it still moves, weighs at least as much."""
     member = group.members.get(Place(group.speaker.row, finding.window))
-    if member is None or member.verdict is not Verdict.DRIFT:
+    if member is None or member.verdict not in (Verdict.DRIFT, Verdict.UNDECIDED):
         return False
     return member.finding.weight >= finding.weight
 

@@ -8,7 +8,7 @@ variation. With residuals r = k − n·e and binomial variances v = n·e(1 − e
 
 is Pearson's dispersion about the row's own mean (McCullagh and Nelder, Generalized Linear Models,
 1989, section 4.5). Old blocks fade. What varies slowly shows in days alone. Only blocks before the
-one that is judged are used.
+one that is judged are used, and none of changes that stand: a fault is no variation to get used to.
 """
 
 from dataclasses import dataclass, field
@@ -39,13 +39,13 @@ class BlockDispersion:
     series: int
     memory: float
     blocks: FloatArray = field(init=False)
-    """Number of blocks `(R, 1)`, faded like their figures."""
+    """Number of blocks `(R, Q)`, faded like their figures."""
     _squares: FloatArray = field(init=False)
     _b: FloatArray = field(init=False)
     _c: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.blocks = np.zeros((0, 1))
+        self.blocks = np.zeros((0, self.series))
         self._squares = np.zeros((0, self.series))
         self._b = np.zeros((0, self.series))
         self._c = np.zeros((0, self.series))
@@ -54,19 +54,23 @@ class BlockDispersion:
         """Follow more rows."""
         for name in ("blocks", "_squares", "_b", "_c"):
             old = getattr(self, name)
-            setattr(self, name, np.concatenate([old, np.zeros((count, old.shape[1]))]))
+            setattr(self, name, np.concatenate([old, np.zeros((count, self.series))]))
 
     def add(
         self, rows: IntArray, present: FloatArray, total: FloatArray, expected: FloatArray
     ) -> None:
-        """Take in a block of some rows: counts, and expected shares `(k, Q)`."""
+        """Take in a block of some rows: counts, and expected shares `(k, Q)`.
+
+        Series without events have no block.
+        """
         share = expected + self._b[rows] / np.maximum(self._c[rows], _LEAST)
         share = np.clip(share, LEAST_SHARE, 1.0 - LEAST_SHARE)
         binomial = share * (1.0 - share)
         residual = present - total * expected
         squares = residual**2 / np.maximum(total * binomial, _LEAST)
-        keep = 1.0 - 1.0 / self.memory
-        self.blocks[rows] = self.blocks[rows] * keep + 1.0
+        seen = total > 0
+        keep = np.where(seen, 1.0 - 1.0 / self.memory, 1.0)
+        self.blocks[rows] = self.blocks[rows] * keep + seen
         self._squares[rows] = self._squares[rows] * keep + squares
         self._b[rows] = self._b[rows] * keep + residual / binomial
         self._c[rows] = self._c[rows] * keep + total / binomial
@@ -114,18 +118,15 @@ class Dispersion:
         expected: FloatArray,
         end: int,
     ) -> None:
-        """Take in the updates of some rows that end at `end` (ms): counts, expected shares."""
+        """Take in the updates of some rows that end at `end` (ms).
+
+        Counts and expected shares are `(k, Q)`; a total of 0 leaves a series out.
+        """
         day = (end - 1) // _DAY_MS
         done = rows[self._day[rows] < day]
         if len(done):
             sums = self._sums[:, done]
-            seen = sums[1].any(axis=1)
-            self._days.add(
-                done[seen],
-                sums[0][seen],
-                sums[1][seen],
-                sums[2][seen] / np.maximum(sums[1][seen], 1.0),
-            )
+            self._days.add(done, sums[0], sums[1], sums[2] / np.maximum(sums[1], 1.0))
             self._sums[:, done] = 0.0
             self._day[done] = day
         self._updates.add(rows, present, total, expected)
@@ -145,5 +146,5 @@ class Dispersion:
                 seen *= 1.0 + UPPER_QUANTILE * spread
             np.maximum(phi, seen, out=phi, where=blocks >= fewest)
         if self.reference is None:
-            phi[self._updates.blocks[rows][:, 0] < WARM_UP] = np.inf
+            phi[self._updates.blocks[rows] < WARM_UP] = np.inf
         return phi

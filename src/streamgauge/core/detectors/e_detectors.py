@@ -42,7 +42,7 @@ class Evidence(NamedTuple):
 
     `statistic` is log M, the evidence in nats as a multiple of its allowance; there is a change
     where it has reached `threshold`. `excess` is the most that it has gone over the threshold since
-    the change showed, None without one. `quiet_until` is when nothing spoke of a change yet (ms).
+    the change showed, None without one; `took_ms` is the event time that it took to show.
     """
 
     row: int
@@ -51,7 +51,7 @@ class Evidence(NamedTuple):
     statistic: float
     threshold: float
     excess: float | None
-    quiet_until: int
+    took_ms: int
 
 
 @dataclass(slots=True)
@@ -74,6 +74,8 @@ class _Rows:
     """Largest log M of each subject `(R, S)` as of the last update."""
     allowance: FloatArray
     """Log of what a row's last update spent `(R,)`."""
+    dispersion: FloatArray
+    """Largest φ of each subject `(R, S)` in the last update; +inf where it is not known yet."""
     alarmed: BoolArray
     run: IntArray
     """Events since a subject was last quiet or reached the threshold."""
@@ -81,6 +83,8 @@ class _Rows:
     """What `run` was when it last reached the threshold, and `since` the events from then on."""
     since: IntArray
     quiet_until: IntArray
+    """When nothing spoke of a change yet (ms), and in `took_ms` how long the last one took."""
+    took_ms: IntArray
     excess: FloatArray
     leader: IntArray
     """Flat index of the series, side and alternative that speaks for the alarm."""
@@ -101,11 +105,13 @@ class _Rows:
             largest=np.empty((0, series, 2)),
             level=np.empty((0, subjects)),
             allowance=np.empty(0),
+            dispersion=np.empty((0, subjects)),
             alarmed=np.empty((0, subjects), bool),
             run=np.empty((0, subjects), np.int64),
             took=np.empty((0, subjects), np.int64),
             since=np.empty((0, subjects), np.int64),
             quiet_until=np.empty((0, subjects), np.int64),
+            took_ms=np.empty((0, subjects), np.int64),
             excess=np.empty((0, subjects)),
             leader=np.empty((0, subjects), np.int64),
             lead=np.empty((0, subjects)),
@@ -113,7 +119,12 @@ class _Rows:
 
     def add(self, known: IntArray, start: int) -> None:
         """Add rows whose first pane begins at `start` (ms)."""
-        fills = {"log": -np.inf, "allowance": _NOTHING, "quiet_until": start}
+        fills = {
+            "log": -np.inf,
+            "allowance": _NOTHING,
+            "dispersion": np.inf,
+            "quiet_until": start,
+        }
         for name in self.__slots__:
             old = getattr(self, name)
             more = np.full((len(known), *old.shape[1:]), fills.get(name, 0), old.dtype)
@@ -133,7 +144,7 @@ class EDetectors:
     spending: float
     weights: FloatArray
     pool: int
-    dispersion: Dispersion = field(init=False)
+    _dispersion: Dispersion = field(init=False)
     _rows: _Rows = field(init=False)
     _shares: FloatArray = field(init=False)
     """Log of each series' and side's part of a row's allowance `(2, Q, 2)`: of rows that the
@@ -146,7 +157,7 @@ class EDetectors:
         table = self.tolerance.table
         size = len(table.series)
         self._rows = _Rows.empty(size, len(table.subjects))
-        self.dispersion = Dispersion(self.tolerance.dispersion, size)
+        self._dispersion = Dispersion(self.tolerance.dispersion, size)
         self._subject_of = np.repeat(
             np.arange(len(table.subjects)), np.diff(table.starts, append=size)
         )
@@ -164,7 +175,7 @@ class EDetectors:
     def add_rows(self, known: IntArray, start: int) -> None:
         """Follow more rows; `known (k,)` are their reference rows, −1 where there is none."""
         self._rows.add(known, start)
-        self.dispersion.add_rows(len(known))
+        self._dispersion.add_rows(len(known))
 
     def feed(self, rows: IntArray, counts: IntArray, events: IntArray, start: int) -> None:
         """Take in events of a pane that began at `start` (ms), on time or late.
@@ -207,6 +218,10 @@ class EDetectors:
             found |= {(row, s) for row in rows.tolist() for s in subjects if (row, s) in watched}
         return [self._evidence(row, subject) for row, subject in sorted(found)]
 
+    def factors(self, rows: IntArray) -> FloatArray:
+        """Return the largest φ of each subject `(k, S)` as of each row's last update."""
+        return self._rows.dispersion[rows]
+
     def levels(self, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return evidence and thresholds in nats `(k, S)` as of each row's last update."""
         state = self._rows
@@ -231,14 +246,14 @@ class EDetectors:
             level if excess is None else threshold + excess,
             threshold,
             excess,
-            int(state.quiet_until[row, subject]),
+            int(state.took_ms[row, subject]),
         )
 
     def _update(self, rows: IntArray, end: int) -> None:
         state = self._rows
         gathered = state.total[rows]
         size = np.maximum(gathered, 1.0)
-        phi = self.dispersion.factor(rows)
+        phi = self._dispersion.factor(rows)
         present, total = state.present[rows] / phi, gathered / phi
         sides = np.stack([present, total - present], axis=-1)
         likelihood = ratios(state.largest[rows] / size[..., None])
@@ -258,7 +273,10 @@ class EDetectors:
         self._follow_leaders(rows, gain)
         self._settle(rows, self._reached(rows, log, top), end)
         state.log[rows] = log
-        self.dispersion.add(rows, state.present[rows], gathered, state.expected[rows] / size, end)
+        state.dispersion[rows] = np.maximum.reduceat(phi, self.tolerance.table.starts, axis=1)
+        normal = ~state.alarmed[rows][:, self._subject_of]
+        expected = state.expected[rows] / size
+        self._dispersion.add(rows, state.present[rows] * normal, gathered * normal, expected, end)
         for array in (state.present, state.total, state.expected, state.largest):
             array[rows] = 0.0
         state.events[rows] = 0
@@ -307,7 +325,10 @@ class EDetectors:
         took = np.where(raised, run, state.took[rows])
         since = np.where(raised, 0, state.since[rows] + events)
         over = quiet & (since > PATIENCE * took)
-        alarmed = raised | (state.alarmed[rows] & ~over)
+        stood = state.alarmed[rows]
+        alarmed = raised | (stood & ~over)
+        took_ms = np.where(raised & ~stood, end - state.quiet_until[rows], state.took_ms[rows])
+        state.took_ms[rows] = took_ms
         state.run[rows] = np.where(raised | quiet, 0, run)
         state.took[rows], state.since[rows], state.alarmed[rows] = took, since, alarmed
         state.quiet_until[rows] = np.where(quiet & ~alarmed, end, state.quiet_until[rows])

@@ -1,0 +1,184 @@
+"""Detection: closed panes of one model in, findings out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from streamgauge.core.alerts.policy import assured_size
+from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.blocks import Block
+from streamgauge.core.detectors.e_detectors import EDetectors, Evidence
+from streamgauge.core.detectors.series import series_table
+from streamgauge.core.detectors.specs import LatencyLimit, Spending
+from streamgauge.core.detectors.tolerance import measure_tolerance
+from streamgauge.core.explain import Explainer, Size
+from streamgauge.core.findings import Finding, Verdict, Watched
+from streamgauge.core.layout import Subject
+from streamgauge.core.reference import Reference
+from streamgauge.core.slices import RowKey, SliceRegistry
+from streamgauge.core.windows import WindowState
+
+NAME: Final = "e_detector"
+ROOM: Final = 2
+"""A change is measured over so many times the time that it took to show."""
+
+
+class Levels(NamedTuple):
+    """Evidence and thresholds (nats) of k rows and S subjects, and φ, all `(k, S)`."""
+
+    keys: tuple[RowKey, ...]
+    subjects: tuple[Subject, ...]
+    evidence: FloatArray
+    threshold: FloatArray
+    dispersion: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionSpec:
+    """How one model's changes are detected; times in ms."""
+
+    model: str
+    pane_ms: int
+    spending: Spending
+    tolerance: float
+    min_samples: int
+    latency: LatencyLimit | None
+
+
+class Detection:
+    """Detectors of all rows of one model, and what their changes come to."""
+
+    def __init__(self, spec: DetectionSpec, reference: Reference, registry: SliceRegistry) -> None:
+        self._spec = spec
+        self._reference = reference
+        self._registry = registry
+        whole = reference.block.counts[0].astype(np.int64)
+        self._table = series_table(reference.layout, whole, spec.latency)
+        self._numbers = {subject: i for i, subject in enumerate(self._table.subjects)}
+        self._explainer = Explainer(reference, self._table)
+        weights = dict(spec.spending.weights)
+        self._detectors = EDetectors(
+            measure_tolerance(reference, self._table, spec.tolerance, spec.latency),
+            spec.spending.per_pane(spec.pane_ms),
+            np.array([weights.get(s.subject.kind, 1.0) for s in self._table.series]),
+            spec.min_samples,
+        )
+
+    def watches(self) -> Iterable[tuple[str, Subject]]:
+        """Yield what findings can be about: the detector's name and the subject."""
+        return ((NAME, subject) for subject in self._table.subjects)
+
+    def feed(self, block: Block, start: int) -> None:
+        """Take in the events of a pane that began at `start` (ms), on time or late."""
+        new = self._registry.keys[len(self._detectors) :]
+        if new:
+            known = [self._reference.row(key.slice) for key in new]
+            rows = np.array([-1 if row is None else row for row in known], np.int64)
+            self._detectors.add_rows(rows, start)
+        counts = block.counts.astype(np.int64, copy=False)
+        events = counts[:, self._reference.layout.cells(0)].sum(axis=1)
+        self._detectors.feed(block.rows, counts, events, start)
+
+    def close(self, rows: IntArray, end: int) -> IntArray:
+        """Close the pane that ends at `end` (ms); `rows (k,)` have events in it.
+
+        Returns the rows that there is something new of.
+        """
+        return self._detectors.close(rows, end)
+
+    def findings(
+        self,
+        rows: IntArray,
+        windows: Sequence[WindowState],
+        now: int,
+        watched: Watched,
+        speaking: Watched,
+    ) -> list[Finding]:
+        """Return what rows that there is something new of say of changes and of what is watched.
+
+        Changes that may be published have an onset and words: those that are new, those of rows in
+        `speaking`, which speak for an alert, and of each subject the largest.
+        """
+        places = set()
+        for key, subject in watched:
+            row = self._registry.find(key)
+            if row is not None and subject in self._numbers:
+                places.add((row, self._numbers[subject]))
+        topics: dict[tuple[str, int], list[Evidence]] = {}
+        for evidence in self._detectors.evidence(rows, places):
+            version = self._registry.keys[evidence.row].version
+            topics.setdefault((version, evidence.subject), []).append(evidence)
+        found: list[Finding] = []
+        for (_, number), evidences in topics.items():
+            window = _window_for(evidences, windows)
+            found += self._of_topic(number, evidences, window, now, watched, speaking)
+        return found
+
+    def levels(self, rows: IntArray) -> Levels:
+        """Return how near the threshold some rows are, as of their last updates."""
+        rows = rows[rows < len(self._detectors)]
+        evidence, threshold = self._detectors.levels(rows)
+        phi = self._detectors.factors(rows)
+        keys = tuple(self._registry.keys[row] for row in rows.tolist())
+        return Levels(keys, self._table.subjects, evidence, threshold, phi)
+
+    def _of_topic(
+        self,
+        subject: int,
+        evidences: list[Evidence],
+        window: WindowState,
+        now: int,
+        watched: Watched,
+        speaking: Watched,
+    ) -> list[Finding]:
+        rows = np.array([evidence.row for evidence in evidences], np.int64)
+        keys = [self._registry.keys[row] for row in rows.tolist()]
+        known = [self._reference.row(key.slice) for key in keys]
+        at = np.array([-1 if row is None else row for row in known], np.int64)
+        phi = self._detectors.factors(rows)[:, subject]
+        sizes = self._explainer.sizes(subject, at, window.latest(rows), phi)
+        largest = max(size.explains for size in sizes)
+        found = []
+        for i, (evidence, size) in enumerate(zip(evidences, sizes, strict=True)):
+            finding = self._finding(evidence, size, window, now)
+            about = (finding.row, finding.subject)
+            if evidence.verdict is Verdict.DRIFT and (
+                about not in watched or about in speaking or size.explains == largest
+            ):
+                finding = self._explainer.explain(
+                    finding, subject, window, evidence.row, float(phi[i])
+                )
+                if about not in watched and assured_size(finding.effect) <= self._spec.tolerance:
+                    finding = replace(finding, verdict=Verdict.SMALL)
+            found.append(finding)
+        return found
+
+    def _finding(self, evidence: Evidence, size: Size, window: WindowState, now: int) -> Finding:
+        return Finding(
+            model=self._spec.model,
+            row=self._registry.keys[evidence.row],
+            subject=self._table.subjects[evidence.subject],
+            detector=NAME,
+            window="",
+            verdict=evidence.verdict,
+            statistic=evidence.statistic,
+            threshold=evidence.threshold,
+            effect=size.effect,
+            samples=size.samples,
+            start=now - window.spec.length_ms,
+            end=now,
+            explains=size.explains / window.spec.length_ms,
+            excess=evidence.excess,
+        )
+
+
+def _window_for(evidences: Iterable[Evidence], windows: Sequence[WindowState]) -> WindowState:
+    """Return the shortest window that holds all of the changes' beginnings, else the longest.
+
+    One for all rows of a subject, so that their sizes can be compared.
+    """
+    wanted = ROOM * max(evidence.took_ms for evidence in evidences)
+    long_enough = [window for window in windows if window.spec.length_ms >= wanted]
+    return long_enough[0] if long_enough else windows[-1]
