@@ -18,7 +18,7 @@ from streamgauge.core.bins import NumericBins
 from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.detectors.river_detectors import BINARY, NUMERIC, RiverDetector, factory
 from streamgauge.core.detectors.specs import AttachedSpec, Feed
-from streamgauge.core.detectors.window import Watched
+from streamgauge.core.findings import Watched
 from streamgauge.core.findings import Finding, Verdict
 from streamgauge.core.layout import LATENCY, SCORE, STATUS, Subject, SubjectKind
 from streamgauge.core.reference import Reference, ReferenceBuilder

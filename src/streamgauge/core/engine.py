@@ -13,6 +13,7 @@ from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.detection import Detection, DetectionSpec
+from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.detectors.specs import AttachedSpec, LatencyLimit, Spending
 from streamgauge.core.findings import Effect
 from streamgauge.core.frequent import FrequentValues
@@ -91,6 +92,13 @@ class ModelEngine:
         self.reference_id = reference_id
         self._summarizer = Summarizer(self.layout, reference)
         self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
+        self._attached = AttachedDetectors(
+            self.spec.attached,
+            self.layout,
+            reference,
+            self.spec.model,
+            max_versions=self.spec.max_versions,
+        )
         self._detection: Detection | None = None
         if reference is not None:
             spec = self.spec
@@ -118,6 +126,7 @@ class ModelEngine:
             return
         newest = int(batch.timestamp.max())
         self.last_event = newest if self.last_event is None else max(self.last_event, newest)
+        self._attached.add(batch)
         self.merge(self.aggregator.aggregate(batch))
 
     def merge(self, partial: Partial) -> None:
@@ -183,6 +192,8 @@ class ModelEngine:
         self._totals.add(block)
         for window in self._windows:
             window.add(start, block)
+        keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
+        self._attached.close(keys, block.counts.astype(np.int64, copy=False), block.sums, end)
         if self._detection is None:
             return np.empty(0, np.int64)
         self._detection.feed(block, start)
@@ -197,13 +208,14 @@ class ModelEngine:
 
     def _judge(self, rows: IntArray, now: int) -> tuple[AlertRecord, ...]:
         """Let alerts follow what detectors say of rows that they have just looked at."""
-        if self._detection is None:
-            return ()
-        speaking = frozenset(
-            (RowKey(alert.model_version, alert.slice), alert.subject)
-            for alert in self.book.active()
-        )
-        findings = self._detection.findings(rows, self._windows, now, self.book.watched(), speaking)
+        watched = self.book.watched()
+        findings = self._attached.findings(now, watched)
+        if self._detection is not None:
+            speaking = frozenset(
+                (RowKey(alert.model_version, alert.slice), alert.subject)
+                for alert in self.book.active()
+            )
+            findings += self._detection.findings(rows, self._windows, now, watched, speaking)
         return self.book.update(findings, now)
 
     def snapshot(self, watermark: int | None) -> ModelSnapshot:
@@ -236,7 +248,8 @@ class ModelEngine:
 
     def watches(self) -> tuple[tuple[str, Subject], ...]:
         """Return what alerts can be about, in every row: the detector's name and the subject."""
-        return () if self._detection is None else tuple(self._detection.watches())
+        budgeted = () if self._detection is None else self._detection.watches()
+        return (*budgeted, *self._attached.watches())
 
     def _stats(self, window: WindowState, shown: list[int]) -> WindowStats:
         """Return a window's statistics, those of last time where nothing has changed."""

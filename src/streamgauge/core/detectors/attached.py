@@ -16,8 +16,7 @@ from streamgauge.core.detectors.attached_series import NamedSeries, named_series
 from streamgauge.core.detectors.attached_track import Mean, Track
 from streamgauge.core.detectors.river_detectors import BINARY, INVERTED, RiverDetector, factory
 from streamgauge.core.detectors.specs import AttachedSpec, Feed
-from streamgauge.core.detectors.window import Watched
-from streamgauge.core.findings import Effect, Finding, Verdict
+from streamgauge.core.findings import Effect, Finding, Verdict, Watched
 from streamgauge.core.grouping import slice_rows
 from streamgauge.core.layout import Layout, Subject
 from streamgauge.core.reference import Reference
