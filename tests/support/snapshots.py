@@ -76,6 +76,7 @@ def synthetic_model(name: str, shape: SnapshotShape, rng: np.random.Generator) -
         late_events=17,
         counters=Counters(rows, counts, sums),
         windows=windows,
+        detectors=None,
         unseen_values={shape.categorical[0]: (("ZZ", 41), ("YY", 3))} if shape.categorical else {},
         dropped_rows=0,
         alerts=(synthetic_alert(name, shape.versions[0]),),

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from streamgauge.core.alerts.policy import assured_size
-from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.batch import IntArray
 from streamgauge.core.blocks import Block
 from streamgauge.core.detectors.e_detectors import EDetectors, Evidence
 from streamgauge.core.detectors.series import series_table
@@ -17,22 +17,13 @@ from streamgauge.core.explain import Explainer, Size
 from streamgauge.core.findings import Finding, Verdict, Watched
 from streamgauge.core.layout import Subject
 from streamgauge.core.reference import Reference
-from streamgauge.core.slices import RowKey, SliceRegistry
+from streamgauge.core.slices import SliceRegistry
+from streamgauge.core.snapshot import DetectorStats
 from streamgauge.core.windows import WindowState
 
 NAME: Final = "e_detector"
 ROOM: Final = 2
 """A change is measured over so many times the time that it took to show."""
-
-
-class Levels(NamedTuple):
-    """Evidence and thresholds (nats) of k rows and S subjects, and φ, all `(k, S)`."""
-
-    keys: tuple[RowKey, ...]
-    subjects: tuple[Subject, ...]
-    evidence: FloatArray
-    threshold: FloatArray
-    dispersion: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +107,13 @@ class Detection:
             found += self._of_topic(number, evidences, window, now, watched, speaking)
         return found
 
-    def levels(self, rows: IntArray) -> Levels:
-        """Return how near the threshold some rows are, as of their last updates."""
+    def stats(self, rows: IntArray) -> DetectorStats:
+        """Return how near their thresholds some rows were at their last updates."""
         rows = rows[rows < len(self._detectors)]
         evidence, threshold = self._detectors.levels(rows)
-        phi = self._detectors.factors(rows)
         keys = tuple(self._registry.keys[row] for row in rows.tolist())
-        return Levels(keys, self._table.subjects, evidence, threshold, phi)
+        phi = self._detectors.factors(rows)
+        return DetectorStats(keys, self._table.subjects, evidence, threshold, phi)
 
     def _of_topic(
         self,

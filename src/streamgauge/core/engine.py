@@ -238,6 +238,9 @@ class ModelEngine:
             late_events=self.late.revised + self.late.dropped,
             counters=counters,
             windows=tuple(windows),
+            detectors=None
+            if self._detection is None
+            else self._detection.stats(np.array(whole + shown, np.int64)),
             unseen_values={
                 name: values.top(TOP_UNSEEN) for name, values in sorted(self._unseen.items())
             },

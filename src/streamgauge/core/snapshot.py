@@ -73,6 +73,21 @@ class WindowStats:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectorStats:
+    """How near their thresholds the e-detectors of some rows and S subjects are `(R, S)`.
+
+    `evidence` is log M in nats, the largest of a subject's series, to be held against `threshold`;
+    `dispersion` is the largest φ that it was reckoned with, +inf while it is being learned.
+    """
+
+    rows: tuple[RowKey, ...]
+    subjects: tuple[Subject, ...]
+    evidence: FloatArray
+    threshold: FloatArray
+    dispersion: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class ActiveAlert:
     """An alert that is firing, as far as metrics and pages show it."""
 
@@ -106,6 +121,8 @@ class ModelSnapshot:
     late_events: int
     counters: Counters | None
     windows: tuple[WindowStats, ...]
+    detectors: DetectorStats | None
+    """None while there is nothing to compare with."""
     unseen_values: dict[str, tuple[tuple[str, int], ...]]
     dropped_rows: int
     alerts: tuple[ActiveAlert, ...]
