@@ -32,6 +32,15 @@ class Budget:
         """Return the period in milliseconds; a month has 30 days, a year 365."""
         return _PERIODS[self.period]
 
+    @property
+    def per_ms(self) -> float:
+        """Return the expected false alarms in a millisecond."""
+        return self.count / self.period_ms
+
+    def exceeds(self, other: "Budget") -> bool:
+        """Say whether this budget is the larger one, beyond rounding: 7 per week is 1 per day."""
+        return self.per_ms > other.per_ms * (1.0 + 1e-9)
+
     def __str__(self) -> str:
         count = f"{self.count:.6f}".rstrip("0").rstrip(".")
         return f"{count} per {self.period}"

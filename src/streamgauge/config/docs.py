@@ -103,9 +103,12 @@ def _below(place: str, section: Node, schema: Node) -> Iterator[tuple[str, Node]
         for option in _options(node, schema):
             if "properties" in option:
                 yield from _below(inner, option, schema)
-            entries = option.get("additionalProperties")
-            if isinstance(entries, dict) and "properties" in (entry := _resolved(entries, schema)):
-                yield from _below(f"{inner}.<id>", entry, schema)
+            for entries_key, sign in (("additionalProperties", ".<id>"), ("items", "[]")):
+                entries = option.get(entries_key)
+                if isinstance(entries, dict):
+                    entry = _resolved(entries, schema)
+                    if "properties" in entry:
+                        yield from _below(f"{inner}{sign}", entry, schema)
 
 
 def rows(section: Node, schema: Node) -> Iterator[Row]:
@@ -154,7 +157,8 @@ def _type(node: Node, schema: Node) -> str:
         return "duration"
     if option.get("format") == "password":
         return "secret"
-    return f"such as {_codes(node['examples'][:1])}" if "examples" in node else "text"
+    examples = node.get("examples") or option.get("examples")
+    return f"such as {_codes(examples[:1])}" if examples else "text"
 
 
 def _mapping(node: Node, option: Node, schema: Node) -> str:

@@ -1,11 +1,14 @@
 """The section of one monitored model."""
 
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from streamgauge.config.alerts import Weight
+from streamgauge.config.attached import DetectorConfig
 from streamgauge.config.durations import Duration, Pane, format_duration
 from streamgauge.config.places import Place
 from streamgauge.config.section import (
@@ -21,6 +24,7 @@ from streamgauge.config.section import (
 from streamgauge.config.slices import SliceEntry, core_specs, slice_problems
 from streamgauge.core.alerts.policy import Severity
 from streamgauge.core.batch import FeatureKind, Task
+from streamgauge.core.layout import LATENCY_EDGES, SCORE
 from streamgauge.core.slices import VERSION_DIMENSION, SliceSpec
 
 MOST_WINDOWS: Final = 8
@@ -39,6 +43,24 @@ class LabelsConfig(Section):
 
     max_delay: Duration = default("48h")
     """A label that comes later after its prediction than this is counted as late, not joined."""
+
+
+def _latency_bound(milliseconds: int) -> int:
+    bounds = [round(1000 * edge) for edge in LATENCY_EDGES]
+    if milliseconds in bounds:
+        return milliseconds
+    at = bisect(bounds, milliseconds)
+    near = " or ".join(format_duration(bound) for bound in bounds[max(at - 1, 0) : at + 1])
+    raise refusal(f"is none of the bounds that latencies are counted between; write {near}")
+
+
+class LatencyConfig(Section):
+    """How many requests may be slow, whatever the reference holds."""
+
+    limit: Annotated[Duration, AfterValidator(_latency_bound)] = Field(examples=["500ms"])
+    """Requests that take longer are slow; one of the bounds that latencies are counted between."""
+    share: Annotated[Number, Field(gt=0.0, le=0.99)] = Field(examples=[0.01])
+    """The share of requests that may be slow."""
 
 
 class ModelLimits(Section):
@@ -92,12 +114,19 @@ class ModelConfig(Section):
     """The smallest time step of this model, where it differs from `time.pane`."""
     labels: LabelsConfig = default({})
     """The labels of this model."""
-    min_samples: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 200
-    """Events (or labels) that a slice must have in a window before anything is said about it."""
+    min_samples: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 30
+    """Events that a slice gathers before its detectors look: slices with little traffic wait for
+    several panes."""
     tolerance: Annotated[Number, Field(ge=0.0, le=0.5)] = 0.01
     """The share of probability mass that may move before it is called drift."""
     severity: Severity | None = None
     """The severity of this model's alerts, where it differs from `alerts.severity`."""
+    weight: Weight = 1.0
+    """The model's share of the alert budget, in proportion to the weights of the others."""
+    latency: LatencyConfig | None = None
+    """How many requests may be slow, whatever the reference holds."""
+    detectors: Annotated[tuple[DetectorConfig, ...], Field(max_length=64)] = ()
+    """Detectors of the River library to attach, outside the alert budget."""
     features: Mapping[Name, FeatureKind] = default({}, examples=[{"zip_code": "categorical"}])
     """Kinds of features, where learning a reference would guess wrong: a number that is a code."""
     limits: ModelLimits = default({})
@@ -113,6 +142,7 @@ class ModelConfig(Section):
         for place, text in slice_problems(self.slices):
             yield ("slices", *place), text
         yield from self._bounds_problems()
+        yield from self._detector_problems()
         for index, window in enumerate(self.windows):
             if window > LONGEST_WINDOW:
                 yield ("windows", index), "is longer than 366d; write a shorter window"
@@ -127,6 +157,17 @@ class ModelConfig(Section):
                 "the reference file says the kinds already; remove features, or use"
                 " reference: {learn: 24h}",
             )
+
+    def _detector_problems(self) -> Iterator[tuple[Place, str]]:
+        seen: dict[tuple[str, str], int] = {}
+        for index, entry in enumerate(self.detectors):
+            first = seen.setdefault((entry.detector, entry.series), index)
+            if first != index:
+                text = f"follows the same series as detectors[{first}]; keep one of them"
+                yield ("detectors", index), text
+            if entry.series == SCORE.name and self.task is Task.REGRESSION:
+                text = "is not there in a regression model; write another series"
+                yield ("detectors", index, "series"), text
 
     def _bounds_problems(self) -> Iterator[tuple[Place, str]]:
         for index, spec in enumerate(self.slices):

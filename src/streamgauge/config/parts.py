@@ -1,4 +1,4 @@
-"""The small sections of the file: topics, events, time, alerts, HTTP, limits and log."""
+"""The small sections of the file: topics, events, time, HTTP, limits and log."""
 
 import re
 from enum import StrEnum
@@ -6,11 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from streamgauge.config.budget import BudgetText
 from streamgauge.config.durations import Duration, DurationOrZero, Pane
 from streamgauge.config.schema import FROM_ENVIRONMENT
 from streamgauge.config.section import Number, Section, Text, WholeNumber, default, refusal
-from streamgauge.core.alerts.policy import Severity
 
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _APP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
@@ -142,20 +140,6 @@ class TimeConfig(Section):
     """How long after that late events still revise windows; later ones are only counted."""
     idle_after: Duration = default("30s")
     """A partition that has been read to its end and quiet for this long holds up no one."""
-
-
-class AlertsConfig(Section):
-    """How many false alarms are tolerated, and the life of an alert."""
-
-    budget: BudgetText = default("1 per week")
-    """Expected false alarms over all series of all models."""
-    severity: Severity = Severity.WARNING
-    """The severity of alerts where a model names no other. Lost performance and failed requests
-    are critical in any case."""
-    pending_for: DurationOrZero = default("0s")
-    """How long the evidence must last, in event time, before an alert fires."""
-    resolve_after: DurationOrZero = default("10m")
-    """How long it must be clear, in event time, before an alert is resolved."""
 
 
 class HttpConfig(Section):

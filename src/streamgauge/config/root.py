@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from streamgauge.config.alerts import AlertsConfig, SilenceConfig
 from streamgauge.config.durations import MOST_STEPS, Duration, format_duration, window_step
 from streamgauge.config.kafka import KafkaConfig
-from streamgauge.config.model import Learn, ModelConfig, ModelId
+from streamgauge.config.model import Learn, ModelConfig, ModelId, slice_specs
 from streamgauge.config.parts import (
-    AlertsConfig,
     App,
     EventsConfig,
     HttpConfig,
@@ -70,7 +70,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if error := refusals((*topic_problems(self), *pane_problems(self), *series_problems(self))):
+        problems = (topic_problems, pane_problems, series_problems, alert_problems)
+        if error := refusals(found for check in problems for found in check(self)):
             raise error
         return self
 
@@ -148,6 +149,36 @@ def series_problems(config: Config) -> Iterator[tuple[Place, str]]:
                 f"is above limits.series ({config.limits.series}) of the process; lower it or"
                 " raise that",
             )
+
+
+def alert_problems(config: Config) -> Iterator[tuple[Place, str]]:
+    """Yield each silence that can cover nothing, and each model that contradicts the budgets."""
+    for index, silence in enumerate(config.alerts.silences):
+        place = ("alerts", "silences", index)
+        if silence.model is not None and silence.model not in config.models:
+            yield (*place, "model"), "is none of models; correct it, or remove it to cover all"
+        elif silence.slice and not _has_slices(config, silence):
+            yield (
+                (*place, "slice"),
+                "names dimensions that no model here is sliced by together; write those of one of"
+                " its slices",
+            )
+    for name, model in config.models.items():
+        if config.alerts.budgets and model.severity is not None:
+            yield (
+                ("models", name, "severity"),
+                "has no effect where alerts.budgets grades by evidence; remove one of them",
+            )
+
+
+def _has_slices(config: Config, silence: SilenceConfig) -> bool:
+    """Say whether a model that the silence covers has slices with all of its dimensions."""
+    models = config.models.values() if silence.model is None else [config.models[silence.model]]
+    return any(
+        silence.slice.keys() <= {dimension.name for dimension in spec.dimensions}
+        for model in models
+        for spec in slice_specs(model)
+    )
 
 
 def _window_problem(window: int, pane: int) -> str | None:

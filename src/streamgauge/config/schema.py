@@ -37,7 +37,8 @@ def _tidied(node: Any) -> Any:
     tidied = {key: _tidied(entry) for key, entry in node.items()}
     if isinstance(tidied.get("description"), str):
         tidied["description"] = " ".join(tidied["description"].split())
-    if "default" in tidied and tidied.get("type") in ("integer", "number"):
+    bounded = not tidied.keys().isdisjoint({*_BOUNDS, *_BOUNDS.values()})
+    if bounded and tidied.get("type") in ("integer", "number"):
         # Pydantic leaves its own names where a number is read before it is bounded.
         tidied = {_BOUNDS.get(key, key): entry for key, entry in tidied.items()}
         tidied |= {"type": [tidied["type"], "string"], "pattern": f"^{FROM_ENVIRONMENT}$"}

@@ -38,7 +38,7 @@ from streamgauge.core.layout import Subject
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import ActiveAlert
 
-FORMAT = 2
+FORMAT = 3
 """Version of the snapshot's data."""
 
 PUBLISHED = frozenset(
@@ -295,7 +295,8 @@ class AlertBook:
         self, group: Group, reason: Reason, now: int, related: list[Subject] | tuple[()]
     ) -> AlertRecord:
         if group.record is None:
-            severity = self.policy.severity(group.key.subject, group.speaker.effect)
+            speaker = group.speaker
+            severity = self.policy.severity(speaker.subject, speaker.effect, speaker.excess)
             self.fired[group.key.subject.kind.value, group.key.detector, severity.value] += 1
         record = compose(group, reason, now, app=self.app, policy=self.policy, related=related)
         group.record = record

@@ -107,7 +107,7 @@ def compose(
     assert entry.since is not None
     counting, _ = group.split(now, policy)
     others, within = moved_rows(counting, speaker.row)
-    severity = policy.severity(speaker.subject, speaker.effect)
+    severity = policy.severity(speaker.subject, speaker.effect, speaker.excess)
     starts_at, onset, ends_at = entry.since, group.onset(), None
     if entry.state is State.RESOLVED:
         assert last is not None, "only what fired resolves"

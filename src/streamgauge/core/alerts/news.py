@@ -21,7 +21,8 @@ def news(last: AlertRecord, speaker: Finding, policy: AlertPolicy) -> Reason:
         return Reason.REPRESENTATIVE_CHANGED
     if speaker.verdict is not Verdict.DRIFT or speaker.window != last.window:
         return Reason.STILL_FIRING
-    if policy.severity(speaker.subject, speaker.effect).rank > last.severity.rank:
+    severity = policy.severity(speaker.subject, speaker.effect, speaker.excess)
+    if severity.rank > last.severity.rank:
         return Reason.SEVERITY_RAISED
     if speaker.start >= last.end and effect_changed(
         last.effect, speaker.effect, policy.change_factor

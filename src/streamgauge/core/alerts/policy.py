@@ -1,6 +1,7 @@
 """Policy: how long evidence must hold, what is left out, and how severe an alert is."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -66,6 +67,26 @@ def standard_grades(severity: Severity = Severity.WARNING) -> tuple[Grade, ...]:
         Grade(Severity.CRITICAL, SubjectKind.PERFORMANCE),
         Grade(Severity.CRITICAL, STATUS.kind, STATUS.name),
     )
+
+
+def budget_levels(rates: Mapping[Severity, float]) -> tuple[tuple[Severity, float], ...]:
+    """Return `AlertPolicy.levels` for the alarms per time that each severity's budget allows.
+
+    Detectors alarm at the threshold of the most generous budget B. Evidence that is B/b times as
+    large is seen b/B times as often by chance (Ville's inequality), so a budget b needs log(B/b)
+    nats above the threshold.
+    """
+    most = max(rates.values(), default=0.0)
+    # Rounded, so that budgets that are the same in other words are so here.
+    return tuple(
+        (severity, round(math.log(most / rates[severity]), 6))
+        for severity in Severity
+        if severity in rates
+    )
+
+
+def _urgency(severity: Severity) -> int:
+    return severity.rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +159,9 @@ class AlertPolicy:
     max_rows: int = 20_000
     """Rows and windows followed over all alerts; each alert may always follow one."""
     grades: tuple[Grade, ...] = standard_grades()
+    levels: tuple[tuple[Severity, float], ...] = ()
+    """Severities with budgets of their own, least first, and the evidence in nats above the
+    detectors' threshold at which each budget is reached: `budget_levels`."""
     exclusions: tuple[Exclusion, ...] = ()
     silences: tuple[Silence, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
@@ -153,14 +177,30 @@ class AlertPolicy:
         for name in ("change_factor", "takeover_factor"):
             if not 1.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: must be 1 or more, is {getattr(self, name)}")
+        floor = (-1, 0.0)
+        for severity, nats in self.levels:
+            if severity.rank <= floor[0] or not floor[1] <= nats < math.inf:
+                raise ValueError(f"levels: {severity} with {nats} nats is out of order")
+            floor = (severity.rank, nats)
         for exclusion in self.exclusions:
             if exclusion.end <= exclusion.start:
                 raise ValueError(f"exclusions: {exclusion.start} to {exclusion.end} is empty")
 
-    def severity(self, subject: Subject, effect: Effect) -> Severity:
-        """Return the strongest grade that applies, `info` where none does."""
-        fitting = [g.severity for g in self.grades if g.applies(subject, effect)]
-        return max(fitting, key=lambda severity: severity.rank, default=Severity.INFO)
+    def severity(self, subject: Subject, effect: Effect, excess: float | None = None) -> Severity:
+        """Return the highest severity whose budget is reached or, without one, whose grade applies.
+
+        `excess` is `Finding.excess`: None counts as a threshold that is just reached. Where there
+        is nothing at all, it is `info`.
+        """
+        nats = max(0.0, excess or 0.0)  # NaN is no evidence
+        reached = [severity for severity, needed in self.levels if nats >= needed]
+        budgeted = {severity for severity, _ in self.levels}
+        reached += [
+            grade.severity
+            for grade in self.grades
+            if grade.severity not in budgeted and grade.applies(subject, effect)
+        ]
+        return max(reached, key=_urgency, default=Severity.INFO)
 
     def excluded(self, finding: Finding) -> bool:
         """Say whether the finding rests on excluded event time."""

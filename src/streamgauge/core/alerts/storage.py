@@ -100,6 +100,7 @@ def _finding_to_data(finding: Finding) -> Data:
         "p_value": None if finding.p_value is None else _number_to_data(finding.p_value),
         "detail": finding.detail,
         "explains": None if finding.explains is None else _number_to_data(finding.explains),
+        "excess": None if finding.excess is None else _number_to_data(finding.excess),
     }
 
 
@@ -121,6 +122,7 @@ def _finding_from_data(data: Data, key: AlertKey) -> Finding:
         p_value=None if data["p_value"] is None else float(data["p_value"]),
         detail=data["detail"],
         explains=None if data["explains"] is None else float(data["explains"]),
+        excess=None if data["excess"] is None else float(data["excess"]),
     )
 
 
