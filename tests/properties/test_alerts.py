@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamgauge.core.alerts.book import AlertBook
 from streamgauge.core.alerts.identity import AlertKey
-from streamgauge.core.alerts.policy import AlertPolicy, Exclusion, Silence
+from streamgauge.core.alerts.policy import AlertPolicy, Exclusion, Severity, Silence
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.slices import RowKey
@@ -52,6 +52,7 @@ policies = st.builds(
     max_rows=st.sampled_from([2, 20_000]),
     exclusions=st.sampled_from([(), (Exclusion(T0 + 20 * MINUTE, T0 + 40 * MINUTE),)]),
     silences=st.sampled_from([(), (Silence(T0 + 50 * MINUTE, slice=UA.slice),)]),
+    levels=st.sampled_from([(), ((Severity.INFO, 0.0), (Severity.CRITICAL, 100.0))]),
 )
 Draft = tuple[RowKey, bool, Verdict, float, int, bool]
 drafts = st.tuples(
@@ -86,7 +87,7 @@ def scripts(draw: st.DrawFn) -> Script:
 
 def build(draft: Draft, now: int) -> Finding:
     at, is_distance, verdict, statistic, effect, is_long = draft
-    return finding(
+    drift = finding(
         verdict,
         at,
         statistic=statistic,
@@ -97,6 +98,7 @@ def build(draft: Draft, now: int) -> Finding:
         length=HOUR if is_long else 5 * MINUTE,
         onset=now - effect * 4 * MINUTE if is_long else None,
     )
+    return replace(drift, excess=None if is_long else statistic)
 
 
 def run(alerts: AlertBook, script: Script) -> list[AlertRecord]:

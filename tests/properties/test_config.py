@@ -1,6 +1,7 @@
 """Any configuration that loads is loaded again from its own dump; any other text is refused."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from streamgauge.config import Config, format_duration, parse_duration, slice_specs, yaml_text
+from streamgauge.config.instants import format_instant
 from streamgauge.config.slices import dump_slice, parse_slice
 from streamgauge.core.slices import VERSION_DIMENSION
 from streamgauge.errors import ConfigError
@@ -22,7 +24,10 @@ FEW = settings(
 )
 
 printable = st.characters(categories=["L", "N", "P", "S"], exclude_characters="$,")
-names = st.text(printable, min_size=1, max_size=20).filter(lambda text: text not in {".", ".."})
+# PyYAML writes 1e5 without quotes, which YAML 1.2 reads as a number.
+names = st.text(printable, min_size=1, max_size=20).filter(
+    lambda text: text not in {".", ".."} and not re.fullmatch(r"[-+.0-9]+[eE][-+]?[0-9]+", text)
+)
 topics = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True)
 durations = st.builds(
     lambda count, unit: f"{count}{unit}",
@@ -54,6 +59,27 @@ slices = (
 windows = st.lists(
     st.sampled_from([10, 60, 300, 900, 3_600, 86_400, 604_800]), min_size=1, max_size=7, unique=True
 ).map(lambda seconds: [format_duration(1_000 * s) for s in sorted(seconds)])
+instants = st.integers(0, 4 * 10**12).map(format_instant)
+detectors = st.fixed_dictionaries(
+    {"detector": st.sampled_from(["adwin", "page_hinkley", "kswin"]), "series": names},
+    optional={"feed": st.sampled_from(["event", "pane"])},
+)
+silences = st.fixed_dictionaries(
+    {"until": instants},
+    optional={
+        "version": names,
+        "subject": st.sampled_from(["score", "feature"])
+        | names.map(lambda name: f"service:{name}"),
+        "detector": names | st.none(),
+        "comment": names,
+    },
+)
+exclusions = (
+    st.tuples(instants, instants)
+    .filter(lambda t: t[0] < t[1])
+    .map(lambda t: {"start": t[0], "end": t[1]})
+)
+labels = st.dictionaries(st.from_regex(r"[a-z][A-Za-z0-9_]{0,9}", fullmatch=True), names)
 models = st.fixed_dictionaries(
     {
         "task": st.sampled_from(["binary", "multiclass", "regression"]),
@@ -69,6 +95,9 @@ models = st.fixed_dictionaries(
         "min_samples": st.integers(1, 10**9),
         "tolerance": st.floats(0, 0.5) | st.just(0),
         "severity": st.sampled_from(["info", "warning", "critical", None]),
+        "weight": st.floats(0, 1_000, exclude_min=True),
+        "latency": st.sampled_from([{"limit": "500ms", "share": 0.01}, None]),
+        "detectors": st.lists(detectors, max_size=2, unique_by=lambda d: str(d["detector"])),
         "limits": st.fixed_dictionaries(
             {},
             optional={
@@ -137,6 +166,13 @@ configs = st.fixed_dictionaries(
                     st.sampled_from(["hour", "day", "week", "month", "year"]),
                 ).filter(lambda text: "e-" not in text),
                 "pending_for": durations,
+                "cool_down": durations,
+                "weights": st.dictionaries(
+                    st.sampled_from(["feature", "score"]), st.floats(0.001, 1_000)
+                ),
+                "labels": labels,
+                "silences": st.lists(silences, max_size=3),
+                "exclusions": st.lists(exclusions, max_size=2),
             },
         ),
         "http": st.fixed_dictionaries({"host": names, "port": st.integers(0, 65_535)}),

@@ -207,6 +207,22 @@ def test_the_speaker_changes_only_for_a_row_that_is_a_quarter_stronger() -> None
     assert feed(alerts, 3, finding(at=UA, statistic=150), finding(at=EWR, statistic=130)) == ()
 
 
+def test_an_alert_rises_to_the_severity_whose_budget_its_evidence_reaches_and_keeps_it() -> None:
+    levels = ((Severity.INFO, 0.0), (Severity.WARNING, 2.0), (Severity.CRITICAL, 6.0))
+    alerts = book(replace(POLICY, levels=levels))
+    [record] = alerts.update([replace(finding(at=UA), excess=2.5)], T0)
+    assert record.severity is Severity.WARNING
+    assert alerts.fired == {("feature", "distribution", "warning"): 1}
+    later = T0 + MINUTE
+    assert alerts.update([replace(finding(at=UA, now=later), excess=5.9)], later) == ()
+    later += MINUTE
+    [record] = alerts.update([replace(finding(at=UA, now=later), excess=6.1)], later)
+    assert (record.severity, annotations(record)["reason"]) == ("critical", "severity_raised")
+    later += MINUTE
+    assert alerts.update([replace(finding(at=UA, now=later), excess=0.1)], later) == ()
+    assert alerts.active()[0].severity == "critical"
+
+
 def test_a_graver_effect_raises_the_severity_and_a_smaller_one_leaves_it() -> None:
     grades = (Grade(Severity.WARNING), Grade(Severity.CRITICAL, measure="tvd", at_least=0.4))
     alerts = book(replace(POLICY, grades=grades))

@@ -9,6 +9,7 @@ from streamgauge.core.alerts.policy import (
     Severity,
     Silence,
     assured_size,
+    budget_levels,
     standard_grades,
 )
 from streamgauge.core.findings import Effect
@@ -44,6 +45,52 @@ def test_the_strongest_grade_whose_effect_is_assured_applies() -> None:
     assert policy.severity(DISTANCE, Effect("tvd", 0.2, 0.15, 0.3)) is Severity.CRITICAL
     assert policy.severity(DISTANCE, Effect("psi", 0.9, 0.8, 1.0)) is Severity.INFO
     assert policy.severity(ACCURACY, Effect("tvd", 0.9, 0.8, 1.0)) is Severity.INFO
+
+
+LEVELS = budget_levels({Severity.CRITICAL: 1 / 365, Severity.WARNING: 1 / 7, Severity.INFO: 1.0})
+
+
+def test_a_budget_needs_the_evidence_by_which_it_is_smaller_than_the_most_generous() -> None:
+    severities, nats = zip(*LEVELS, strict=True)
+    assert severities == (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
+    assert nats == pytest.approx((0.0, math.log(7), math.log(365)), abs=1e-6)
+    assert budget_levels({}) == ()
+
+
+def test_budgets_that_differ_by_rounding_alone_need_the_same_evidence() -> None:
+    day = 86_400_000
+    levels = budget_levels({Severity.INFO: 1 / day, Severity.WARNING: 7.0000000001 / (7 * day)})
+    assert AlertPolicy(levels=levels).levels == ((Severity.INFO, 0), (Severity.WARNING, 0))
+
+
+@pytest.mark.parametrize(
+    ("excess", "severity"),
+    [
+        (None, Severity.INFO),
+        (-1.0, Severity.INFO),
+        (math.nan, Severity.INFO),
+        (0.0, Severity.INFO),
+        (math.log(7) - 0.01, Severity.INFO),
+        (math.log(7) + 0.01, Severity.WARNING),
+        (math.log(365) - 0.01, Severity.WARNING),
+        (math.log(365) + 0.01, Severity.CRITICAL),
+        (math.inf, Severity.CRITICAL),
+    ],
+)
+def test_an_alert_has_the_highest_severity_whose_budget_its_evidence_reaches(
+    excess: float | None, severity: Severity
+) -> None:
+    policy = AlertPolicy(levels=LEVELS)
+    for subject in (DISTANCE, LATENCY, STATUS, ACCURACY):
+        assert policy.severity(subject, SOME, excess) is severity
+
+
+def test_harm_is_critical_without_evidence_where_critical_has_no_budget() -> None:
+    policy = AlertPolicy(levels=LEVELS[:2])
+    assert policy.severity(ACCURACY, SOME, 0.0) is Severity.CRITICAL
+    assert policy.severity(STATUS, SOME, None) is Severity.CRITICAL
+    assert policy.severity(DISTANCE, SOME, 0.0) is Severity.INFO
+    assert policy.severity(DISTANCE, SOME, 1_000.0) is Severity.WARNING
 
 
 @pytest.mark.parametrize(
@@ -128,5 +175,11 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
         AlertPolicy(takeover_factor=0.5)
     with pytest.raises(ValueError, match="change_factor: must be 1 or more"):
         AlertPolicy(change_factor=math.nan)
+    with pytest.raises(ValueError, match=r"levels: info with 2\.0 nats is out of order"):
+        AlertPolicy(levels=((Severity.WARNING, 1.0), (Severity.INFO, 2.0)))
+    with pytest.raises(ValueError, match=r"levels: critical with 0\.5 nats is out of order"):
+        AlertPolicy(levels=((Severity.WARNING, 1.0), (Severity.CRITICAL, 0.5)))
+    with pytest.raises(ValueError, match="levels: info with nan nats is out of order"):
+        AlertPolicy(levels=((Severity.INFO, math.nan),))
     with pytest.raises(ValueError, match="exclusions: 5 to 5 is empty"):
         AlertPolicy(exclusions=(Exclusion(5, 5),))

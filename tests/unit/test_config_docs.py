@@ -45,13 +45,15 @@ def test_a_file_with_every_default_of_the_page_is_the_same_as_one_without(tmp_pa
     schema = Config.json_schema()
     written = 0
     for place, section in sections(schema):
+        defaults = [row for row in rows(section, schema) if row.default.startswith("`")]
+        if not defaults or "[]" in place:  # what stands in a list is there by no default
+            continue
         here: Any = long
         for key in place.replace("<id>", "m").split(".") if place else ():
             here = here.setdefault(key, {})
-        for row in rows(section, schema):
-            if row.default.startswith("`"):
-                here[row.key.strip("`")] = yaml.safe_load(row.default.strip("`"))
-                written += 1
+        for row in defaults:
+            here[row.key.strip("`")] = yaml.safe_load(row.default.strip("`"))
+            written += 1
     assert written > 30
     files = [tmp_path / "short.yaml", tmp_path / "long.yaml"]
     for file, data in zip(files, (short, long), strict=True):

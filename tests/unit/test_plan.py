@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamgauge.config import load
-from streamgauge.core.alerts.policy import Severity
+from streamgauge.core.alerts.policy import Exclusion, Severity, Silence
 from streamgauge.core.batch import ModelSchema, Task
+from streamgauge.core.detectors.specs import AttachedSpec, Feed, LatencyLimit, Spending
+from streamgauge.core.layout import LATENCY_EDGES, SubjectKind
 from streamgauge.core.slices import Dimension, SliceSpec
 from streamgauge.core.windows import WindowSpec
 from streamgauge.errors import ConfigError
@@ -79,7 +82,7 @@ def test_a_specification_holds_what_the_file_says() -> None:
         alerts={"budget": "3 per day", "pending_for": "1m", "resolve_after": "7m"},
     )
     spec = model_spec(config, "churn")
-    assert (spec.app, spec.model, spec.models) == ("shop", "churn", 2)
+    assert (spec.app, spec.model) == ("shop", "churn")
     assert spec.slices == (
         SliceSpec((Dimension("plan"),)),
         SliceSpec((Dimension("age", (20.0, 40.0)), Dimension("plan"))),
@@ -87,12 +90,133 @@ def test_a_specification_holds_what_the_file_says() -> None:
     assert spec.pane_ms == 5 * SECOND
     assert spec.grace_ms == 2 * MINUTE
     assert (spec.tolerance, spec.min_samples) == (0.03, 77)
-    assert (spec.spending.alarms, spec.spending.period_ms) == (3.0, DAY)
+    assert spec.spending == Spending(1.5, DAY)
+    assert (spec.latency, spec.attached) == (None, ())
     assert (spec.max_slices, spec.max_versions, spec.exported_slices) == (9, 3, 4)
     assert (spec.policy.pending_for, spec.policy.resolve_after) == (MINUTE, 7 * MINUTE)
     assert {grade.severity for grade in spec.policy.grades} == {Severity.CRITICAL}
     assert [window.name for window in spec.windows] == ["5m", "1d"]
     assert model_spec(config, "other").pane_ms == 10 * SECOND
+
+
+ALERTS = {
+    "budget": "1 per week",
+    "budgets": {"critical": "1 per year", "info": "1 per day"},
+    "weights": {"feature": 1.0, "data_quality": 0.5},
+    "cool_down": "5m",
+    "labels": {"team": "ml", "desk": "pricing"},
+    "silences": [
+        {"until": "1970-01-01T00:00:01Z"},
+        {
+            "until": "1970-01-01T01:00:02+01:00",
+            "model": "churn",
+            "version": "3",
+            "subject": "feature:distance",
+            "slice": {"carrier": "UA", "origin": "EWR"},
+            "detector": "distribution",
+            "comment": "is being moved",
+        },
+    ],
+    "exclusions": [{"start": "1970-01-01T00:00:03Z", "end": "1970-01-01T00:00:04Z"}],
+}
+
+
+def test_a_policy_holds_what_the_file_says_of_alerts() -> None:
+    model = {"task": "binary", "reference": "m.json", "slices": [["carrier", "origin"]]}
+    policy = model_spec(configured({"churn": model}, alerts=ALERTS), "churn").policy
+    assert policy.cool_down == 5 * MINUTE
+    assert policy.labels == (("team", "ml"), ("desk", "pricing"))
+    assert policy.silences == (
+        Silence(1_000),
+        Silence(
+            2_000,
+            model="churn",
+            version="3",
+            kind=SubjectKind.FEATURE,
+            name="distance",
+            detector="distribution",
+            slice=(("carrier", "UA"), ("origin", "EWR")),
+            comment="is being moved",
+        ),
+    )
+    assert policy.exclusions == (Exclusion(3_000, 4_000),)
+
+
+def test_the_threshold_is_that_of_the_most_generous_budget_and_severer_ones_need_more() -> None:
+    model = {"task": "binary", "reference": "m.json", "slices": [["carrier", "origin"]]}
+    spec = model_spec(configured({"churn": model}, alerts=ALERTS), "churn")
+    weights = ((SubjectKind.FEATURE, 1.0), (SubjectKind.DATA_QUALITY, 0.5))
+    assert spec.spending == Spending(1.0, DAY, weights)
+    assert [severity for severity, _ in spec.policy.levels] == list(Severity)
+    nats = [needed for _, needed in spec.policy.levels]
+    assert nats == pytest.approx([0.0, np.log(7), np.log(365)], abs=1e-6)
+
+
+def test_one_budget_grades_nothing() -> None:
+    config = configured(
+        {"m": {"task": "binary", "reference": "m.json", "severity": "info"}},
+        alerts={"budget": "1 per month"},
+    )
+    spec = model_spec(config, "m")
+    assert spec.policy.levels == ()
+    assert spec.spending == Spending(1.0, 30 * DAY)
+
+
+def test_models_share_the_budget_by_their_weights() -> None:
+    model = {"task": "binary", "reference": "m.json"}
+    config = configured(
+        {"a": model | {"weight": 3.0}, "b": model, "c": model | {"weight": 0.5}},
+        alerts={"budget": "9 per day"},
+    )
+    alarms = [model_spec(config, name).spending.alarms for name in "abc"]
+    assert alarms == pytest.approx([6.0, 2.0, 1.0])
+
+
+def test_latency_limits_are_in_seconds_and_detectors_come_as_they_stand() -> None:
+    config = configured(
+        {
+            "m": {
+                "task": "binary",
+                "reference": "m.json",
+                "latency": {"limit": "500ms", "share": 0.01},
+                "detectors": [
+                    {"detector": "adwin", "series": "score", "parameters": {"delta": 0.01}},
+                    {"detector": "kswin", "series": "latency", "feed": "pane"},
+                ],
+            }
+        }
+    )
+    spec = model_spec(config, "m")
+    assert spec.latency == LatencyLimit(0.5, 0.01)
+    assert spec.latency.limit in LATENCY_EDGES
+    assert spec.attached == (
+        AttachedSpec("adwin", "score", Feed.EVENT, (("delta", 0.01),)),
+        AttachedSpec("kswin", "latency", Feed.PANE),
+    )
+
+
+@pytest.mark.parametrize(
+    ("series", "problem"),
+    [
+        ("hight", "hight is no series of this model: name a numeric feature, score"),
+        ("colour", "colour is no number: name a numeric feature, or one of colour.missing"),
+        ("colour.out_of_range", "(of colour: missing, wrong_type, unseen)"),
+    ],
+)
+def test_a_detector_on_what_the_reference_does_not_have_is_refused_with_its_place(
+    tmp_path: Path, series: str, problem: str
+) -> None:
+    entries = f"[{{detector: adwin, series: score}}, {{detector: adwin, series: {series}}}]"
+    text = refusal(write_config(tmp_path, model=f"detectors: {entries}"))
+    assert ": models.made-up.detectors[1].series: " in text
+    assert problem in text
+
+
+def test_detectors_on_all_kinds_of_series_are_taken(tmp_path: Path) -> None:
+    names = ("length", "score", "latency", "status", "length.out_of_range", "colour.unseen")
+    entries = ", ".join(f"{{detector: adwin, series: {name}}}" for name in names)
+    (known,) = planned(write_config(tmp_path, model=f"detectors: [{entries}]")).known
+    assert tuple(attached.series for attached in known.spec.attached) == names
 
 
 def test_windows_are_made_of_few_steps_of_whole_panes() -> None:

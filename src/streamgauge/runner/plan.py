@@ -11,9 +11,9 @@ from streamgauge.config import (
     slice_specs,
     window_step,
 )
-from streamgauge.core.alerts.policy import AlertPolicy, standard_grades
 from streamgauge.core.batch import ModelSchema
-from streamgauge.core.detectors.specs import Spending
+from streamgauge.core.detectors.attached import AttachedDetectors
+from streamgauge.core.detectors.specs import LatencyLimit
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec
@@ -21,6 +21,7 @@ from streamgauge.core.windows import WindowSpec
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.reference_file import read_reference, reference_id
 from streamgauge.io.metrics.selection import RenderLimits
+from streamgauge.runner.budget import alert_policy, spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def plan(config: Config, path: Path) -> Plan:
     """Read the references and put every model's specification together.
 
     `path` is the configuration's file, for messages. Raises ConfigError where a reference cannot
-    be read or does not fit its model.
+    be read or does not fit its model, or where a detector is attached to what is not there.
     """
     known: list[KnownModel] = []
     learned: list[LearnedModel] = []
@@ -77,6 +78,12 @@ def plan(config: Config, path: Path) -> Plan:
             fit_schema(name, model, reference)
         except ValueError as error:
             raise config_error(path, place, str(error)) from error
+        for index, attached in enumerate(spec.attached):
+            try:
+                AttachedDetectors((attached,), reference.layout, reference, name)
+            except ValueError as error:
+                where = ("models", name, "detectors", index, "series")
+                raise config_error(path, where, str(error)) from error
         known.append(KnownModel(spec, reference, reference_id(reference)))
     return Plan(config, tuple(known), tuple(learned))
 
@@ -98,19 +105,21 @@ def model_spec(config: Config, name: str) -> ModelSpec:
         grace_ms=config.time.grace,
         tolerance=model.tolerance,
         min_samples=model.min_samples,
-        spending=Spending(
-            config.alerts.budget.count / len(config.models), config.alerts.budget.period_ms
-        ),
-        policy=AlertPolicy(
-            pending_for=config.alerts.pending_for,
-            resolve_after=config.alerts.resolve_after,
-            expire_after=3 * max(window.length_ms for window in windows),
-            grades=standard_grades(config.severity(name)),
-        ),
+        spending=spending(config, name),
+        policy=alert_policy(config, name, 3 * max(window.length_ms for window in windows)),
+        latency=latency_limit(model),
+        attached=tuple(detector.spec for detector in model.detectors),
         max_slices=model.limits.slices_per_dimension,
         max_versions=model.limits.versions,
         exported_slices=model.limits.exported_slices,
     )
+
+
+def latency_limit(model: ModelConfig) -> LatencyLimit | None:
+    """Return how many requests of a model may be slow, None where the file does not say."""
+    if model.latency is None:
+        return None
+    return LatencyLimit(model.latency.limit / 1000, model.latency.share)
 
 
 def render_limits(config: Config) -> RenderLimits:

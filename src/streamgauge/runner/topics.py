@@ -206,7 +206,7 @@ def traffic_items(config: Config, messages: int | None) -> Iterator[Item]:
                 Grade.NOTE,
                 f"model {name}",
                 f"has too little traffic for windows up to {format_duration(thin[-1])}: at most"
-                f" {most:,.0f} events at the last hour's rate, and nothing is said below"
+                f" {most:,.0f} events at the last hour's rate, and detectors wait for"
                 f" {model.min_samples:,}",
                 "use longer windows, or lower min_samples",
                 ("models", name, "windows", len(thin) - 1),
