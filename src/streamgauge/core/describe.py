@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from streamgauge.core.batch import IntArray
-from streamgauge.core.bins import Bins, NumericBins, fold
+from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.bins import Bins, NumericBins
 
 
 def describe(
-    bins: Bins, current: IntArray, reference: IntArray, means: tuple[float, float] | None
+    bins: Bins, current: FloatArray, reference: IntArray, means: tuple[float, float] | None
 ) -> str:
-    """Say what moved between two count vectors `(width,)` of a field.
+    """Say what moved between counts of a field's distance groups `(G,)`.
 
     `means` are the current and the reference mean of a numeric field. Where the mean hardly moved,
     or for categories, the group whose share moved most is named.
@@ -19,10 +19,9 @@ def describe(
         if abs(now - before) >= 0.1 * bins.scale:
             change = f" ({(now - before) / abs(before):+.0%})" if before else ""
             return f"mean {before:,.4g} to {now:,.4g}{change}"
-    p, q = fold(reference, bins), fold(current, bins)
-    if not p.any() or not q.any():
+    if not reference.any() or not current.any():
         return ""
-    before_shares, now_shares = p / p.sum(), q / q.sum()
+    before_shares, now_shares = reference / reference.sum(), current / current.sum()
     at = int(np.argmax(np.abs(now_shares - before_shares)))
     name = bins.group_labels()[at]
     return f"share of {name} {before_shares[at]:.1%} to {now_shares[at]:.1%}"

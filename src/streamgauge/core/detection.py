@@ -129,7 +129,8 @@ class Detection:
         known = [self._reference.row(key.slice) for key in keys]
         at = np.array([-1 if row is None else row for row in known], np.int64)
         phi = self._detectors.factors(rows)[:, subject]
-        sizes = self._explainer.sizes(subject, at, window.latest(rows), phi)
+        period = (now - window.spec.length_ms, now)
+        sizes = self._explainer.sizes(subject, at, window.latest(rows), phi, period)
         largest = max(size.explains for size in sizes)
         found = []
         for i, (evidence, size) in enumerate(zip(evidences, sizes, strict=True)):

@@ -1,7 +1,7 @@
 """Explain a change: how large it is, since when, and what moved."""
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,15 @@ from streamgauge.core.blocks import SUM
 from streamgauge.core.describe import describe
 from streamgauge.core.detectors.series import SeriesTable
 from streamgauge.core.findings import Effect, Finding
+from streamgauge.core.layout import folded_widths
 from streamgauge.core.onset import onset_step
 from streamgauge.core.reference import Reference
+from streamgauge.core.seasonal import Season
 from streamgauge.core.variation import DEVIATIONS, variation
 from streamgauge.core.windows import WindowState
+
+SEASONAL: Final = 0.05
+"""Where more of the events than this are moved by the season's adjustment, means mislead."""
 
 
 class Size(NamedTuple):
@@ -30,9 +35,14 @@ class Size(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """A subject that has a distribution: the position of its field."""
+    """A subject that has a distribution: the position of its field, and its season if known."""
 
     position: int
+    season: Season | None
+
+    def factors(self, start: int, end: int) -> FloatArray:
+        """Return how much more of each group a period (ms) should hold `(G,)`, 1 if unknown."""
+        return np.ones(1) if self.season is None else self.season.factors(start, end)
 
 
 class _Rate(NamedTuple):
@@ -47,6 +57,14 @@ class _Rate(NamedTuple):
         all_values = counts[..., self.of].sum(axis=-1)
         both: IntArray = np.stack([bad, all_values - bad], axis=-1).astype(np.int64)
         return both
+
+
+class _Change(NamedTuple):
+    """A change since its onset (ms)."""
+
+    onset: int
+    size: Size
+    detail: str
 
 
 @dataclass(slots=True)
@@ -66,7 +84,7 @@ class Explainer:
             position = self.reference.layout.position(subject)
             if self.table.compared[start]:
                 assert position is not None
-                kinds.append(_Shape(position))
+                kinds.append(_Shape(position, _season(self.reference, position)))
                 continue
             runs = self.table.series[start:end]
             cells = np.concatenate([np.arange(run.first, run.last) for run in runs])
@@ -74,12 +92,17 @@ class Explainer:
         self._kinds = tuple(kinds)
 
     def sizes(
-        self, subject: int, known: IntArray, counts: IntArray, dispersion: FloatArray
+        self,
+        subject: int,
+        known: IntArray,
+        counts: IntArray,
+        dispersion: FloatArray,
+        period: tuple[int, int],
     ) -> list[Size]:
         """Return how far k rows have moved, from counts of the layout's cells `(k, W)`.
 
         `subject` is its number in the table, `known (k,)` rows of the reference, −1 for the whole
-        in place of one, `dispersion (k,)` is φ.
+        in place of one, `dispersion (k,)` is φ, `period` the time that the counts are of (ms).
         """
         kind = self._kinds[subject]
         before = self.reference.block.counts[np.maximum(known, 0)].astype(np.int64)
@@ -88,15 +111,10 @@ class Explainer:
             return [_share(now, old, phi) for now, old, phi in both]
         cells = self.reference.layout.cells(kind.position)
         bins = self.reference.layout.fields[kind.position].bins
-        current = fold(counts[:, cells], bins)
-        moved = variation(current, fold(before[:, cells], bins), dispersion)
-        samples = current.sum(axis=1)
-        return [
-            Size(Effect("tvd", value, lower, upper), n, n * value**2)
-            for value, lower, upper, n in zip(
-                *(part.tolist() for part in moved), samples.tolist(), strict=True
-            )
-        ]
+        now = fold(counts[:, cells], bins)
+        adjusted = now / kind.factors(*period)
+        samples = now.sum(axis=1).tolist()
+        return _variations(adjusted, fold(before[:, cells], bins), dispersion, samples)
 
     def explain(
         self, finding: Finding, subject: int, window: WindowState, row: int, dispersion: float
@@ -105,50 +123,70 @@ class Explainer:
 
         `row` is the row's number in the window.
         """
-        layout = self.reference.layout
         kind = self._kinds[subject]
-        of = kind.of if isinstance(kind, _Rate) else layout.cells(kind.position)
         known = self.reference.row(finding.row.slice) or 0
-        steps, counts = window.step_counts(row)
-        before = self.reference.block.counts[known].astype(np.int64)
-        if isinstance(kind, _Rate):
-            first = onset_step(kind.split(counts), kind.split(before))
-        else:
-            bins = layout.fields[kind.position].bins
-            first = onset_step(fold(counts[:, of], bins), fold(before[of], bins))
-        since = counts[first:].sum(axis=0)
-        [size] = self.sizes(subject, np.array([known]), since[None], np.array([dispersion]))
-        onset = int(steps[first]) * window.spec.step_ms
+        change = (
+            self._rate_change(kind, window, row, known, dispersion)
+            if isinstance(kind, _Rate)
+            else self._shape_change(kind, window, row, known, dispersion)
+        )
         return replace(
             finding,
-            onset=onset,
-            effect=size.effect,
-            samples=size.samples,
-            start=max(finding.start, onset),
-            detail=self._rate_detail(kind, since, before)
-            if isinstance(kind, _Rate)
-            else self._shape_detail(kind, known, since, window.step_sums(row)[first:].sum(axis=0)),
+            onset=change.onset,
+            effect=change.size.effect,
+            samples=change.size.samples,
+            start=max(finding.start, change.onset),
+            detail=change.detail,
         )
 
-    def _rate_detail(self, kind: _Rate, since: IntArray, before: IntArray) -> str:
-        now, old = _part(kind.split(since)), _part(kind.split(before))
-        return f"{old:.2%} to {now:.2%}"
+    def _rate_change(
+        self, kind: _Rate, window: WindowState, row: int, known: int, dispersion: float
+    ) -> _Change:
+        steps, counts = window.step_counts(row)
+        now = kind.split(counts)
+        before = kind.split(self.reference.block.counts[known].astype(np.int64))
+        first = onset_step(now.astype(np.float64), before)
+        since = now[first:].sum(axis=0)
+        detail = f"{_part(before):.2%} to {_part(since):.2%}"
+        onset = int(steps[first]) * window.spec.step_ms
+        return _Change(onset, _share(since, before, dispersion), detail)
 
-    def _shape_detail(self, kind: _Shape, known: int, since: IntArray, sums: FloatArray) -> str:
-        """Describe what moved; `sums (M,)` are Σ(x−c) of the numeric fields since the onset."""
+    def _shape_change(
+        self, kind: _Shape, window: WindowState, row: int, known: int, dispersion: float
+    ) -> _Change:
         layout, block = self.reference.layout, self.reference.block
         bins, cells = layout.fields[kind.position].bins, layout.cells(kind.position)
-        now, before = since[cells], block.counts[known, cells].astype(np.int64)
+        before = fold(block.counts[known, cells].astype(np.int64), bins)
+        numbers, counts = window.step_counts(row)
+        starts = numbers * window.spec.step_ms
+        factors = np.array([kind.factors(at, at + window.spec.step_ms) for at in starts.tolist()])
+        now = fold(counts[:, cells], bins)
+        adjusted = now / factors
+        first = onset_step(adjusted, before)
+        since = adjusted[first:].sum(axis=0)
+        samples = int(now[first:].sum())
+        [size] = _variations(since[None], before[None], np.array([dispersion]), [samples])
         means = None
-        if isinstance(bins, NumericBins):
+        seasonal = np.abs(since - now[first:].sum(axis=0)).sum() > SEASONAL * max(samples, 1)
+        if isinstance(bins, NumericBins) and not seasonal:
             at = layout.numeric.index(kind.position)
-            numbers = slice(0, bins.value_bins)
+            sums = float(window.step_sums(row)[first:, at].sum())
+            old_sums = float(block.sums[known, at, SUM])
             means = (
-                bins.center + float(sums[at]) / max(int(now[numbers].sum()), 1),
-                bins.center
-                + float(block.sums[known, at, SUM]) / max(int(before[numbers].sum()), 1),
+                bins.center + sums / max(samples, 1),
+                bins.center + old_sums / max(int(before.sum()), 1),
             )
-        return describe(bins, now, before, means)
+        return _Change(int(starts[first]), size, describe(bins, since, before, means))
+
+
+def _variations(
+    current: FloatArray, before: IntArray, dispersion: FloatArray, samples: list[int]
+) -> list[Size]:
+    moved = variation(current, before, dispersion)
+    return [
+        Size(Effect("tvd", value, lower, upper), n, n * value**2)
+        for value, lower, upper, n in zip(*(part.tolist() for part in moved), samples, strict=True)
+    ]
 
 
 def _share(now: IntArray, before: IntArray, dispersion: float) -> Size:
@@ -163,3 +201,11 @@ def _share(now: IntArray, before: IntArray, dispersion: float) -> Size:
 
 def _part(split: IntArray) -> float:
     return float(split[0]) / max(int(split.sum()), 1)
+
+
+def _season(reference: Reference, position: int) -> Season | None:
+    if reference.hour_of_week is None:
+        return None
+    start = sum(folded_widths(reference.layout)[:position])
+    groups = len(reference.layout.fields[position].bins.groups)
+    return Season.of(reference.hour_of_week[:, start : start + groups])

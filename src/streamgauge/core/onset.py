@@ -13,14 +13,14 @@ from scipy.special import xlogy
 from streamgauge.core.batch import FloatArray, IntArray
 
 
-def onset_step(counts: IntArray, reference: IntArray) -> int:
+def onset_step(counts: FloatArray, reference: IntArray) -> int:
     """Return the first changed step's index from counts `(S, G)` and reference counts `(G,)`."""
     later = np.cumsum(counts[::-1], axis=0)[::-1]
     earlier = reference + counts.sum(axis=0) - later
     return int(np.argmax(_likelihood(earlier) + _likelihood(later)))
 
 
-def _likelihood(counts: IntArray) -> FloatArray:
+def _likelihood(counts: FloatArray) -> FloatArray:
     """Return the largest log-likelihood `(S,)` of one law for counts `(S, G)`, up to a constant."""
     size = counts.sum(axis=1)
     result: FloatArray = xlogy(counts, counts).sum(axis=1) - xlogy(size, size)

@@ -18,13 +18,13 @@ class Variation(NamedTuple):
     upper: FloatArray
 
 
-def variation(current: IntArray, reference: IntArray, dispersion: FloatArray) -> Variation:
+def variation(current: FloatArray, reference: IntArray, dispersion: FloatArray) -> Variation:
     """Return total variation between group counts `(k, G)`; `dispersion (k,)` is φ of the current.
 
     TVD is the probability of the set of groups that gained, less its reference probability; for
     that set fixed it is a difference of two proportions, which gives the standard error.
     """
-    n = np.maximum(current.sum(axis=1), 1)
+    n = np.maximum(current.sum(axis=1), 1.0)
     m = np.maximum(reference.sum(axis=1), 1)
     q, p = current / n[:, None], reference / m[:, None]
     gained = q > p

@@ -1,10 +1,8 @@
 """Tolerance: which share of each series the reference allows, by hour of the week.
 
 The allowed share is the reference's, give or take the tolerance and three standard errors. Where
-the reference has timestamps, the share follows the hour of the week: the hour's own share p_h from
-N_h events is shrunk to the whole, p̃ = (N_h p_h + κ p)/(N_h + κ), with κ from how much hours differ
-beyond chance (the method of moments for a beta-binomial law). Slices follow the whole on the logit
-scale. What is left over from pane to pane is overdispersion φ.
+the reference has timestamps, the share follows the hour of the week (see `seasonal`), slices that
+of the whole on the logit scale. What is left over from pane to pane is overdispersion φ.
 """
 
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from streamgauge.core.detectors.series import Kind, SeriesTable
 from streamgauge.core.detectors.specs import LatencyLimit
 from streamgauge.core.overdispersion import UPPER_QUANTILE
 from streamgauge.core.reference import Reference
+from streamgauge.core.seasonal import HourShares, shrunk_hours
 from streamgauge.core.timeline import HOUR_MS, HOURS_OF_WEEK, hour_of_week
 
 ERRORS: Final = 3.0
@@ -26,8 +25,6 @@ DAY_MS: Final = 24 * HOUR_MS
 WEEK_MS: Final = HOURS_OF_WEEK * HOUR_MS
 FEWEST_BLOCKS: Final = 20
 """Blocks of panes that a long-run variance is estimated from at least."""
-_NEVER: Final = 1e15
-"""κ where hours do not differ: everything is shrunk to the whole."""
 
 
 class Bounds(NamedTuple):
@@ -35,13 +32,6 @@ class Bounds(NamedTuple):
 
     expected: FloatArray
     largest: FloatArray
-
-
-class HourProfile(NamedTuple):
-    """Shares of the whole by hour of the week `(168, Q)`, with their standard errors."""
-
-    share: FloatArray
-    error: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +48,7 @@ class Tolerance:
     error: FloatArray
     room: FloatArray
     dispersion: FloatArray | None
-    profile: HourProfile | None
+    profile: HourShares | None
 
     def bounds(self, rows: IntArray, time_ms: int) -> Bounds:
         """Return what is tolerated of some rows at a time.
@@ -107,14 +97,14 @@ def measure_tolerance(
 
 def _over_time(
     reference: Reference, table: SeriesTable, share: FloatArray
-) -> tuple[HourProfile | None, FloatArray | None]:
+) -> tuple[HourShares | None, FloatArray | None]:
     if reference.panes is None or reference.hour_of_week is None:
         return None, None
     present, total = folded_counts(reference, table, reference.hour_of_week)
-    flat = HourProfile(np.broadcast_to(share, present.shape), np.zeros(present.shape))
+    flat = HourShares(np.broadcast_to(share, present.shape), np.zeros(present.shape))
     # Over whole days and weeks the hours' own shares cancel out.
     slow = _dispersion(reference, table, flat, total, (DAY_MS, WEEK_MS))
-    profile = _profile(present, total, share, slow)
+    profile = shrunk_hours(present, total, share, slow)
     lengths = (reference.panes.length_ms, DAY_MS, WEEK_MS)
     return profile, _dispersion(reference, table, profile, total, lengths)
 
@@ -147,27 +137,10 @@ def folded_counts(
     return present, total
 
 
-def _profile(
-    present: IntArray, total: IntArray, share: FloatArray, dispersion: FloatArray
-) -> HourProfile:
-    """Return the hours' shares, shrunk to the whole as far as they may differ by chance."""
-    own = present / np.maximum(total, 1)
-    chance = share * (1.0 - share) * dispersion / np.maximum(total, 1)
-    excess = (total * ((own - share) ** 2 - chance)).sum(axis=0)
-    excess /= np.maximum(total.sum(axis=0), 1)
-    binomial = share * (1.0 - share)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        kappa = np.where(excess > 0, np.maximum(binomial / excess - 1.0, 0.0), _NEVER)
-    trust = total / np.maximum(total + kappa * dispersion, 1.0)
-    shrunk = share + trust * (own - share)
-    error = trust * np.sqrt(shrunk * (1.0 - shrunk) * dispersion / np.maximum(total, 1))
-    return HourProfile(shrunk, error)
-
-
 def _dispersion(
     reference: Reference,
     table: SeriesTable,
-    profile: HourProfile,
+    profile: HourShares,
     traffic: IntArray,
     lengths: tuple[int, ...],
 ) -> FloatArray:
