@@ -81,9 +81,9 @@ def dispersion(counts: IntArray) -> tuple[float, int]:
     if counts.shape[1] < 2 or len(counts) < 2:
         return 1.0, len(counts)
     whole = np.broadcast_to(counts.sum(axis=0), counts.shape)
-    test = pooled_statistic(counts, whole, np.ones(1), np.zeros(1, np.intp))
-    freedom = np.maximum(test.groups[:, 0] - 1.0, 1.0)
-    ratios: FloatArray = test.statistic[:, 0] / freedom
+    test = pooled_statistic(counts, whole)
+    freedom = np.maximum(test.groups - 1.0, 1.0)
+    ratios: FloatArray = test.statistic / freedom
     error = float(ratios.std(ddof=1)) / float(np.sqrt(len(ratios)))
     tail = ratios / (chdtri(freedom, 1.0 / (len(ratios) + 1.0)) / freedom)
     return max(1.0, float(ratios.mean()) + UPPER_QUANTILE * error, float(tail.max())), len(ratios)

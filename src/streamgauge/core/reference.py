@@ -87,22 +87,6 @@ class Reference:
             [dispersion_for(self.panes.only(self.panes.counts[:, c]), window_ms) for c in cells]
         )
 
-    def rate_overdispersion(self, start: int, special: tuple[int, ...], window_ms: int) -> float:
-        """Return φ of a rate for windows of a length; 1 where it cannot be known.
-
-        The rate is of the field whose cells begin at `start`, and of these `special` bins of it.
-        """
-        if self.panes is None or not special:
-            return 1.0
-        position = self.layout.starts.index(start)
-        width = folded_widths(self.layout)[position]
-        first = self._folded_starts()[position]
-        counts = self.panes.counts[:, first : first + width]
-        behind = len(self.layout.fields[position].bins.groups)
-        bad = counts[:, [behind + bin_ for bin_ in special]].sum(axis=1)
-        both = np.stack([bad, counts.sum(axis=1) - bad], axis=1)
-        return dispersion_for(self.panes.only(both), window_ms)
-
     def _folded_starts(self) -> tuple[int, ...]:
         return (0, *accumulate(folded_widths(self.layout)[:-1]))
 
