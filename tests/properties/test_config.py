@@ -74,10 +74,10 @@ silences = st.fixed_dictionaries(
         "comment": names,
     },
 )
-exclusions = (
-    st.tuples(instants, instants)
-    .filter(lambda t: t[0] < t[1])
-    .map(lambda t: {"start": t[0], "end": t[1]})
+exclusions = st.builds(
+    lambda start, length: {"start": format_instant(start), "end": format_instant(start + length)},
+    st.integers(0, 4 * 10**12),
+    st.integers(1, 10**10),
 )
 labels = st.dictionaries(st.from_regex(r"[a-z][A-Za-z0-9_]{0,9}", fullmatch=True), names)
 models = st.fixed_dictionaries(

@@ -6,9 +6,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from streamgauge.config import Budget, Config, yaml_text
+from streamgauge.config.attached import RiverName
 from streamgauge.config.instants import format_instant, parse_instant
 from streamgauge.config.subjects import Subjects, parse_subjects
 from streamgauge.core.alerts.policy import Severity
+from streamgauge.core.detectors.river_detectors import BINARY, NUMERIC
 from streamgauge.core.detectors.specs import AttachedSpec, Feed
 from streamgauge.core.layout import SubjectKind
 from tests.support.config_files import SMALLEST, loaded, problem
@@ -106,6 +108,14 @@ def test_a_parameter_may_come_from_the_environment(tmp_path: Path) -> None:
     config = loaded(tmp_path, f"{SMALLEST}    detectors: [{entry}]\n", {"D": "0.01", "C": "16"})
     [detector] = config.models["churn"].detectors
     assert detector.spec.parameters == (("delta", 0.01), ("clock", 16))
+
+
+def test_every_detector_that_can_be_attached_can_be_named(tmp_path: Path) -> None:
+    names = sorted({*NUMERIC, *BINARY})
+    entries = ", ".join(f"{{detector: {name}, series: status}}" for name in names)
+    config = loaded(tmp_path, f"{SMALLEST}    detectors: [{entries}]\n")
+    assert [detector.spec.detector for detector in config.models["churn"].detectors] == names
+    assert set(RiverName) == set(names)
 
 
 @pytest.mark.parametrize(
