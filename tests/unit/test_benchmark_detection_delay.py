@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import rel_entr
 
-from benchmarks.detection_delay import (
-    Glr,
-    Records,
-    Setting,
-    delays_of,
-    null_records,
-)
+from benchmarks.change_detectors import Glr, Setting
+from benchmarks.detection_delay import Records, delays_of, null_records
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 
 
