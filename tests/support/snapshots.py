@@ -20,6 +20,7 @@ from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import (
     ActiveAlert,
     Counters,
+    DetectorStats,
     FieldStats,
     ModelSnapshot,
     Snapshot,
@@ -76,11 +77,35 @@ def synthetic_model(name: str, shape: SnapshotShape, rng: np.random.Generator) -
         late_events=17,
         counters=Counters(rows, counts, sums),
         windows=windows,
-        detectors=None,
+        detectors=synthetic_detectors(layout, rows, rng),
         unseen_values={shape.categorical[0]: (("ZZ", 41), ("YY", 3))} if shape.categorical else {},
         dropped_rows=0,
         alerts=(synthetic_alert(name, shape.versions[0]),),
         alerts_fired={("feature", "bank", "critical"): 2, ("service", "bank", "warning"): 0},
+    )
+
+
+def synthetic_detectors(
+    layout: Layout, rows: tuple[RowKey, ...], rng: np.random.Generator
+) -> DetectorStats:
+    """Return the detectors of a layout's fields but the label, and of the features' missing rates.
+
+    All have judged and know their dispersion.
+    """
+    fields = [field.subject for field in layout.fields if field.subject.kind != SubjectKind.LABEL]
+    rates = [
+        Subject(SubjectKind.DATA_QUALITY, f"{subject.name}.missing")
+        for subject in fields
+        if subject.kind is SubjectKind.FEATURE
+    ]
+    subjects = (*fields, *rates)
+    shape = len(rows), len(subjects)
+    return DetectorStats(
+        rows,
+        subjects,
+        evidence=rng.gamma(2.0, 2.0, shape),
+        threshold=rng.uniform(14.0, 18.0, shape),
+        dispersion=rng.uniform(1.0, 3.0, shape),
     )
 
 

@@ -73,7 +73,13 @@ def with_rows(snapshot: Snapshot, rows: tuple[RowKey, ...]) -> Snapshot:
     model = only_model(snapshot)
     assert model.counters is not None
     windows = tuple(replace(window, rows=rows) for window in model.windows)
-    model = replace(model, counters=replace(model.counters, rows=rows), windows=windows)
+    assert model.detectors is not None
+    model = replace(
+        model,
+        counters=replace(model.counters, rows=rows),
+        windows=windows,
+        detectors=replace(model.detectors, rows=rows),
+    )
     return replace(snapshot, models=(model,))
 
 
@@ -183,6 +189,93 @@ def test_window_figures_equal_those_of_the_snapshot() -> None:
                     assert p_value == (None if key.slice else stats.p_value[measure][row])
                 if stats.mean is not None and not key.slice:
                     assert found[f"{kind}_mean", frozenset(named.items())] == stats.mean[row]
+
+
+def test_detectors_equal_those_of_the_snapshot() -> None:
+    snapshot = synthetic_snapshot()
+    model, found = only_model(snapshot), samples(render(snapshot, NO_LIMITS))
+    stats = model.detectors
+    assert stats is not None
+    kinds = {subject.kind for subject in stats.subjects}
+    assert kinds == {"service", "prediction", "score", "feature", "data_quality"}
+    for row, key in enumerate(stats.rows):
+        base = {"model": "model-0", "model_version": key.version}
+        prefix = "streamgauge_"
+        if key.slice:
+            prefix, base = "streamgauge_slice_", {**base, "slice": key.label()}
+        for i, subject in enumerate(stats.subjects):
+            if key.slice and subject.kind is SubjectKind.DATA_QUALITY:
+                continue
+            more = {"subject_kind": str(subject.kind), "subject": subject.name}
+            at = frozenset({**base, **more}.items())
+            assert found[f"{prefix}detector_evidence", at] == stats.evidence[row, i]
+            assert found[f"{prefix}detector_threshold", at] == stats.threshold[row, i]
+            phi = found.get((f"{prefix}detector_overdispersion", at))
+            assert phi == (None if key.slice else stats.dispersion[row, i])
+
+
+def test_slices_have_no_evidence_of_rates_of_bad_values() -> None:
+    found = samples(render(synthetic_snapshot(), NO_LIMITS))
+    for suffix in ("evidence", "threshold"):
+        kinds = {
+            dict(at)["subject_kind"]
+            for name, at in found
+            if name == f"streamgauge_slice_detector_{suffix}"
+        }
+        assert kinds == {"service", "prediction", "score", "feature"}
+
+
+def test_what_detectors_have_not_judged_or_learned_has_no_sample() -> None:
+    snapshot = synthetic_snapshot()
+    stats = only_model(snapshot).detectors
+    assert stats is not None
+    stats.threshold[0, 0] = 703.2
+    stats.dispersion[0, 1] = np.inf
+    unjudged, unlearned = (
+        labels(subject_kind=str(s.kind), subject=s.name) for s in stats.subjects[:2]
+    )
+    rendered = render(snapshot, NO_LIMITS)
+    found = samples(rendered)
+    assert rendered.series == len(found)
+    for suffix, missing in (
+        ("evidence", unjudged),
+        ("threshold", unjudged),
+        ("overdispersion", unlearned),
+    ):
+        name = f"streamgauge_detector_{suffix}"
+        both = {at for at in (unjudged, unlearned) if (name, at) in found}
+        assert both == {unjudged, unlearned} - {missing}
+
+
+def test_subjects_of_different_kinds_may_share_a_name_and_those_of_one_may_not() -> None:
+    long = "x" * 200
+    features = ("prediction", long, long[:-1] + "\0", long[:-1] + "\x01")
+    shape = SnapshotShape(numeric=features, categorical=(), slices=(), windows=())
+    found = samples(render(synthetic_snapshot(shape), NO_LIMITS))
+    subjects = [
+        (dict(at)["subject_kind"], dict(at)["subject"])
+        for name, at in found
+        if name == "streamgauge_detector_evidence" and ("model_version", "3") in at
+    ]
+    assert len(set(subjects)) == 4 + 2 * len(features)
+    assert {("feature", "prediction"), ("prediction", "prediction")} < set(subjects)
+
+
+def test_detectors_count_under_the_cap_and_go_with_their_fields() -> None:
+    shape = SnapshotShape(versions=("3",), slices=(), windows=("5m",))
+    snapshot = synthetic_snapshot(shape)
+    for cap in range(60, 130, 10):
+        found = samples(render(snapshot, replace(NO_LIMITS, per_model=cap)))
+        assert len(found) <= cap
+        of_features = {
+            dict(at)["feature"] for name, at in found if name == "streamgauge_feature_distance"
+        }
+        judged = {
+            dict(at)["subject"].removesuffix(".missing")
+            for name, at in found
+            if name == "streamgauge_detector_evidence" and ("subject_kind", "data_quality") in at
+        }
+        assert of_features == judged
 
 
 def test_moments_and_quantiles_of_features_are_exported() -> None:
@@ -347,6 +440,7 @@ def test_a_model_without_events_is_announced_with_zeros() -> None:
         late_events=0,
         counters=None,
         windows=(),
+        detectors=None,
         alerts=(),
         alerts_fired={},
     )

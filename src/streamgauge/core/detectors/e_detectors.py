@@ -33,8 +33,8 @@ CLEAR: Final = 3.0
 """Evidence in nats up to which a series speaks of no change: 20 times its allowance."""
 PATIENCE: Final = 2
 """A change is over when it has not shown again for so many times the events that it took."""
-_NOTHING: Final = -700.0
-"""Log of an allowance that is as good as none."""
+NOTHING: Final = -700.0
+"""Log of an allowance that is as good as none: where a row or series is not judged."""
 
 
 class Evidence(NamedTuple):
@@ -121,7 +121,7 @@ class _Rows:
         """Add rows whose first pane begins at `start` (ms)."""
         fills = {
             "log": -np.inf,
-            "allowance": _NOTHING,
+            "allowance": NOTHING,
             "dispersion": np.inf,
             "quiet_until": start,
         }
@@ -165,7 +165,7 @@ class EDetectors:
         parts = np.stack([np.where(table.compared[:, None], 0.0, both), both])
         parts /= np.maximum(parts.sum(axis=(1, 2), keepdims=True), 1e-300)
         with np.errstate(divide="ignore"):
-            self._shares = np.maximum(np.log(parts), _NOTHING)
+            self._shares = np.maximum(np.log(parts), NOTHING)
         self._largest_shares = np.maximum.reduceat(self._shares.max(axis=-1), table.starts, axis=1)
 
     def __len__(self) -> int:

@@ -223,6 +223,26 @@ PREDICTION_DISTANCE: Final = _distances(
     "Distance of the predictions' distribution from its reference.",
 )
 
+_SUBJECT: Final = ("subject_kind", "subject")
+_EVIDENCE_TEXT: Final = (
+    "Evidence that a subject has changed, the most of its series since they last began anew; held "
+    "against the threshold."
+)
+_THRESHOLD_TEXT: Final = "Evidence at which a subject counts as changed under the alert budget."
+DETECTOR_EVIDENCE: Final = _gauge(
+    "detector_evidence", (*_VERSION, *_SUBJECT), "nats", _EVIDENCE_TEXT
+)
+DETECTOR_THRESHOLD: Final = _gauge(
+    "detector_threshold", (*_VERSION, *_SUBJECT), "nats", _THRESHOLD_TEXT
+)
+DETECTOR_OVERDISPERSION: Final = _gauge(
+    "detector_overdispersion",
+    (*_VERSION, *_SUBJECT),
+    "",
+    "How many times more than independent events a subject's shares vary, at least 1; without a "
+    "sample until it is learned.",
+)
+
 
 def _slice_counter(name: str, labels: tuple[str, ...], text: str) -> Metric:
     return _metric(MetricType.COUNTER, Scope.SLICE, name, (*_SLICE, *labels), "events", text)
@@ -261,6 +281,13 @@ SLICE_PREDICTION_DISTANCE: Final = _distances(
     "slice_prediction_distance",
     _SLICE,
     "Distance of the slice's predictions from their reference.",
+)
+_FEW: Final = "Without rates of bad values."
+SLICE_DETECTOR_EVIDENCE: Final = _slice_gauge(
+    "slice_detector_evidence", _SUBJECT, "nats", f"{_EVIDENCE_TEXT} {_FEW}"
+)
+SLICE_DETECTOR_THRESHOLD: Final = _slice_gauge(
+    "slice_detector_threshold", _SUBJECT, "nats", f"{_THRESHOLD_TEXT} {_FEW}"
 )
 
 

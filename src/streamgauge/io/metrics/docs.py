@@ -20,7 +20,8 @@ page is written from the catalogue in the code; a test keeps the two the same.
   a value that equals an edge is in the bucket above it. Where values can be negative there is no
   `_sum` and no `_count` (a sum that falls is no counter): `le="+Inf"` counts all, and
   `streamgauge_feature_mean` is the mean.
-- A figure that is not defined (a mean of nothing, a distance without a reference) has no sample.
+- A figure that is not defined (a mean of nothing, a distance without a reference, the evidence of
+  a detector that has not judged yet) has no sample.
 - In label values, control characters and lone surrogates are replaced by U+FFFD; values over
   128 characters are cut and end in `~` and a digest, and so do values that would look the same
   otherwise.
@@ -64,8 +65,8 @@ def _series_section() -> str:
 
 At most {limits.per_model:,} series a model and {limits.total:,} in all, the self metrics not
 counted. Where there is not room for everything, this is the order: counts of every version, window
-figures of every version, slices with an alert, histograms, then slices by traffic. What is left
-out shows in `streamgauge_series_dropped_total`.
+figures and detectors of every version, slices with an alert, histograms, then slices by traffic.
+What is left out shows in `streamgauge_series_dropped_total`.
 """
 
 

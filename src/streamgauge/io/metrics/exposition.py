@@ -10,18 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from streamgauge.core.layout import STATUS, Layout
+from streamgauge.core.layout import STATUS, Layout, Subject
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import Counters, ModelSnapshot, Snapshot
 from streamgauge.io.metrics.catalogue import CATALOGUE
 from streamgauge.io.metrics.count_tables import CountTables
+from streamgauge.io.metrics.detector_tables import DetectorTables, subject_columns
 from streamgauge.io.metrics.field_labels import FieldLabels
 from streamgauge.io.metrics.metric import Metric
 from streamgauge.io.metrics.model_lines import Line, model_lines
 from streamgauge.io.metrics.payload import Payload
 from streamgauge.io.metrics.row_labels import row_labels
 from streamgauge.io.metrics.selection import Candidates, RenderLimits, select, share
-from streamgauge.io.metrics.tables import Samples, Writer
+from streamgauge.io.metrics.tables import Column, Samples, Writer
 from streamgauge.io.metrics.text import label_value, label_values, openmetrics_header, text_header
 from streamgauge.io.metrics.window_tables import WindowTables
 
@@ -103,18 +104,23 @@ class Renderer:
 
 @dataclass(slots=True)
 class _Memory:
-    """What is remembered of a model: its label, those of its fields and rows, and a writer."""
+    """What is remembered of a model: its label, those of its fields, subjects and rows."""
 
     name: str
     fields: FieldLabels | None = None
+    subjects: tuple[Subject, ...] = ()
+    columns: tuple[Column, ...] = ()
+    """Those of the subjects, in the fields' layout."""
     rows: tuple[RowKey, ...] = ()
     writer: Writer = dataclasses.field(default_factory=lambda: Writer({}))
 
     def follow(self, model: ModelSnapshot) -> None:
+        subjects = model.detectors.subjects if model.detectors is not None else ()
         if model.layout is None:
-            self.fields = None
-        elif self.fields is None or self.fields.layout != model.layout:
+            self.fields, self.subjects, self.columns = None, (), ()
+        elif self.fields is None or self.fields.layout != model.layout or self.subjects != subjects:
             self.fields = FieldLabels.of(model.layout)
+            self.subjects, self.columns = subjects, subject_columns(subjects, model.layout)
         rows = model.counters.rows if model.counters is not None else ()
         if self.rows != rows:
             self.rows = rows
@@ -144,6 +150,10 @@ class _Draft:
                 tables = WindowTables.of(window, memory.fields)
                 of_versions += tables.for_versions(limits.measures, limits.quantiles)
                 of_slices += tables.for_slices(limits.slice_measures)
+            if model.detectors is not None:
+                detectors = DetectorTables.of(model.detectors, memory.columns)
+                of_versions += detectors.for_versions()
+                of_slices += detectors.for_slices()
             candidates = Candidates(len(lines), versions, slices, of_versions, of_slices)
         firing = frozenset(alert.slice for alert in model.alerts)
         return cls(model.model, lines, firing, model.dropped_rows, memory.writer, candidates)

@@ -19,7 +19,7 @@ from streamgauge.io.metrics.text import numbers
 
 
 class Tier(IntEnum):
-    """What is given up last comes first: counts, window figures, histograms."""
+    """What is given up last comes first: counts, window figures with detectors, histograms."""
 
     COUNTS = 0
     WINDOWS = 1
