@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamgauge.config.zones import zone
 from streamgauge.core.reference import ReferenceBuilder
 from streamgauge.formats.reference_file import dump_reference, load_reference, reference_id
 from tests.support import batches
@@ -21,15 +22,16 @@ LAYOUT = batches.layout()
     days=st.sampled_from([0.1, 30.0, 3_000.0]),
     timed=st.booleans(),
     scale=st.floats(min_value=-1e300, max_value=1e300),
+    name=st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata"]),
     meta=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3),
 )
 def test_a_reference_survives_its_file(
-    seed: int, n: int, days: float, timed: bool, scale: float, meta: dict[str, str]
+    seed: int, n: int, days: float, timed: bool, scale: float, name: str, meta: dict[str, str]
 ) -> None:
     batch = batches.events(np.random.default_rng(seed), n, span_ms=int(days * 86_400_000))
     with np.errstate(over="ignore", invalid="ignore"):
         batch = replace(batch, numeric=batch.numeric * scale)
-    builder = ReferenceBuilder(LAYOUT, batches.SLICES)
+    builder = ReferenceBuilder(LAYOUT, batches.SLICES, zone=zone(name))
     builder.add(batch, timed=timed)
     reference = builder.finish(meta=meta)
     again = load_reference(dump_reference(reference))

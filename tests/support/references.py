@@ -11,6 +11,7 @@ def assert_identical(first: Reference, second: Reference) -> None:
     assert first.slices == second.slices
     assert first.rows == second.rows
     assert first.span == second.span
+    assert first.zone == second.zone
     assert first.meta == second.meta
     assert first.sources == second.sources
     for one, two in zip(first.block, second.block, strict=True):

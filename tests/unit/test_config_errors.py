@@ -152,6 +152,14 @@ def test_a_wrong_model_gives_one_line(tmp_path: Path, below: str, place: str, wo
         ("{task: binary, reference: {}}", "m.reference", "'learn' is missing; add it"),
         ("{task: binary, reference: {lern: 1h}}", "m.reference", "did you mean 'learn'?"),
         ("{task: binary, reference: {learn: 5s}}", "m.reference.learn", "shorter than one pane"),
+        (
+            "{task: binary, reference: {learn: 1d, timezone: Europe/Berln}}",
+            "m.reference.timezone", "'Europe/Berln' is not the name of a time zone; did you mean",
+        ),
+        (
+            "{task: binary, reference: {learn: 1d, timezone: 2}}",
+            "m.reference.timezone", "must be text, not a whole number; put it in quotes",
+        ),
         ("{task: binary, reference: {learn: 24}}", "m.reference.learn", "duration with its unit"),
         (
             "{task: binary, reference: {learn: 1d}, slices: [z], features: {z: numeric}}",

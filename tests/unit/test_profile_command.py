@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 
 from streamgauge.cli.main import main
@@ -161,6 +162,58 @@ def test_a_configuration_says_task_slices_unit_and_output(
     assert reference.span[0] == frame["timestamp"].min() // 1_000 * 1_000
 
 
+def test_hours_of_the_week_are_those_of_the_zone_that_is_named(
+    shell: Shell, data: Path, tmp_path: Path
+) -> None:
+    whole, local = tmp_path / "whole.json", tmp_path / "local.json"
+    assert shell.json("profile", data, "-o", whole)["timezone"] == "UTC"
+    named = ("--edges-from", whole, "--timezone", "America/New_York")
+    assert shell.json("profile", data, "-o", local, *named)["timezone"] == "America/New_York"
+    times = pd.to_datetime(training(300)["timestamp"], unit="ms", utc=True)
+    for path, name in ((whole, "UTC"), (local, "America/New_York")):
+        reference = read_reference(path)
+        moments = times.dt.tz_convert(name).dt
+        expected = np.bincount(moments.day_of_week * 24 + moments.hour, minlength=168)
+        assert reference.zone.name == name
+        assert reference.hour_of_week is not None
+        np.testing.assert_array_equal(reference.hour_of_week[:, 0], expected)
+
+
+def test_references_of_different_zones_do_not_merge(
+    shell: Shell, data: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    write(training(100, seed=2), tmp_path / "other.csv")
+    shell.json("profile", data, "-o", one)
+    named = ("--edges-from", one, "--timezone", "Europe/Berlin")
+    shell.json("profile", tmp_path / "other.csv", "-o", two, *named)
+    code, err = wrong(shell, "--merge", one, two, "-o", tmp_path / "sum.json")
+    assert code == 2
+    assert "time zones differ (UTC and Europe/Berlin): profile both with the same --timez" in err
+
+
+def test_a_zone_without_times_to_place_in_it_is_remarked_upon(
+    shell: Shell, data: Path, tmp_path: Path
+) -> None:
+    options = ("--ignore", "timestamp", "--timezone", "Asia/Tokyo")
+    summary = shell.json("profile", data, "-o", tmp_path / "r.json", *options)
+    assert summary["timezone"] == "UTC"
+    assert "without times the time zone Asia/Tokyo changes nothing" in summary["remarks"]
+
+
+def test_a_configuration_that_learns_names_the_zone_of_a_profile_too(
+    shell: Shell, data: Path, tmp_path: Path
+) -> None:
+    config, output = tmp_path / "c.yaml", tmp_path / "r.json"
+    text = CONFIG.replace("made/churn.json", "{learn: 1d, timezone: Asia/Tokyo}")
+    config.write_text(text.replace("unit: s", "unit: ms"))
+    assert shell.json("profile", data, "-c", config, "-o", output)["timezone"] == "Asia/Tokyo"
+    summary = shell.json(
+        "profile", data, "-c", config, "-o", output, "--force", "--timezone", "UTC"
+    )
+    assert summary["timezone"] == "UTC"
+
+
 def wrong(shell: Shell, *arguments: object) -> tuple[int, str]:
     result = shell("profile", *arguments)
     assert result.out == ""
@@ -181,6 +234,9 @@ def test_wrong_usage_ends_with_2_and_a_remedy(shell: Shell, data: Path, tmp_path
         ((data, "-o", output, "--slice", ""), "--slice : must name a feature"),
         ((data, "-o", output, "--slice", "plan,plan"), "names the dimension 'plan' twice"),
         ((data, "-o", output, "--categorical", "plna"), "no column 'plna'; did you mean 'plan'?"),
+        ((data, "-o", output, "--timezone", "europe/berlin"), "did you mean 'Europe/Berlin'?"),
+        ((data, "-o", output, "--timezone", ""), "--timezone: '' is not the name of a time zone;"),
+        ((data, data, "-o", output, "--merge", "--timezone", "UTC"), "leave out the other options"),
         ((data, "-o", output, "-c", config), "has several models; choose one with --model NAME"),
         ((data, "-o", output, "-c", config, "--model", "x"), "has other, churn, but not 'x'"),
         ((data, "-o", output, "--merge"), "--merge needs two references or more"),

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
+from streamgauge.config.zones import zone
 from streamgauge.core.batch import FeatureKind, ModelSchema, NumericFaults, Task
 from streamgauge.core.bins import CategoricalBins, NumericBins
 from streamgauge.core.layout import FeatureSpec, build_layout
@@ -143,6 +144,16 @@ def test_the_id_names_the_content_and_nothing_else(reference: Reference) -> None
     assert reference_id(replace(reference, layout=replace(layout, fields=fields))) != first
 
 
+def test_a_file_of_before_there_were_zones_is_in_utc(reference: Reference) -> None:
+    document = content(reference)
+    assert document["time"].pop("timezone") == "UTC"
+    assert_identical(load_reference(orjson.dumps(document)), reference)
+
+
+def test_the_id_tells_zones_apart(reference: Reference) -> None:
+    assert reference_id(replace(reference, zone=zone("Asia/Tokyo"))) != reference_id(reference)
+
+
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -220,6 +231,11 @@ WRONG: dict[str, tuple[Change, str]] = {
     "too few sums": (put("score", "sum")([1.0]), r"^score\.sum: must be \d+ numbers"),
     "no whole": (put("slices", "rows", 0)({"a": "b"}), r"^slices\.rows: the first must be {}"),
     "panes in disorder": (put("time", "panes")([3, 2]), r"^time: .*panes must ascend"),
+    "no such zone": (
+        put("time", "timezone")("Mars/Utopia"),
+        r"^time\.timezone: 'Mars/Utopia' is not the name .*tzdata.*; make it again",
+    ),
+    "another zone": (put("time", "timezone")("Asia/Tokyo"), r"^id: the content is not what"),
     "groups over time": (put("score", "panes")([[1]]), r"^score\.panes: must be \d+ lists"),
     "a changed count": (put("label", "missing", 0)(123), r"^id: the content is not what"),
 }

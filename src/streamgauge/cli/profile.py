@@ -11,10 +11,12 @@ import typer
 
 from streamgauge.cli.profile_output import print_json, print_profile, progress
 from streamgauge.cli.slices import slice_option
-from streamgauge.config import Config, load, slice_specs
+from streamgauge.config import Config, Learn, load, slice_specs
+from streamgauge.config.zones import zone
 from streamgauge.core.batch import Task
 from streamgauge.core.reference import Reference, merge_references
 from streamgauge.core.slices import SliceSpec
+from streamgauge.core.zone import UTC_ZONE, Zone
 from streamgauge.errors import UsageError
 from streamgauge.formats.data_files import DataFormat
 from streamgauge.formats.event_time import TimestampUnit
@@ -66,6 +68,13 @@ def profile(
         Literal["s", "ms", "us", "ns"] | None,
         typer.Option(help="What integer times count; else ms.", show_default=False),
     ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            help="Whose hours of the week to count by, such as America/New_York; else UTC.",
+        ),
+    ] = None,
     numeric: Annotated[
         list[str] | None, typer.Option(help="Count a column as numbers. Repeatable.")
     ] = None,
@@ -115,7 +124,7 @@ def profile(
         raise UsageError(f"{target}: exists already; replace it with --force")
     started = time.monotonic()
     if merge:
-        if edges_from or slices or config:
+        if edges_from or slices or config or timezone is not None:
             raise UsageError("--merge adds up references as they are; leave out the other options")
         made = Profile(_merged(data, _metadata(meta)), {}, ())
     else:
@@ -140,6 +149,7 @@ def profile(
             slices=tuple(map(slice_option, slices or ())) or settings.slices,
             meta=_metadata(meta),
             bins_of=read_reference(edges_from) if edges_from else None,
+            zone=_zone(settings.timezone if timezone is None else timezone),
         )
         with progress(quiet=as_json) as report:
             made = make_profile(request, report)
@@ -156,6 +166,7 @@ class _Settings(NamedTuple):
     slices: tuple[SliceSpec, ...] = ()
     output: Path | None = None
     timestamp_unit: TimestampUnit = "ms"
+    timezone: str = UTC_ZONE.name
 
 
 def _settings(path: Path | None, model: str | None) -> _Settings:
@@ -172,6 +183,9 @@ def _settings(path: Path | None, model: str | None) -> _Settings:
         slices=slice_specs(chosen),
         output=chosen.reference if isinstance(chosen.reference, Path) else None,
         timestamp_unit=config.events.timestamp_unit.value,
+        timezone=(
+            chosen.reference.timezone if isinstance(chosen.reference, Learn) else UTC_ZONE.name
+        ),
     )
 
 
@@ -197,6 +211,13 @@ def _merged(paths: Sequence[Path], meta: dict[str, str]) -> Reference:
     except ValueError as error:
         raise UsageError(f"--merge: {error}") from None
     return replace(merged, meta={**merged.meta, **meta})
+
+
+def _zone(name: str) -> Zone:
+    try:
+        return zone(name)
+    except ValueError as error:
+        raise UsageError(f"--timezone: {error}") from None
 
 
 def _metadata(entries: Sequence[str] | None) -> dict[str, str]:

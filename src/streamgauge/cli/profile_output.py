@@ -137,6 +137,7 @@ def print_json(made: Profile, path: Path, seconds: float) -> None:
         "rows": reference.events,
         "slices": len(reference.rows) - 1,
         "span_ms": reference.span,
+        "timezone": reference.zone.name,
         "seconds": round(seconds, 3),
         "rows_per_second": round(reference.events / max(seconds, 1e-9)),
         "fields": [asdict(row) for row in field_rows(reference, made.notes)],

@@ -22,10 +22,12 @@ from streamgauge.config.section import (
     refusals,
 )
 from streamgauge.config.slices import SliceEntry, core_specs, slice_problems
+from streamgauge.config.zones import TimeZone
 from streamgauge.core.alerts.policy import Severity
 from streamgauge.core.batch import FeatureKind, Task
 from streamgauge.core.layout import LATENCY_EDGES, SCORE
 from streamgauge.core.slices import VERSION_DIMENSION, SliceSpec
+from streamgauge.core.zone import UTC_ZONE
 
 MOST_WINDOWS: Final = 8
 LONGEST_WINDOW: Final = 366 * 86_400_000
@@ -36,6 +38,8 @@ class Learn(Section):
 
     learn: Duration = Field(examples=["24h"])
     """How long to learn, in event time, before anything is compared."""
+    timezone: TimeZone = Field(UTC_ZONE.name, examples=["Europe/Berlin"])
+    """Whose hours of the week traffic follows, clock changes included."""
 
 
 class LabelsConfig(Section):

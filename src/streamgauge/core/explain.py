@@ -208,4 +208,4 @@ def _season(reference: Reference, position: int) -> Season | None:
         return None
     start = sum(folded_widths(reference.layout)[:position])
     groups = len(reference.layout.fields[position].bins.groups)
-    return Season.of(reference.hour_of_week[:, start : start + groups])
+    return Season.of(reference.hour_of_week[:, start : start + groups], reference.zone)

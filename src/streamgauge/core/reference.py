@@ -14,6 +14,7 @@ from streamgauge.core.layout import Layout, folded_widths
 from streamgauge.core.overdispersion import PaneTable, dispersion_for
 from streamgauge.core.slices import SliceRegistry, SliceSpec
 from streamgauge.core.timeline import Timeline, pane_length
+from streamgauge.core.zone import UTC_ZONE, Zone
 
 SliceKey = tuple[tuple[str, str], ...]
 
@@ -35,7 +36,8 @@ class Reference:
     `rows` names the slices (the whole, `()`, first) over which `block` holds the statistics;
     `hour_of_week (168, G) int64` and `panes` hold the whole's folded counts over time (both None
     without timestamps); `span` is the first and last event time in ms; `meta` is free text of the
-    user's, `sources` what it was made from.
+    user's, `sources` what it was made from; `zone` is what the hours of the week are in (UTC
+    without timestamps).
     """
 
     layout: Layout
@@ -47,6 +49,7 @@ class Reference:
     span: tuple[int, int] | None
     meta: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
+    zone: Zone = UTC_ZONE
     _index: dict[SliceKey, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -95,14 +98,20 @@ class ReferenceBuilder:
     """Counts batches into a reference."""
 
     def __init__(
-        self, layout: Layout, slices: tuple[SliceSpec, ...], *, max_slices: int = 1_000
+        self,
+        layout: Layout,
+        slices: tuple[SliceSpec, ...],
+        *,
+        zone: Zone = UTC_ZONE,
+        max_slices: int = 1_000,
     ) -> None:
         self.layout = layout
         self.slices = slices
+        self._zone = zone
         self._registry = SliceRegistry(max_slices=max_slices)
         self._aggregator = Aggregator(layout, slices, self._registry, pane_ms=1)
         self._block = BlockSum(layout.width, len(layout.numeric))
-        self._timeline = Timeline(layout)
+        self._timeline = Timeline(layout, zone)
 
     def add(self, batch: EventBatch, *, timed: bool = True) -> None:
         """Count a batch; versions are not told apart. `timed` is False without real timestamps."""
@@ -136,6 +145,7 @@ class ReferenceBuilder:
             times.span,
             dict(meta or {}),
             sources,
+            self._zone if times.span else UTC_ZONE,
         )
 
 
@@ -143,7 +153,7 @@ def merge_references(first: Reference, second: Reference) -> Reference:
     """Return the reference of both references' events: exact in every count.
 
     Counts over time are kept where both have them; where both name the same metadata, the first
-    one's stands. Raises ValueError where their bins or slices differ.
+    one's stands. Raises ValueError where their bins, slices or time zones differ.
     """
     if first.layout != second.layout:
         msg = "the bins differ: profile one of them with --edges-from the other"
@@ -160,8 +170,15 @@ def merge_references(first: Reference, second: Reference) -> Reference:
         merged.add(part.block._replace(rows=rows))
     block = merged.copy()
     block = block.take(np.argsort(block.rows))
-    hours, panes, span = None, None, None
+    hours, panes, span, zone = None, None, None, UTC_ZONE
     if first.span and second.span and first.panes and second.panes:
+        if first.zone != second.zone:
+            msg = (
+                f"the time zones differ ({first.zone.name} and {second.zone.name}): profile both"
+                " with the same --timezone"
+            )
+            raise ValueError(msg)
+        zone = first.zone
         assert first.hour_of_week is not None
         assert second.hour_of_week is not None
         hours = first.hour_of_week + second.hour_of_week
@@ -178,6 +195,7 @@ def merge_references(first: Reference, second: Reference) -> Reference:
         span,
         {**second.meta, **first.meta},
         (*first.sources, *second.sources),
+        zone,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.timeline import HOUR_MS, HOURS_OF_WEEK, hour_of_week
+from streamgauge.core.zone import Zone
 
 MOST: Final = 10.0
 """Factors are kept within 1/MOST and MOST: a single event must not weigh as much as hundreds."""
@@ -50,12 +51,13 @@ def shrunk_hours(
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """What the hours of the week are expected to hold of a field's groups `(168, G)`."""
+    """What the hours of a zone's week are expected to hold of a field's groups `(168, G)`."""
 
     expected: FloatArray
+    zone: Zone
 
     @classmethod
-    def of(cls, hours: IntArray) -> "Season":
+    def of(cls, hours: IntArray, zone: Zone) -> "Season":
         """Return the season of a reference's counts by hour of the week `(168, G)`."""
         total = hours.sum(axis=1, keepdims=True)
         share = hours.sum(axis=0) / max(int(hours.sum()), 1)
@@ -63,13 +65,13 @@ class Season:
         shares = shrunk_hours(
             hours, np.broadcast_to(total, hours.shape), share, np.ones(groups)
         ).share
-        return cls(total * shares)
+        return cls(total * shares, zone)
 
     def factors(self, start: int, end: int) -> FloatArray:
         """Return how much more of each group `(G,)` a period `[start, end)` (ms) should hold."""
-        first = int(hour_of_week(np.array([start]))[0])
         hours = min(max(-(-(end - start) // HOUR_MS), 1), HOURS_OF_WEEK)
-        held = self.expected[(first + np.arange(hours)) % HOURS_OF_WEEK].sum(axis=0)
+        times = start + np.arange(hours) * HOUR_MS
+        held = self.expected[hour_of_week(times, self.zone)].sum(axis=0)
         whole = self.expected.sum(axis=0)
         if held.sum() <= 0.0:
             return np.ones(len(whole))

@@ -16,6 +16,7 @@ from streamgauge.core.columns import Column
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import Layout, folded_widths
 from streamgauge.core.overdispersion import PaneTable
+from streamgauge.core.zone import UTC_ZONE, Zone
 
 HOUR_MS: Final = 3_600_000
 HOURS_OF_WEEK: Final = 168
@@ -29,9 +30,9 @@ Span = tuple[int, int]
 """First and last event time in milliseconds."""
 
 
-def hour_of_week(timestamp: IntArray) -> IntArray:
-    """Return the hour of the week (0 is Monday 00:00 UTC) of times in milliseconds."""
-    hours: IntArray = (timestamp // HOUR_MS + _MONDAY_SHIFT) % HOURS_OF_WEEK
+def hour_of_week(timestamp: IntArray, zone: Zone = UTC_ZONE) -> IntArray:
+    """Return the hour of the week (0 is Monday 00:00 in the zone) of times in milliseconds."""
+    hours: IntArray = (zone.local(timestamp) // HOUR_MS + _MONDAY_SHIFT) % HOURS_OF_WEEK
     return hours
 
 
@@ -48,17 +49,18 @@ def pane_length(span: Span) -> int:
 
 
 class Timeline:
-    """Counts events over time.
+    """Counts events over time: by hour of the week in a zone, and by pane in UTC.
 
     For each batch `begin` is called first, then `add` with its columns. The result does not depend
     on the order of the batches or of the events in them.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, zone: Zone = UTC_ZONE) -> None:
         widths = folded_widths(layout)
         ends = list(accumulate(widths))
         self._cells = [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
         self._folds = [_fold_table(item.bins) for item in layout.fields]
+        self._zone = zone
         self.span: Span | None = None
         self.hour_of_week: IntArray = np.zeros((HOURS_OF_WEEK, ends[-1]), np.int64)
         """Counts `(168, G) int64` of all events so far."""
@@ -76,7 +78,7 @@ class Timeline:
         panes, places = compact(timestamp // length)
         self.panes = self.panes.with_panes(panes)
         self._ok = ok
-        self._hours = hour_of_week(timestamp)
+        self._hours = hour_of_week(timestamp, self._zone)
         self._rows = np.searchsorted(self.panes.panes, panes)
         self._places = places
 

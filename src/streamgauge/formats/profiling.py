@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from streamgauge.core.batch import Task
 from streamgauge.core.reference import Reference, ReferenceBuilder, Source
 from streamgauge.core.slices import SliceSpec
+from streamgauge.core.zone import UTC_ZONE, Zone
 from streamgauge.errors import DataError
 from streamgauge.formats.ahead import ahead
 from streamgauge.formats.data_files import DataFormat, digest
@@ -28,7 +29,11 @@ from streamgauge.formats.table_events import BatchMaker, Events, read_events
 
 @dataclass(frozen=True, slots=True)
 class ProfileRequest:
-    """What to profile, and how. `bins_of` is a reference whose bins to use instead of new ones."""
+    """What to profile, and how.
+
+    Hours of the week are those of `zone`; `bins_of` is a reference whose bins to use instead of new
+    ones.
+    """
 
     paths: tuple[Path, ...]
     model: str
@@ -38,6 +43,7 @@ class ProfileRequest:
     slices: tuple[SliceSpec, ...] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
     bins_of: Reference | None = None
+    zone: Zone = UTC_ZONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,10 @@ def profile(
         )
     reference = counting.builder.finish(meta=request.meta, sources=sources)
     notes = {**counting.plan.notes, **table.notes}
-    return Profile(reference, notes, (*counting.plan.remarks, *run.remarks))
+    remarks = [*counting.plan.remarks, *run.remarks]
+    if request.zone != reference.zone:
+        remarks.append(f"without times the time zone {request.zone.name} changes nothing")
+    return Profile(reference, notes, tuple(remarks))
 
 
 class _Surveying:
@@ -110,10 +119,10 @@ class _Surveying:
 class _Counting:
     """The second pass."""
 
-    def __init__(self, plan: Plan, paths: tuple[Path, ...]) -> None:
+    def __init__(self, plan: Plan, request: ProfileRequest) -> None:
         self.plan = plan
-        self.builder = ReferenceBuilder(plan.layout, plan.slices)
-        self.rows = dict.fromkeys(paths, 0)
+        self.builder = ReferenceBuilder(plan.layout, plan.slices, zone=request.zone)
+        self.rows = dict.fromkeys(request.paths, 0)
         self._maker = BatchMaker(plan.layout.schema, plan.class_scores)
 
     def add(self, path: Path, rows: Events) -> None:
@@ -137,19 +146,18 @@ class _Run:
 
     def count(self) -> _Counting:
         request = self._request
-        paths = request.paths
         if request.bins_of is None:
             survey = self._pass(1, lambda: _Surveying(self._options)).survey
             plan = fit_plan(
                 survey, self._options, request.slices, model=request.model, task=request.task
             )
-            return self._pass(2, lambda: _Counting(plan, paths))
+            return self._pass(2, lambda: _Counting(plan, request))
         first = self._first()
         if self._table.has_header:
             check_columns(request.bins_of, self._table.names)
         names = list(first.features)
         reused = reuse_plan(request.bins_of, names, request.slices, timed=first.times is not None)
-        return self._pass(1, lambda: _Counting(reused, paths))
+        return self._pass(1, lambda: _Counting(reused, request))
 
     def _first(self) -> Events:
         """Return the first events, which show what a table is whose bins are given."""

@@ -7,6 +7,7 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 
+from streamgauge.config.zones import zone
 from streamgauge.core.batch import FeatureKind, IntArray, ModelSchema, Task
 from streamgauge.core.bins import Bins, CategoricalBins, NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
@@ -15,6 +16,7 @@ from streamgauge.core.overdispersion import PaneTable
 from streamgauge.core.reference import Reference, Source
 from streamgauge.core.slices import Dimension, SliceSpec
 from streamgauge.core.timeline import HOURS_OF_WEEK
+from streamgauge.core.zone import UTC_ZONE, Zone
 from streamgauge.formats.reference_encode import place
 from streamgauge.formats.reference_types import (
     AnyField,
@@ -69,6 +71,7 @@ def decode(document: Document) -> Reference:
         span=times.span if times else None,
         meta=document.meta,
         sources=tuple(Source(s.name, s.sha256, s.rows, s.bytes) for s in document.sources),
+        zone=times.zone if times else UTC_ZONE,
     )
 
 
@@ -199,6 +202,7 @@ class _Times:
     hour_of_week: IntArray
     panes: PaneTable
     span: tuple[int, int]
+    zone: Zone
 
 
 def _times(document: Document, layout: Layout, entries: Sequence[AnyField]) -> _Times | None:
@@ -207,6 +211,10 @@ def _times(document: Document, layout: Layout, entries: Sequence[AnyField]) -> _
         return None
     if time.pane_ms < 1 or not _ascend(time.panes):
         raise ContentError("time", "pane_ms must be positive and panes must ascend")
+    try:
+        local = zone(time.timezone)
+    except ValueError as error:
+        raise ContentError("time.timezone", f"{error} (a newer tzdata may know more)") from None
     widths = folded_widths(layout)
     weekly = np.zeros((sum(widths), HOURS_OF_WEEK), np.int64)
     panes = np.zeros((sum(widths), len(time.panes)), np.int64)
@@ -223,4 +231,4 @@ def _times(document: Document, layout: Layout, entries: Sequence[AnyField]) -> _
             _fill_lists(target[start:end], lists, where)
     numbers = np.array(time.panes, np.int64)
     table = PaneTable(time.pane_ms, numbers, np.ascontiguousarray(panes.T))
-    return _Times(np.ascontiguousarray(weekly.T), table, (time.first_ms, time.last_ms))
+    return _Times(np.ascontiguousarray(weekly.T), table, (time.first_ms, time.last_ms), local)

@@ -51,6 +51,7 @@ def encode(reference: Reference, reference_id: str) -> Entry:
     }
     if reference.panes is not None and reference.span is not None:
         document["time"] = {
+            "timezone": reference.zone.name,
             "first_ms": reference.span[0],
             "last_ms": reference.span[1],
             "pane_ms": reference.panes.length_ms,

@@ -10,6 +10,7 @@ import orjson
 
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.reference import Reference
+from streamgauge.core.zone import UTC_ZONE
 from streamgauge.errors import ReferenceFileError
 from streamgauge.formats import json_lines
 from streamgauge.formats.reference_decode import ContentError, decode, located
@@ -43,6 +44,8 @@ def reference_id(reference: Reference) -> str:
         reference.rows,
         reference.span,
     ]
+    if reference.zone != UTC_ZONE:
+        head.append(reference.zone.name)
     digest.update(orjson.dumps(head))
     block = reference.block
     digest.update(block.counts.astype("<i8").tobytes())

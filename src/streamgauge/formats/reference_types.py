@@ -4,6 +4,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
+from streamgauge.core.zone import UTC_ZONE
+
 FORMAT: Final = "streamgauge.reference"
 VERSION: Final = 1
 
@@ -42,12 +44,16 @@ class SourceEntry(Struct):
 
 
 class TimeEntry(Struct):
-    """The period in ms since the epoch, and the numbers of its panes (start / length)."""
+    """The period in ms since the epoch, and the numbers of its panes (start / length).
+
+    The hours of the week are in `timezone`.
+    """
 
     first_ms: Time
     last_ms: Time
     pane_ms: Count
     panes: list[Time]
+    timezone: str = UTC_ZONE.name
 
 
 class FieldEntry(Struct):

@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from streamgauge.config import Config
+from streamgauge.config import Config, Learn
+from streamgauge.config.zones import zone
 from streamgauge.core.batch import Categories, EventBatch, FeatureKind, FloatArray, ModelSchema
 from streamgauge.core.bins import Bins
 from streamgauge.core.fitting import fit_categorical, fit_groups, fit_numeric
@@ -104,7 +105,11 @@ class Learner:
         self.layout = fit_layout(self.schema, batches)
         self._fitted = len(self._events)
         if self._complete():
-            self._builder = ReferenceBuilder(self.layout, self.model.spec.slices)
+            learn = self.model.config.reference
+            assert isinstance(learn, Learn)
+            self._builder = ReferenceBuilder(
+                self.layout, self.model.spec.slices, zone=zone(learn.timezone)
+            )
             self._events, self._kept = [], []
             self.stage = Stage.COUNTING
         return batches

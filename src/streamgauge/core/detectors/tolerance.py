@@ -18,6 +18,7 @@ from streamgauge.core.overdispersion import UPPER_QUANTILE
 from streamgauge.core.reference import Reference
 from streamgauge.core.seasonal import HourShares, shrunk_hours
 from streamgauge.core.timeline import HOUR_MS, HOURS_OF_WEEK, hour_of_week
+from streamgauge.core.zone import Zone
 
 ERRORS: Final = 3.0
 """Standard errors of the reference that are tolerated besides."""
@@ -39,8 +40,8 @@ class Tolerance:
     """What is tolerated of Q series over the reference's R rows.
 
     `share (R, Q)` with standard errors `error (R, Q)`; `dispersion (Q,)` φ of the whole, None where
-    the reference has no timestamps to tell it; `profile` the whole's hours of the week, `room (Q,)`
-    how far shares may move.
+    the reference has no timestamps to tell it; `profile` the whole's hours of the week in `zone`,
+    `room (Q,)` how far shares may move.
     """
 
     table: SeriesTable
@@ -49,6 +50,7 @@ class Tolerance:
     room: FloatArray
     dispersion: FloatArray | None
     profile: HourShares | None
+    zone: Zone
 
     def bounds(self, rows: IntArray, time_ms: int) -> Bounds:
         """Return what is tolerated of some rows at a time.
@@ -59,7 +61,7 @@ class Tolerance:
         at = np.maximum(rows, 0)
         share, error = self.share[at], self.error[at]
         if self.profile is not None:
-            hour = int(hour_of_week(np.array([time_ms]))[0])
+            hour = int(hour_of_week(np.array([time_ms]), self.zone)[0])
             shift = _logit(self.profile.share[hour]) - _logit(self.share[0])
             share = np.where(share > 0, expit(_logit(share) + shift), share)
             error = np.hypot(error, self.profile.error[hour])
@@ -92,7 +94,7 @@ def measure_tolerance(
         share[:, slow], error[:, slow], room[slow] = latency.share, 0.0, 0.0
         if profile is not None:
             profile.share[:, slow], profile.error[:, slow] = latency.share, 0.0
-    return Tolerance(table, share, error, room, dispersion, profile)
+    return Tolerance(table, share, error, room, dispersion, profile, reference.zone)
 
 
 def _over_time(
@@ -154,7 +156,7 @@ def _dispersion(
     present, total = folded_counts(reference, table, panes.counts)
     hours = panes.length_ms // HOUR_MS
     base = panes.panes[:, None] * hours + np.arange(hours)
-    slots = hour_of_week(base * HOUR_MS)
+    slots = hour_of_week(base * HOUR_MS, reference.zone)
     weight = traffic[slots].astype(float)
     mean = (profile.share[slots] * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1.0)
     residual = present - total * mean
