@@ -1,0 +1,1 @@
+"""Data sets that benchmarks use: README.md says where they come from."""
