@@ -1,20 +1,22 @@
 """Engines of the made-up model, streams of its events, and what engines say of them."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from streamgauge.core.alerts.policy import AlertPolicy
-from streamgauge.core.batch import EventBatch
+from streamgauge.core.batch import EventBatch, IntArray
+from streamgauge.core.blocks import Block
+from streamgauge.core.detection import Detection
 from streamgauge.core.detectors.specs import Spending
-from streamgauge.core.detectors.window import Watched, WindowCounts
 from streamgauge.core.engine import ModelEngine, ModelSpec
-from streamgauge.core.findings import Finding
+from streamgauge.core.findings import Finding, Watched
 from streamgauge.core.layout import Subject
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey
-from streamgauge.core.snapshot import ModelSnapshot
-from streamgauge.core.windows import WindowSpec
+from streamgauge.core.snapshot import DetectorStats, ModelSnapshot
+from streamgauge.core.windows import WindowSpec, WindowState
 from tests.support import batches
 from tests.support.made_up_model import made_up_events
 
@@ -95,24 +97,52 @@ def recounted(batch: EventBatch, begin: int | None = None, end: int | None = Non
     return found
 
 
-@dataclass
-class Recorder:
-    """A detector that finds nothing and keeps what it was shown."""
+class Recorder(Detection):
+    """Stands in for a model's detection: it finds nothing and keeps what it was shown."""
 
-    seen: list[WindowCounts] = field(default_factory=list)
-    watched: list[Watched] = field(default_factory=list)
-
-    def evaluate(self, window: WindowCounts, watched: Watched) -> list[Finding]:
-        self.seen.append(window)
-        self.watched.append(watched)
-        return []
+    def __init__(self, engine: ModelEngine) -> None:
+        self._engine = engine
+        self.fed: list[tuple[int, Cells]] = []
+        """Starts of panes (ms) with their counts, in the order in which they came."""
+        self.closed: list[tuple[int, set[RowKey]]] = []
+        """Ends of closed panes (ms) with the rows that have events in them."""
+        self.judged: list[tuple[int, set[RowKey]]] = []
+        """Times of looks (ms) with the rows that there was something new of."""
+        self.window_ends: list[list[int | None]] = []
+        """How far the windows had come at each look (ms)."""
 
     def watches(self) -> tuple[tuple[str, Subject], ...]:
         return ()
 
+    def feed(self, block: Block, start: int) -> None:
+        keys = [self._engine.registry.keys[row] for row in block.rows.tolist()]
+        self.fed.append((start, dict(zip(keys, block.counts.tolist(), strict=True))))
+
+    def close(self, rows: IntArray, end: int) -> IntArray:
+        self.closed.append((end, self._keys(rows)))
+        return rows
+
+    def findings(
+        self,
+        rows: IntArray,
+        windows: Sequence[WindowState],
+        now: int,
+        watched: Watched,  # noqa: ARG002 what it stands in for has them
+        speaking: Watched,  # noqa: ARG002
+    ) -> list[Finding]:
+        self.judged.append((now, self._keys(rows)))
+        self.window_ends.append([window.end for window in windows])
+        return []
+
+    def stats(self, rows: IntArray) -> DetectorStats:  # noqa: ARG002
+        nothing = np.empty((0, 0))
+        return DetectorStats((), (), nothing, nothing, nothing)
+
+    def _keys(self, rows: IntArray) -> set[RowKey]:
+        return {self._engine.registry.keys[row] for row in rows.tolist()}
+
 
 def watch(engine: ModelEngine) -> Recorder:
-    """Put a recorder in the place of the engine's detectors."""
-    recorder = Recorder()
-    engine._detectors = (recorder,)
+    """Put a recorder in the place of the engine's detection."""
+    engine._detection = recorder = Recorder(engine)
     return recorder

@@ -248,7 +248,7 @@ def test_events_without_features_are_learned_by_their_scores() -> None:
     schema = pipeline.engines[NAME].layout.schema
     assert (schema.numeric, schema.categorical, schema.boolean) == ((), (), ())
     watched = {subject.kind for _, subject in pipeline.engines[NAME].watches()}
-    assert watched == {SubjectKind.SCORE, SubjectKind.PREDICTION}
+    assert watched == {SubjectKind.SCORE, SubjectKind.PREDICTION, SubjectKind.SERVICE}
 
 
 def test_a_regression_learns_bins_for_its_numbers() -> None:

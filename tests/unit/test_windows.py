@@ -104,7 +104,7 @@ def test_a_late_pane_of_a_step_without_events_takes_its_place_in_order() -> None
     for count in (1, 0, 0, 0, 0, 1):
         run.close(events(count))
     run.late(2, events(2))
-    steps, counts = run.state.step_counts(ROW, slice(0, WIDTH))
+    steps, counts = run.state.step_counts(ROW)
     assert steps.tolist() == [0, 1, 2]
     assert counts.sum(axis=1).tolist() == [1, 2, 1]
     assert held(run) == 4
@@ -184,11 +184,32 @@ def test_steps_give_one_rows_counts_and_sums() -> None:
     other = [Small(0, ROW + 1, cell=0, value=100)]
     for panes in ([*events(3), *other], [], other, [], events(2), events(1)):
         run.close(panes)
-    steps, counts = run.state.step_counts(ROW, slice(1, 3))
+    steps, counts = run.state.step_counts(ROW)
     assert steps.tolist() == [0, 1, 2]
-    assert counts.tolist() == [[1, 1], [0, 0], [1, 0]]
-    assert run.state.step_sums(ROW, 0).tolist() == [3.0, 0.0, 1.0]
-    assert run.state.step_sums(ROW, 1).tolist() == [-3.0, 0.0, -1.0]
+    assert counts.tolist() == [[1, 1, 1], [0, 0, 0], [2, 1, 0]]
+    assert run.state.step_sums(ROW).tolist() == [[3.0, -3.0], [0.0, 0.0], [1.0, -1.0]]
+
+
+def test_the_unfinished_step_is_among_the_latest() -> None:
+    """
+    panes    |1 2|. 3|4
+    window   [=======)
+    """
+    run = WindowRun(window_panes=4, step_panes=2)
+    for count in (1, 2, 0, 3):
+        run.close(events(count))
+    run.close([*events(4), Small(0, ROW + 1, cell=2, value=7)])
+    assert held(run) == 6
+    steps, counts = run.state.step_counts(ROW)
+    assert steps.tolist() == [0, 1, 2]
+    assert counts.sum(axis=1).tolist() == [3, 3, 4]
+    assert run.state.step_sums(ROW)[:, 0].tolist() == [1.0, 3.0, 6.0]
+    latest = run.state.latest(np.array([ROW, ROW + 1, ROW + 2]))
+    assert latest[0].tolist() == counts.sum(axis=0).tolist()
+    assert latest[1:].tolist() == [[0, 0, 1], [0, 0, 0]]
+    run.close()
+    assert held(run) == 8
+    assert run.state.latest(np.array([ROW])).sum() == 7
 
 
 def test_a_value_that_left_the_window_leaves_no_trace_in_its_sums() -> None:
@@ -232,5 +253,6 @@ def test_a_new_window_is_empty() -> None:
     assert state.next_end is None
     assert len(state.counts()[0]) == 0
     assert read(state.totals()) == counted([]) == read(block_of([]))
-    assert state.step_counts(ROW, slice(0, WIDTH))[1].shape == (0, WIDTH)
-    np.testing.assert_array_equal(state.step_sums(ROW, 0), np.empty(0))
+    assert state.step_counts(ROW)[1].shape == (0, WIDTH)
+    assert state.step_sums(ROW).shape == (0, NUMERIC)
+    assert state.latest(np.array([ROW])).tolist() == [[0] * WIDTH]
