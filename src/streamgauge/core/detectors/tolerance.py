@@ -116,7 +116,7 @@ def folded_counts(
 ) -> tuple[IntArray, IntArray]:
     """Return the series' counts `(T, Q)` from counts folded to groups `(T, G)`.
 
-    Runs that folding loses (values out of range, unseen ones) count as never present.
+    Of runs that folding loses (values out of range, unseen ones) nothing is known: both are 0.
     """
     layout = reference.layout
     places = np.full(layout.width + 1, -1, np.int64)
@@ -135,7 +135,7 @@ def folded_counts(
     lost = (first < 0) | (last < 0)
     present = sums[:, np.where(lost, 0, last)] - sums[:, np.where(lost, 0, first)]
     total = sums[:, places[table.end]] - sums[:, places[table.whole]]
-    present[:, lost] = 0
+    present[:, lost] = total[:, lost] = 0
     return present, total
 
 
