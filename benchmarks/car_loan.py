@@ -4,8 +4,8 @@ Half-way through the analysis part five columns change. The table has the number
 there to the first alarm of each, alarms before the change, and false alarms in 10,000 panes of 50
 events (quick: 2,000) without a change: the part before it in random order. Others' thresholds are
 set so that they have one false alarm there over all columns; ours comes from the budget of one in
-10,000 panes, without measuring anything, and once more from a budget raised until it shows as many
-false alarms as the others.
+10,000 panes, without measuring anything, and once more from a budget raised until it would show
+more false alarms than that.
 
 NannyML and Evidently are left out where they are not installed. Put them, with this project, in an
 environment of their own: `pip install -e '.[dev]' nannyml evidently 'pandas<3'`.

@@ -19,8 +19,9 @@ from streamgauge.core.batch import FloatArray
 CONTINUOUS: Final = (*NUMERIC, "score")
 CATEGORIES: Final = (*CATEGORICAL, *BOOLEAN)
 COLUMNS: Final = (*CONTINUOUS, *CATEGORIES)
-SIZES: Final = (250, 50)
-"""Events in a chunk."""
+CHUNK: Final = 250
+"""Events in a chunk. In chunks of 50, a pane, they find less: NannyML's Jensen-Shannon distance the
+loan length after 2,100 events, not 350."""
 EVIDENTLY_ROWS: Final = 5_000
 """Rows of the reference, evenly spaced, that Evidently gets: it reads all of them every time."""
 
@@ -29,10 +30,9 @@ Measure = Callable[[pd.DataFrame], FloatArray]
 
 
 class Chunked(NamedTuple):
-    """A method with a chunk size."""
+    """A method and what it measures."""
 
     name: str
-    size: int
     measure: Measure
 
 
@@ -43,12 +43,11 @@ def calibrated(method: Chunked, streams: list[pd.DataFrame], analysis: pd.DataFr
     height = np.sort(((null - mean) / std).ravel())
     k = float(height[-1 - ALLOWED])
     # Long chunks begin where they like: on average the change falls in the middle of one.
-    skipped = (method.size - PANE) // 2
+    skipped = (CHUNK - PANE) // 2
     above = (method.measure(analysis[skipped:]) - mean) / std > k
-    ends = skipped + (np.arange(len(above)) + 1) * method.size
+    ends = skipped + (np.arange(len(above)) + 1) * CHUNK
     alarms = {name: ends[above[:, i]].tolist() for i, name in enumerate(COLUMNS)}
-    name = f"{method.name}, {method.size} events"
-    return Outcome(name, f"k = {k:.3g}", int((height > k).sum()), alarms)
+    return Outcome(method.name, f"k = {k:.3g}", int((height > k).sum()), alarms)
 
 
 def nannyml_methods(reference: pd.DataFrame) -> Iterator[Chunked]:
@@ -62,16 +61,15 @@ def nannyml_methods(reference: pd.DataFrame) -> Iterator[Chunked]:
         "Wasserstein, L-infinity": ("wasserstein", "l_infinity"),
     }
     for name, (continuous, categorical) in pairs.items():
-        for size in SIZES:
-            calculator = nannyml.UnivariateDriftCalculator(
-                column_names=list(COLUMNS),
-                treat_as_categorical=list(CATEGORIES),
-                continuous_methods=[continuous],
-                categorical_methods=[categorical],
-                chunk_size=size,
-            )
-            calculator.fit(reference[list(COLUMNS)])
-            yield Chunked(f"NannyML {name}", size, _nannyml(calculator, continuous, categorical))
+        calculator = nannyml.UnivariateDriftCalculator(
+            column_names=list(COLUMNS),
+            treat_as_categorical=list(CATEGORIES),
+            continuous_methods=[continuous],
+            categorical_methods=[categorical],
+            chunk_size=CHUNK,
+        )
+        calculator.fit(reference[list(COLUMNS)])
+        yield Chunked(f"NannyML {name}", _nannyml(calculator, continuous, categorical))
 
 
 def _nannyml(calculator: Any, continuous: str, categorical: str) -> Measure:
@@ -98,16 +96,12 @@ def evidently_methods(reference: pd.DataFrame) -> Iterator[Chunked]:
             column: get_stattest(thinned[column], thinned[column], kind, test)
             for column, kind in kinds.items()
         }
-        for size in SIZES:
-            yield Chunked(f"Evidently {name}", size, _evidently(thinned, tests, kinds, size))
+        yield Chunked(f"Evidently {name}", _evidently(thinned, tests, kinds))
 
 
-def _evidently(
-    reference: pd.DataFrame, tests: dict[str, Any], kinds: dict[str, Any], size: int
-) -> Measure:
+def _evidently(reference: pd.DataFrame, tests: dict[str, Any], kinds: dict[str, Any]) -> Measure:
     def measure(frame: pd.DataFrame) -> FloatArray:
-        begins = range(0, len(frame), size)
-        chunks = [frame[begin : begin + size] for begin in begins]
+        chunks = [frame[begin : begin + CHUNK] for begin in range(0, len(frame), CHUNK)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return np.array(
