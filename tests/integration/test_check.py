@@ -202,7 +202,7 @@ def test_a_broker_that_is_away_ends_with_1_in_bounded_time(
 
 def test_a_host_that_is_not_known_is_said(tmp_path: Path) -> None:
     stage = Stage.at("no-such-host.invalid:9092", tmp_path)
-    [item] = examine(load(stage.path), stage.path, 0, patience=1.0)
+    [item] = examine(load(stage.path), stage.path, 0, patience=1.0).items
     assert item.grade is Grade.FAILED
     assert "Failed to resolve" in item.text
 

@@ -121,6 +121,8 @@ def test_plain_lines_are_for_reading_and_for_grep(tmp_path: Path) -> None:
     [note] = [line for line in lines if "region" in line]
     assert note.startswith(f"note: {path}:7: models.made-up.slices[1]: model made-up will have no")
     assert "projection: model made-up: a version has 7 rows" in output
+    [budget] = [line for line in lines if "false alarm" in line]
+    assert budget.startswith("ok: model made-up is allowed 1 false alarm per week over ")
 
 
 def test_a_terminal_gets_a_checklist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,10 +165,13 @@ def test_json_is_one_object_with_all_that_was_found(tmp_path: Path) -> None:
     assert {item["grade"] for item in found["items"]} == {"ok", "note"}
     [note] = [item for item in found["items"] if "region" in item["text"]]
     assert note["place"] == "models.made-up.slices[1]"
+    [budget] = found["alert_budget"]
+    assert budget["model"] == "made-up"
+    assert [delay["change"] for delay in budget["delays"]] == [0.05, 0.1, 0.5]
     [model] = found["models"]
     assert model["model"] == "made-up"
     assert model["rows"] == 1 + model["slices"] == 7
-    assert model["tests"] == 7 * model["subjects"]
+    assert model["watched"] == 7 * model["subjects"]
 
 
 def test_json_is_there_when_the_file_is_wrong_too() -> None:

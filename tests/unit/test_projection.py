@@ -137,13 +137,13 @@ def test_a_model_that_still_learns_keeps_its_share(tmp_path: Path) -> None:
     assert "learns its reference for 1d of event time" in learned[0].text
 
 
-def test_rows_and_tested_series_are_those_of_an_engine(tmp_path: Path) -> None:
+def test_rows_and_watched_subjects_are_those_of_an_engine(tmp_path: Path) -> None:
     path = write_config(tmp_path, model=WINDOWS)
     engine = counted_engine(planned(path))
     found = only_projection(path)
     assert found.rows == len(engine.registry)
     assert found.subjects == len(set(engine.watches()))
-    assert found.tests == found.rows * found.subjects
+    assert found.watched == found.rows * found.subjects
 
 
 def test_the_memory_is_that_of_full_blocks(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The command `check`: the configuration first, then what it needs of the broker."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +11,9 @@ from streamgauge.clock import SystemClock
 from streamgauge.config import Config, load
 from streamgauge.errors import ConfigError, UsageError
 from streamgauge.runner.checklist import Grade, Item, problems
-from streamgauge.runner.environment import client_items, create_missing, examine
-from streamgauge.runner.plan import plan
+from streamgauge.runner.environment import Examined, client_items, create_missing, examine
+from streamgauge.runner.outlook import outlook_items, outlooks
+from streamgauge.runner.plan import Plan, plan
 from streamgauge.runner.projection import project, projection_items
 
 
@@ -44,14 +44,18 @@ def check(
     if offline and create:
         raise UsageError("--create needs a broker; leave out --offline")
     try:
-        settings, report = _configuration(config)
+        planned, report = _configuration(config)
     except ConfigError as error:
         if as_json:
             print_json(Report(config), error)
         raise
+    traffic = None
     if not offline and not any(item.problem for item in report.items):
-        found = tuple(_environment(settings, config, create=create))
+        found, traffic = _environment(planned.config, config, create=create)
         report = replace(report, items=(*report.items, *found))
+    expected = outlooks(planned, traffic)
+    items = (*report.items, *outlook_items(expected))
+    report = replace(report, items=items, outlooks=expected)
     wrong = problems(report.items, config)
     if as_json:
         print_json(report, wrong)
@@ -61,8 +65,8 @@ def check(
         raise wrong
 
 
-def _configuration(path: Path) -> tuple[Config, Report]:
-    """Return a configuration, and what it and its references say for themselves."""
+def _configuration(path: Path) -> tuple[Plan, Report]:
+    """Return the plan of a configuration, and what it and its references say for themselves."""
     settings = load(path)
     planned = plan(settings, path)
     projections = project(planned)
@@ -73,14 +77,13 @@ def _configuration(path: Path) -> tuple[Config, Report]:
         *projection_items(planned, projections),
         *client_items(settings),
     )
-    return settings, Report(path, items, projections)
+    return planned, Report(path, items, projections)
 
 
-def _environment(settings: Config, path: Path, *, create: bool) -> Iterator[Item]:
-    if create:
-        for item in create_missing(settings):
-            yield item
-            # A broker that was away a moment ago is not asked again.
-            if item.grade is Grade.FAILED:
-                return
-    yield from examine(settings, path, int(SystemClock().wall() * 1000))
+def _environment(settings: Config, path: Path, *, create: bool) -> Examined:
+    created = tuple(create_missing(settings)) if create else ()
+    # A broker that was away a moment ago is not asked again.
+    if any(item.grade is Grade.FAILED for item in created):
+        return Examined(created, None)
+    items, messages = examine(settings, path, int(SystemClock().wall() * 1000))
+    return Examined((*created, *items), messages)

@@ -16,6 +16,7 @@ from rich.text import Text
 from streamgauge.config.places import place_text
 from streamgauge.errors import StreamgaugeError
 from streamgauge.runner.checklist import Grade, Item, located, where
+from streamgauge.runner.outlook import Outlook
 from streamgauge.runner.projection import Projection
 
 _MARKS: Final = {
@@ -33,6 +34,7 @@ class Report:
     path: Path
     items: tuple[Item, ...] = ()
     projections: tuple[Projection, ...] = ()
+    outlooks: tuple[Outlook, ...] = ()
 
 
 def print_report(report: Report) -> bool:
@@ -76,7 +78,7 @@ def plain_lines(report: Report) -> Iterator[str]:
             f"projection: model {found.model}: a version has {found.rows:,} rows,"
             f" {found.series:,} of {found.series_wanted:,} series,"
             f" {found.exported_slices:,} of {found.slices:,} slices exported,"
-            f" {found.tests:,} tested series a window, {size(found.memory)} of memory"
+            f" {found.watched:,} watched subjects, {size(found.memory)} of memory"
             f" ({size(found.memory_at_caps)} at the caps)"
         )
 
@@ -85,7 +87,7 @@ def _table(projections: tuple[Projection, ...]) -> Table:
     title = "What a version exports and takes, if production looks like the reference"
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("model", overflow="fold")
-    for heading in ("rows", "series", "slices", "tests", "memory", "at caps"):
+    for heading in ("rows", "series", "slices", "watched", "memory", "at caps"):
         table.add_column(heading, justify="right")
     for found in projections:
         table.add_row(
@@ -93,7 +95,7 @@ def _table(projections: tuple[Projection, ...]) -> Table:
             f"{found.rows:,}",
             _of(found.series, found.series_wanted),
             _of(found.exported_slices, found.slices),
-            f"{found.tests:,}",
+            f"{found.watched:,}",
             size(found.memory),
             size(found.memory_at_caps),
         )
@@ -132,5 +134,6 @@ def print_json(report: Report, error: StreamgaugeError | None) -> None:
             for item in report.items
         ],
         "models": [asdict(found) for found in report.projections],
+        "alert_budget": [asdict(outlook) for outlook in report.outlooks],
     }
     typer.echo(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())

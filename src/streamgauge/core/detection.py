@@ -9,6 +9,7 @@ import numpy as np
 from streamgauge.core.alerts.policy import assured_size
 from streamgauge.core.batch import IntArray
 from streamgauge.core.blocks import Block
+from streamgauge.core.detectors.allowance import series_weights
 from streamgauge.core.detectors.e_detectors import EDetectors, Evidence
 from streamgauge.core.detectors.series import series_table
 from streamgauge.core.detectors.specs import LatencyLimit, Spending
@@ -49,11 +50,10 @@ class Detection:
         self._table = series_table(reference.layout, whole, spec.latency)
         self._numbers = {subject: i for i, subject in enumerate(self._table.subjects)}
         self._explainer = Explainer(reference, self._table)
-        weights = dict(spec.spending.weights)
         self._detectors = EDetectors(
             measure_tolerance(reference, self._table, spec.tolerance, spec.latency),
             spec.spending.per_pane(spec.pane_ms),
-            np.array([weights.get(s.subject.kind, 1.0) for s in self._table.series]),
+            series_weights(self._table, spec.spending),
             spec.min_samples,
         )
 

@@ -6,6 +6,7 @@ without taking it over from a monitor that runs, so it is not.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from streamgauge.config import Config
 from streamgauge.errors import ConfigError, StreamgaugeError
@@ -45,31 +46,44 @@ def client_items(config: Config) -> list[Item]:
     return wrong or [Item(Grade.OK, "kafka client:", "all settings are accepted")]
 
 
-def examine(
-    config: Config, path: Path, now_ms: int, patience: float = PATIENCE_S
-) -> Iterator[Item]:
-    """Yield how the broker and its topics were found, without changing anything there.
+class Examined(NamedTuple):
+    """How the broker and its topics were found.
+
+    `messages` is how many events the prediction topics had in the last hour, None if unknown.
+    """
+
+    items: tuple[Item, ...]
+    messages: int | None
+
+
+def examine(config: Config, path: Path, now_ms: int, patience: float = PATIENCE_S) -> Examined:
+    """Return how the broker and its topics were found, without changing anything there.
 
     `path` is the configuration's file, `now_ms` the time in ms since the epoch; every answer is
     waited for `patience` seconds at most.
     """
+    items: list[Item] = []
+    messages = None
     admin = _admin(config, patience)
     try:
         cluster = admin.cluster()
         count = "1 broker" if cluster.brokers == 1 else f"{cluster.brokers} brokers"
-        yield Item(Grade.OK, f"broker {config.kafka.bootstrap_servers}", f"answers ({count})")
-        yield from topic_items(config, cluster, path)
+        items.append(
+            Item(Grade.OK, f"broker {config.kafka.bootstrap_servers}", f"answers ({count})")
+        )
+        items += topic_items(config, cluster, path)
         ours = {topic for topic in own_topics(config) if topic in cluster.topics}
         read = {topic: n for topic, n in cluster.topics.items() if topic in inputs(config)}
-        yield from policy_items(config, admin.cleanup_policies(ours))
+        items += policy_items(config, admin.cleanup_policies(ours))
         operations = admin.topic_operations({*read, *ours})
-        yield from access_items(config, operations, admin.group_operations(config.group_id))
+        items += access_items(config, operations, admin.group_operations(config.group_id))
         events = {topic: n for topic, n in read.items() if topic in config.topics.predictions}
         if events:
             messages = admin.messages_since(events, now_ms - HOUR_MS, now_ms)
-            yield from traffic_items(config, messages)
+            items += traffic_items(config, messages)
     except StreamgaugeError as error:
-        yield _unanswered(config, error)
+        items.append(_unanswered(config, error))
+    return Examined(tuple(items), messages)
 
 
 def create_missing(config: Config, patience: float = PATIENCE_S) -> Iterator[Item]:

@@ -37,8 +37,8 @@ class Projection:
     `slices` are those that the reference knows, of `rows` rows with the whole; `exported_slices`
     of them fit under the caps of series. Of `series_wanted` there are `series` at most, because
     there is no more `room` under the caps of the model and of the process; figures that are not
-    defined are counted too. `left_out` tells what does not fit. In every row and
-    window `subjects` are watched, which makes `tests` tested series a window. `memory` is in bytes
+    defined are counted too. `left_out` tells what does not fit. In every row `subjects` are
+    watched, `watched` of them in all rows together. `memory` is in bytes
     for rows that all have events all the time; `memory_at_caps` with as many versions and slices
     as the limits let in.
     """
@@ -54,7 +54,7 @@ class Projection:
     room: int
     left_out: tuple[str, ...]
     subjects: int
-    tests: int
+    watched: int
     memory: int
     memory_at_caps: int
 
@@ -119,7 +119,7 @@ class _Draft:
             room=room,
             left_out=tuple(_left_out(found, selection)),
             subjects=self.subjects,
-            tests=rows * self.subjects,
+            watched=rows * self.subjects,
             memory=memory(self.layout, spec, rows, disorder),
             memory_at_caps=memory(self.layout, spec, most_rows(spec, reference), disorder),
         )
@@ -173,7 +173,8 @@ def projection_items(plan: Plan, projections: Sequence[Projection]) -> Iterator[
 def _learned_item(model: LearnedModel) -> Item:
     name = model.spec.model
     text = f"learns its reference for {format_duration(model.learn_ms)} of event time; until then"
-    text += " nothing is compared, and its fields and slices are not known"
+    text += " nothing is compared, and its fields, its slices and the plan of its alert budget are"
+    text += " not known"
     return Item(Grade.OK, f"model {name}", text, "", ("models", name, "reference"))
 
 

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
+from streamgauge.core.detectors.allowance import NOTHING, log_parts
 from streamgauge.core.detectors.bank import (
     ALTERNATIVES,
     LOG_ALTERNATIVES,
@@ -33,8 +34,6 @@ CLEAR: Final = 3.0
 """Evidence in nats up to which a series speaks of no change: 20 times its allowance."""
 PATIENCE: Final = 2
 """A change is over when it has not shown again for so many times the events that it took."""
-NOTHING: Final = -700.0
-"""Log of an allowance that is as good as none: where a row or series is not judged."""
 
 
 class Evidence(NamedTuple):
@@ -161,11 +160,7 @@ class EDetectors:
         self._subject_of = np.repeat(
             np.arange(len(table.subjects)), np.diff(table.starts, append=size)
         )
-        both = np.stack([self.weights, np.where(table.compared, self.weights, 0.0)], axis=-1)
-        parts = np.stack([np.where(table.compared[:, None], 0.0, both), both])
-        parts /= np.maximum(parts.sum(axis=(1, 2), keepdims=True), 1e-300)
-        with np.errstate(divide="ignore"):
-            self._shares = np.maximum(np.log(parts), NOTHING)
+        self._shares = log_parts(table, self.weights)
         self._largest_shares = np.maximum.reduceat(self._shares.max(axis=-1), table.starts, axis=1)
 
     def __len__(self) -> int:

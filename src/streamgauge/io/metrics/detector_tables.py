@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamgauge.core.batch import FloatArray, IntArray
-from streamgauge.core.detectors.e_detectors import NOTHING
+from streamgauge.core.detectors.allowance import NOTHING
 from streamgauge.core.layout import Layout, Subject, SubjectKind
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import DetectorStats

@@ -1,0 +1,107 @@
+"""Plan: what a model's detectors watch, and how soon they are expected to see a change.
+
+Of a share q where up to m is tolerated, the evidence for the alternative q_k grows by
+
+    r_k = (q·log(q_k/m) + (1 − q)·log((1 − q_k)/(1 − m))) / φ
+
+nats an event on average, at most KL(q‖m)/φ (see `bank`). The K alternatives weigh the same, so that
+a change is expected to show when the best one has gathered log K more than the threshold:
+
+    events ≈ (threshold + log K) / max_k r_k
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.detectors.allowance import NOTHING, log_parts, series_weights
+from streamgauge.core.detectors.bank import LOG_ALTERNATIVES, ratios
+from streamgauge.core.detectors.series import series_table
+from streamgauge.core.detectors.specs import LatencyLimit, Spending
+from streamgauge.core.detectors.tolerance import Tolerance, measure_tolerance
+from streamgauge.core.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionPlan:
+    """What is watched in R rows of one version, each with Q series and two sides.
+
+    `traffic (R,)` is each row's share of all events, `threshold (Q, 2)` in nats, +inf where a side
+    is not judged. Thresholds are those of panes in which every row has events, the highest there
+    are. `tolerance` is that of the R rows, at no certain hour.
+    """
+
+    tolerance: Tolerance
+    traffic: FloatArray
+    threshold: FloatArray
+
+    @property
+    def series(self) -> int:
+        """Return the number of watched shares in all rows."""
+        return len(self.traffic) * len(self.threshold)
+
+    @property
+    def sides(self) -> int:
+        """Return the number of directions in which they are watched: up, most also down."""
+        return len(self.traffic) * int(np.isfinite(self.threshold).sum())
+
+    def events(self, change: float) -> FloatArray:
+        """Return after how many events of its row a change is expected to show `(R, Q, 2)`.
+
+        `change` is how far a share moves. +inf where it is tolerated, NaN where a share cannot move
+        that far or is not judged.
+        """
+        rows = np.arange(len(self.traffic))
+        expected, largest = replace(self.tolerance, profile=None).bounds(rows, 0)
+        moved = np.stack([expected, 1.0 - expected], axis=-1) + change
+        phi = 1.0 if self.tolerance.dispersion is None else self.tolerance.dispersion[:, None]
+        # Row by row: the alternatives of all rows at once would take eight times the memory.
+        best = np.stack([_growth(q, m) for q, m in zip(moved, largest, strict=True)]) / phi
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed = np.where(best > 0.0, (self.threshold + LOG_ALTERNATIVES) / best, np.inf)
+        possible = (moved <= 1.0) & np.isfinite(self.threshold)
+        return np.where(possible, needed, np.nan)
+
+    def times(self, events: FloatArray, per_ms: float, pane_ms: int, pool: int) -> FloatArray:
+        """Return how long it takes until `events (R, Q, 2)` are looked at, in ms of event time.
+
+        `per_ms` events come in a millisecond over all rows. Detectors look when a pane of `pane_ms`
+        closes and a row has gathered `pool` events.
+        """
+        per_pane = np.maximum(per_ms * pane_ms * self.traffic, 1e-300)[:, None, None]
+        panes = np.ceil(pool / per_pane)
+        result: FloatArray = np.ceil(events / (panes * per_pane)) * panes * pane_ms
+        return result
+
+
+def _growth(moved: FloatArray, tolerated: FloatArray) -> FloatArray:
+    """Return what the best alternative gains by an event on average, from shares `(...)`."""
+    likelihood = ratios(tolerated)
+    gain = moved[..., None] * likelihood.present + (1.0 - moved)[..., None] * likelihood.absent
+    best: FloatArray = gain.max(axis=-1)
+    return best
+
+
+def plan_detection(
+    reference: Reference,
+    rows: Sequence[int],
+    spending: Spending,
+    pane_ms: int,
+    tolerance: float,
+    latency: LatencyLimit | None,
+) -> DetectionPlan:
+    """Return the plan for some rows of a reference, the whole first."""
+    at = np.array(rows, np.int64)
+    counts = reference.block.counts.astype(np.int64)
+    table = series_table(reference.layout, counts[0], latency)
+    tolerated = measure_tolerance(reference, table, tolerance, latency)
+    events: IntArray = counts[at][:, reference.layout.cells(0)].sum(axis=1)
+    parts = log_parts(table, series_weights(table, spending))[1]
+    threshold = -(np.log(spending.per_pane(pane_ms) / len(at)) + parts)
+    return DetectionPlan(
+        replace(tolerated, share=tolerated.share[at], error=tolerated.error[at]),
+        events / events[0],
+        np.where(parts > NOTHING, threshold, np.inf),
+    )
