@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamgauge.core.alerts.book import AlertBook
 from streamgauge.core.alerts.identity import AlertKey
-from streamgauge.core.alerts.policy import AlertPolicy, Exclusion, Severity, Silence
+from streamgauge.core.alerts.policy import AlertPolicy, Severity, Silence
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.slices import RowKey
@@ -50,7 +50,6 @@ policies = st.builds(
     together=st.sampled_from([0, 5 * MINUTE, 6 * HOUR]),
     max_alerts=st.sampled_from([2, 2_000]),
     max_rows=st.sampled_from([2, 20_000]),
-    exclusions=st.sampled_from([(), (Exclusion(T0 + 20 * MINUTE, T0 + 40 * MINUTE),)]),
     silences=st.sampled_from([(), (Silence(T0 + 50 * MINUTE, slice=UA.slice),)]),
     levels=st.sampled_from([(), ((Severity.INFO, 0.0), (Severity.CRITICAL, 100.0))]),
 )
@@ -68,12 +67,12 @@ Script = list[tuple[int, list[Finding]]]
 
 @st.composite
 def scripts(draw: st.DrawFn) -> Script:
-    """Evaluations in the order of event time, each with at most one finding per place."""
+    """Evaluations in the order of event time, each with at most one finding per row and subject."""
     steps = draw(
         st.lists(
             st.tuples(
                 st.sampled_from([1, 1, 2, 5, 12, 90]),
-                st.lists(drafts, max_size=8, unique_by=lambda d: (d[0], d[1], d[5])),
+                st.lists(drafts, max_size=8, unique_by=lambda d: d[:2]),
             ),
             max_size=25,
         )
@@ -94,7 +93,6 @@ def build(draft: Draft, now: int) -> Finding:
         now=now,
         subject=DISTANCE if is_distance else AIR_TIME,
         effect=EFFECTS[effect],
-        window="1h" if is_long else "5m",
         length=HOUR if is_long else 5 * MINUTE,
         onset=now - effect * 4 * MINUTE if is_long else None,
     )
@@ -226,7 +224,7 @@ def test_the_caps_hold(policy: AlertPolicy, script: Script) -> None:
         members = [len(group.members) for group in alerts._groups.values()]
         assert alerts._members == sum(members)
         assert len(members) <= policy.max_alerts
-        assert sum(members) + len(alerts._spent) <= policy.max_rows + policy.max_alerts
+        assert sum(members) <= policy.max_rows + policy.max_alerts
 
 
 @FEW
@@ -239,9 +237,8 @@ def test_a_row_belongs_to_one_alert_of_a_subject_and_speaks_for_one(
         alerts.update(findings, now)
         homes: dict[tuple[object, ...], AlertKey] = {}
         for key, group in alerts._groups.items():
-            for place in group.members:
-                assert homes.setdefault((*key[:4], place.row), key) == key
-                assert (key._replace(anchor=""), place) not in alerts._spent
+            for at in group.members:
+                assert homes.setdefault((*key[:4], at), key) == key
         shown = [
             (alert.model_version, alert.slice, alert.subject, alert.detector)
             for alert in (*alerts.active(), *alerts.silenced())
@@ -279,9 +276,8 @@ def test_every_record_can_be_published(policy: AlertPolicy, script: Script) -> N
 def test_any_number_of_slices_that_move_together_is_one_alert(slices: int, seed: int) -> None:
     random = Random(seed)
     findings = [
-        finding(at=row(("carrier", f"C{i}")), statistic=random.expovariate(0.01), window=window)
+        finding(at=row(("carrier", f"C{i}")), statistic=random.expovariate(0.01))
         for i in range(slices)
-        for window in ("5m", "1h")
     ]
     (record,) = AlertBook("flights").update(findings, T0)
     strongest = max(findings, key=lambda f: f.statistic)

@@ -33,22 +33,20 @@ def finding(
     now: int = T0,
     subject: Subject = DISTANCE,
     detector: str = "distribution",
-    window: str = "5m",
     length: int = 5 * MINUTE,
     effect: Effect | None = None,
     samples: int = 1240,
     onset: int | None = None,
-    p_value: float | None = None,
+    excess: float | None = None,
     detail: str = "mean 1,420 to 2,285 (+61%)",
     model: str = "flight-delay",
 ) -> Finding:
-    """Return a finding on the window `[now - length, now)`."""
+    """Return a finding about `[now - length, now)`."""
     return Finding(
         model=model,
         row=at,
         subject=subject,
         detector=detector,
-        window=window,
         verdict=verdict,
         statistic=statistic,
         threshold=40.0,
@@ -57,6 +55,6 @@ def finding(
         start=now - length,
         end=now,
         onset=onset,
-        p_value=p_value,
         detail=detail,
+        excess=excess,
     )

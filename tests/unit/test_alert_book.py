@@ -7,7 +7,7 @@ import pytest
 from streamgauge.core.alerts.book import AlertBook
 from streamgauge.core.alerts.identity import alert_id, fingerprint, topic_of
 from streamgauge.core.alerts.lifecycle import Reason
-from streamgauge.core.alerts.policy import AlertPolicy, Exclusion, Grade, Severity, Silence
+from streamgauge.core.alerts.policy import AlertPolicy, Grade, Severity, Silence
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.layout import SCORE, Subject, SubjectKind
@@ -33,7 +33,7 @@ def book(policy: AlertPolicy = POLICY) -> AlertBook:
 
 
 def feed(alerts: AlertBook, minute: int, *findings: Finding) -> tuple[AlertRecord, ...]:
-    """Give findings to the book at a minute after T0, with their windows moved there."""
+    """Give findings to the book at a minute after T0, moved there."""
     now = T0 + minute * MINUTE
     moved = [replace(f, start=f.start - f.end + now, end=now) for f in findings]
     return alerts.update(moved, now)
@@ -49,7 +49,7 @@ def replay(alerts: AlertBook, script: Iterable[tuple[int, list[Finding]]]) -> li
 
 def test_evidence_fires_an_alert_with_everything_that_the_finding_says() -> None:
     alerts = book(replace(POLICY, labels=(("team", "pricing"),)))
-    drift = finding(at=UA, onset=T0 - MINUTE, p_value=0.0001)
+    drift = finding(at=UA, onset=T0 - MINUTE, excess=6.2)
     (record,) = alerts.update([drift], T0)
     print_ = fingerprint("flights", topic_of(drift))
     assert record == AlertRecord(
@@ -67,7 +67,6 @@ def test_evidence_fires_an_alert_with_everything_that_the_finding_says() -> None
         threshold=40.0,
         effect=drift.effect,
         samples=1240,
-        window="5m",
         start=T0 - 5 * MINUTE,
         end=T0,
         onset=T0 - MINUTE,
@@ -75,9 +74,10 @@ def test_evidence_fires_an_alert_with_everything_that_the_finding_says() -> None
         ends_at=None,
         summary=record.summary,
         labels=(("team", "pricing"),),
-        annotations=(("reason", "fired"), ("window", "5m"), ("p_value", "0.0001")),
+        annotations=(("reason", "fired"),),
     )
     assert "carrier=UA" in record.summary
+    assert "evidence 490 times what the budget of false alarms asks for" in record.summary
     (active,) = alerts.active()
     assert (active.alert_id, active.summary) == (record.alert_id, record.summary)
     assert (active.slice, active.subject, active.severity) == (UA.slice, DISTANCE, "warning")
@@ -96,15 +96,6 @@ def test_two_hundred_slices_of_one_feature_are_one_alert() -> None:
         "carrier=C198, carrier=C197, carrier=C196 and 196 more slices"
     )
     assert len(alerts.watched()) == 200
-
-
-def test_windows_of_one_row_are_one_alert_too() -> None:
-    alerts = book()
-    (record,) = alerts.update(
-        [finding(statistic=90), finding(statistic=95, window="1h", length=HOUR)], T0
-    )
-    assert annotations(record)["window"] == "1h"
-    assert "also_moved" not in annotations(record)
 
 
 def test_versions_detectors_and_subjects_have_alerts_of_their_own() -> None:
@@ -185,13 +176,12 @@ def test_one_row_that_still_moves_keeps_the_alert_firing() -> None:
 
 def test_a_row_that_was_not_looked_at_again_keeps_its_verdict() -> None:
     alerts = book()
-    day = finding(at=EWR, window="1d", length=24 * HOUR)
-    feed(alerts, 0, finding(), day)
+    small = finding(at=EWR)
+    feed(alerts, 0, finding(), small)
     for minute in range(2, 22):
         feed(alerts, minute, finding(Verdict.CLEAR))
     assert len(alerts.active()) == 1
-    clear_day = replace(day, verdict=Verdict.CLEAR)
-    assert feed(alerts, 22, finding(Verdict.CLEAR), clear_day) == ()
+    assert feed(alerts, 22, finding(Verdict.CLEAR), finding(Verdict.CLEAR, EWR)) == ()
     (record,) = feed(alerts, 32, finding(Verdict.CLEAR))
     assert record.status is AlertStatus.RESOLVED
 
@@ -358,19 +348,6 @@ def test_an_alert_may_end_for_lack_of_data_and_fire_anew_in_one_evaluation() -> 
     assert fired.alert_id != first.alert_id
 
 
-def test_excluded_time_starts_nothing_and_ends_nothing() -> None:
-    sale = Exclusion(T0, T0 + 60 * MINUTE)
-    alerts = book(replace(POLICY, exclusions=(sale,)))
-    feed(alerts, 0, finding(subject=AIR_TIME))
-    for minute in range(1, 65):
-        assert feed(alerts, minute, finding(), finding(subject=AIR_TIME)) == ()
-    assert alerts.decisions[Reason.EXCLUDED] == 64
-    assert alerts.watched() == {(WHOLE, AIR_TIME)}
-    # The first window without excluded time.
-    (record,) = feed(alerts, 65, finding(), finding(subject=AIR_TIME))
-    assert record.subject == DISTANCE
-
-
 def test_a_silenced_alert_is_tracked_and_marked_but_not_active() -> None:
     silence = Silence(T0 + HOUR, name="distance", comment="known, ticket 7")
     alerts = book(replace(POLICY, silences=(silence,)))
@@ -438,7 +415,7 @@ def test_rows_over_the_limit_are_counted_and_the_strongest_are_kept() -> None:
     assert len(alerts.watched()) == 3
 
 
-def test_of_two_findings_for_one_place_the_more_serious_counts() -> None:
+def test_of_two_findings_for_one_row_the_more_serious_counts() -> None:
     for findings in ([finding(), finding(Verdict.CLEAR)], [finding(Verdict.CLEAR), finding()]):
         alerts = book()
         assert len(alerts.update(findings, T0)) == 1
@@ -464,8 +441,8 @@ def test_a_snapshot_is_json_and_restores_every_state() -> None:
     feed(
         alerts,
         12,
-        finding(at=UA, statistic=float("inf"), effect=odd, onset=T0, p_value=0.0),
-        finding(at=EWR, window="1h"),
+        finding(at=UA, statistic=float("inf"), effect=odd, onset=T0, excess=float("inf")),
+        finding(at=EWR),
         finding(subject=dep_hour),
     )
     data = json.loads(json.dumps(alerts.snapshot(), allow_nan=False))

@@ -24,7 +24,7 @@ SCHEMA = Draft202012Validator(alert_schema())
 
 def lifetime() -> tuple[AlertBook, list[bytes]]:
     book = AlertBook("flights", POLICY)
-    drift = finding(at=UA, onset=T0 - 61_001, p_value=0.001)
+    drift = finding(at=UA, onset=T0 - 61_001, excess=2.0)
     records = [
         *book.update([drift, finding(at=EWR)], T0),
         *book.update([replace(drift, verdict=Verdict.CLEAR), finding(Verdict.CLEAR, EWR)], T0 + 1),

@@ -7,8 +7,8 @@ from tests.support.alert_findings import DISTANCE, UA, WHOLE, finding
 KEY = AlertKey("flight-delay", "4", DISTANCE, "distribution")
 
 
-def test_slices_and_windows_are_about_the_same() -> None:
-    assert topic_of(finding(at=UA, window="1h")) == topic_of(finding(at=WHOLE)) == KEY
+def test_slices_are_about_the_same() -> None:
+    assert topic_of(finding(at=UA)) == topic_of(finding(at=WHOLE)) == KEY
 
 
 def test_everything_that_an_alert_is_about_is_in_its_fingerprint() -> None:

@@ -71,13 +71,7 @@ def test_the_reason_of_a_revision_is_the_first_that_applies() -> None:
     assert news(LAST, elsewhere, POLICY) is Reason.REPRESENTATIVE_CHANGED
 
 
-def test_figures_of_another_window_are_no_news_but_another_row_is() -> None:
-    grown = finding(at=UA, window="7d", effect=Effect("tvd", 0.9, 0.8, 1.0))
-    assert news(LAST, grown, POLICY) is Reason.STILL_FIRING
-    assert news(LAST, replace(grown, row=EWR), POLICY) is Reason.REPRESENTATIVE_CHANGED
-
-
-def test_a_changed_effect_is_news_once_the_window_shares_no_event_with_the_last() -> None:
+def test_a_changed_effect_is_news_once_the_period_shares_no_event_with_the_last() -> None:
     grown = Effect("tvd", 0.4, 0.35, 0.45)
     for now, reason in (
         (LAST.end + 5 * MINUTE - 1, "still_firing"),

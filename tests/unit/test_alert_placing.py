@@ -1,7 +1,7 @@
 import pytest
 
 from streamgauge.core.alerts.group import Group
-from streamgauge.core.alerts.grouping import Member, Place
+from streamgauge.core.alerts.grouping import Member
 from streamgauge.core.alerts.identity import topic_of
 from streamgauge.core.alerts.lifecycle import Entry, State
 from streamgauge.core.alerts.placing import place_findings
@@ -35,7 +35,7 @@ def alert(
     rows: tuple[RowKey, ...] = (),
 ) -> Group:
     members = {
-        Place(f.row, f.window): Member(f.verdict, f, T0, T0, f.onset)
+        f.row: Member(f.verdict, f, T0, f.onset)
         for f in (speaker, *(finding(at=at) for at in rows))
     }
     return Group(TOPIC._replace(anchor=anchor), speaker, Entry(state, since), members)
@@ -119,31 +119,16 @@ def test_of_overlapping_alerts_the_one_that_began_together_and_then_the_largest_
 def test_a_row_stays_where_it_is() -> None:
     old = alert("", OLD, rows=(UA,))
     new = alert("carrier=AA", finding(at=AA, statistic=900, onset=T0), since=T0)
-    drift = finding(at=UA, onset=OLD.onset, window="1h")
-    clear = finding(Verdict.CLEAR, UA)
-    shares = place_findings(TOPIC, [drift, clear], [old, new], T0, POLICY)
-    assert [(group.key.anchor, share) for group, share in shares] == [("", [drift, clear])]
-
-
-def test_a_row_moves_out_with_a_later_problem_that_its_alert_does_not_explain() -> None:
-    old = alert("", OLD, rows=(UA,))
-    drift = finding(at=UA, onset=T0, window="1h")
-    ((group, share),) = place_findings(TOPIC, [drift], [old], T0, POLICY)
-    assert (group.key.anchor, share) == ("carrier=UA", [drift])
-    assert {place.row for place in group.members} == {UA}
-    assert UA not in {place.row for place in old.members}
-
-
-def test_a_row_stays_with_a_later_change_that_its_alert_explains() -> None:
-    old = alert("", finding(at=WHOLE, statistic=900, onset=OLD.onset, window="1h"), rows=(UA,))
-    drift = finding(at=UA, statistic=100, onset=T0, window="1h")
-    ((group, _),) = place_findings(TOPIC, [drift], [old], T0, POLICY)
-    assert group is old
+    for onset in (OLD.onset, T0):
+        for verdict in Verdict:
+            moved = finding(verdict, UA, statistic=999, onset=onset)
+            ((group, share),) = place_findings(TOPIC, [moved], [old, new], T0, POLICY)
+            assert (group, share) == (old, [moved])
 
 
 def test_the_representative_of_an_alert_stays_even_if_it_was_forgotten() -> None:
     silent = alert("", OLD, rows=(UA,))
-    del silent.members[Place(EV_LGA, "5m")]
+    del silent.members[EV_LGA]
     stronger = alert("carrier=AA", finding(at=WHOLE, statistic=900))
     assert homes([finding(at=EV_LGA)], silent, stronger) == {"carrier=EV,origin=LGA": ""}
 

@@ -4,7 +4,6 @@ import pytest
 
 from streamgauge.core.alerts.policy import (
     AlertPolicy,
-    Exclusion,
     Grade,
     Severity,
     Silence,
@@ -14,7 +13,7 @@ from streamgauge.core.alerts.policy import (
 )
 from streamgauge.core.findings import Effect
 from streamgauge.core.layout import LATENCY, STATUS, Subject, SubjectKind
-from tests.support.alert_findings import DISTANCE, EWR, MINUTE, T0, UA, UA_EWR, WHOLE, finding
+from tests.support.alert_findings import DISTANCE, EWR, T0, UA, UA_EWR, WHOLE, finding
 
 SOME = Effect("tvd", 0.2, 0.1, 0.3)
 ACCURACY = Subject(SubjectKind.PERFORMANCE, "accuracy")
@@ -114,21 +113,6 @@ def test_an_unknown_effect_reaches_no_size() -> None:
     assert not grade.applies(DISTANCE, Effect("tvd", math.nan, math.nan, math.nan))
 
 
-def test_an_exclusion_covers_every_window_that_holds_some_of_its_time() -> None:
-    #  window      [-5m ......... T0)
-    #  exclusions  ...[-10m,-5m)       touches nothing
-    #              [T0, T0+1)          touches nothing
-    #              [T0-1, T0) and [-10m, -5m+1) touch it
-    window = finding(now=T0)
-    before = Exclusion(T0 - 10 * MINUTE, T0 - 5 * MINUTE)
-    assert not before.touches(window)
-    assert not Exclusion(T0, T0 + 1).touches(window)
-    assert Exclusion(T0 - 1, T0).touches(window)
-    assert Exclusion(before.start, before.end + 1).touches(window)
-    assert AlertPolicy(exclusions=(before, Exclusion(T0 - 1, T0))).excluded(window)
-    assert not AlertPolicy(exclusions=(before,)).excluded(window)
-
-
 def test_a_silence_matches_what_it_names_until_it_ends() -> None:
     drift = finding(at=UA_EWR)
     assert Silence(T0 + 1).matches(drift, T0)
@@ -181,5 +165,3 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
         AlertPolicy(levels=((Severity.WARNING, 1.0), (Severity.CRITICAL, 0.5)))
     with pytest.raises(ValueError, match="levels: info with nan nats is out of order"):
         AlertPolicy(levels=((Severity.INFO, math.nan),))
-    with pytest.raises(ValueError, match="exclusions: 5 to 5 is empty"):
-        AlertPolicy(exclusions=(Exclusion(5, 5),))

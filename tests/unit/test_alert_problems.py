@@ -1,4 +1,4 @@
-"""Several problems in one subject, and one problem in many rows and windows, over event time."""
+"""Several problems in one subject, and one problem in many rows, over event time."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,6 @@ from tests.support.alert_findings import (
 )
 
 DAY = 24 * HOUR
-LENGTHS = {"1d": DAY, "7d": 7 * DAY}
 POLICY = AlertPolicy(
     resolve_after=2 * HOUR, cool_down=2 * HOUR, expire_after=21 * DAY, together=6 * HOUR
 )
@@ -43,29 +42,20 @@ def seen(
     at: RowKey,
     statistic: float = 100.0,
     *,
-    window: str = "1d",
     verdict: Verdict = Verdict.DRIFT,
     onset: int | None = None,
     effect: Effect = MODERATE,
 ) -> Finding:
-    """Return a finding whose window is put in its place by `feed`."""
-    return finding(
-        verdict,
-        at,
-        statistic=statistic,
-        window=window,
-        length=LENGTHS[window],
-        onset=onset,
-        effect=effect,
-    )
+    """Return a finding about a day, which `feed` puts in its place."""
+    return finding(verdict, at, statistic=statistic, length=DAY, onset=onset, effect=effect)
 
 
-def clear(at: RowKey, window: str = "1d") -> Finding:
-    return seen(at, 5.0, window=window, verdict=Verdict.CLEAR, effect=Effect("tvd", 0.01, 0, 0.02))
+def clear(at: RowKey) -> Finding:
+    return seen(at, 5.0, verdict=Verdict.CLEAR, effect=Effect("tvd", 0.01, 0, 0.02))
 
 
 def feed(alerts: AlertBook, hour: int, *findings: Finding) -> tuple[AlertRecord, ...]:
-    """Give findings to the book at an hour after T0, with their windows moved there."""
+    """Give findings to the book at an hour after T0, moved there."""
     now = T0 + hour * HOUR
     return alerts.update([replace(f, start=now - f.end + f.start, end=now) for f in findings], now)
 
@@ -169,137 +159,19 @@ def test_the_onset_is_that_of_the_firing_revision_until_another_row_speaks() -> 
     assert (undated.slice, undated.onset) == ((), T0 - 2 * HOUR)
 
 
-def test_windows_that_take_turns_make_no_revisions() -> None:
+def test_undecided_findings_in_between_make_no_revisions() -> None:
     alerts = book()
     weak = Effect("tvd", 0.05, 0.03, 0.07)
     assert len(feed(alerts, 0, seen(UA, 100))) == 1
     for hour in range(1, 100):
-        day = seen(UA, 100, verdict=Verdict.UNDECIDED if hour % 7 == 0 else Verdict.DRIFT)
-        week = seen(UA, 30.0 * hour, window="7d", effect=weak if hour % 2 else MODERATE)
-        assert feed(alerts, hour, day, week) == ()
+        verdict = Verdict.UNDECIDED if hour % 7 == 0 else Verdict.DRIFT
+        effect = weak if verdict is Verdict.UNDECIDED else MODERATE
+        assert feed(alerts, hour, seen(UA, 30.0 * hour, verdict=verdict, effect=effect)) == ()
 
 
-def over_but_for_the_week(alerts: AlertBook) -> tuple[AlertRecord, ...]:
-    """Let carrier=UA move in both windows, and then in the longer one alone, to its release."""
-    week = seen(UA, 200, window="7d")
-    feed(alerts, 0, seen(UA, 100), week)
-    assert feed(alerts, 30, clear(UA), week) == ()
-    assert feed(alerts, 32, clear(UA), week) == ()
-    return feed(alerts, 34, clear(UA), week)
-
-
-def test_a_shorter_window_that_is_clear_releases_the_alert() -> None:
+def test_a_snapshot_keeps_anchors() -> None:
     alerts = book()
-    (ended,) = over_but_for_the_week(alerts)
-    assert (ended.status, ended.window, ended.statistic) == (AlertStatus.RESOLVED, "1d", 5.0)
-    assert reasons((ended,)) == ["released"]
-    assert "now mean 1,420 to 2,285 (+61%), share of events that moved 1 %" in ended.summary
-    assert alerts.decisions[Reason.FADING] == 1
-    # The longer window is still looked at.
-    assert alerts.watched() == {(UA, DISTANCE)}
-
-
-def test_small_slices_that_only_the_long_window_sees_end_with_what_speaks_for_them() -> None:
-    alerts = book()
-    week = [seen(at, 200, window="7d") for at in (UA, UA_EWR, AA)]
-    feed(alerts, 0, seen(UA, 100), week[0])
-    feed(alerts, 5, seen(UA, 100), *week)
-    for hour in (30, 32):
-        assert feed(alerts, hour, clear(UA), *week) == ()
-    (ended,) = feed(alerts, 34, clear(UA), *week)
-    assert (ended.slice, reasons((ended,))) == (UA.slice, ["released"])
-    assert feed(alerts, 40, clear(UA), *week) == ()
-    assert alerts.decisions[Reason.SPENT] == 1
-
-
-def test_a_row_that_the_long_window_saw_first_holds_the_alert() -> None:
-    alerts = book()
-    week, slow = seen(UA, 200, window="7d"), seen(AA, 60, window="7d")
-    feed(alerts, 0, slow)
-    feed(alerts, 1, slow, seen(UA, 150), week)
-    for hour in range(30, 90):
-        assert feed(alerts, hour, clear(UA), week, slow) == ()
-    # The row that spoke goes on doing so until all its windows are clear.
-    (active,) = alerts.active()
-    assert active.slice == UA.slice
-    (record,) = feed(alerts, 90, clear(UA), clear(UA, "7d"), slow)
-    assert (record.slice, reasons((record,))) == (AA.slice, ["representative_changed"])
-    feed(alerts, 91, clear(UA), clear(AA, "7d"))
-    (ended,) = feed(alerts, 93, clear(UA), clear(AA, "7d"))
-    assert (ended.status, reasons((ended,))) == (AlertStatus.RESOLVED, ["resolved"])
-
-
-def test_a_small_change_before_a_fault_outlives_it() -> None:
-    alerts = book()
-    week = seen(UA, 200, window="7d")
-    feed(alerts, 0, week)
-    feed(alerts, 10, seen(UA, 100), week)
-    for hour in range(30, 60):
-        assert feed(alerts, hour, clear(UA), week) == ()
-    assert [alert.slice for alert in alerts.active()] == [UA.slice]
-
-
-def test_a_shorter_window_that_is_too_thin_releases_nothing() -> None:
-    alerts = book()
-    week = seen(UA, 200, window="7d")
-    feed(alerts, 0, seen(UA, 100), week)
-    feed(alerts, 30, clear(UA), week)
-    for hour in range(31, 60):
-        assert feed(alerts, hour, seen(UA, 0, verdict=Verdict.THIN), week) == ()
-    assert len(alerts.active()) == 1
-
-
-def test_spent_evidence_does_not_fire_again() -> None:
-    alerts = book()
-    over_but_for_the_week(alerts)
-    for hour in range(35, 34 + 7 * 24):
-        assert feed(alerts, hour, clear(UA), seen(UA, 200, window="7d")) == ()
-    assert alerts.decisions[Reason.SPENT] == 7 * 24 - 1
-    # From here on the window holds nothing of the time before the end.
-    (again,) = feed(alerts, 34 + 7 * 24, seen(UA, 200, window="7d"))
-    assert again.revision == 1
-
-
-@pytest.mark.parametrize(
-    "between",
-    [
-        [clear(UA, "7d")],
-        # Growth counts from the smallest effect since.
-        [seen(UA, window="7d", effect=Effect("tvd", 0.12, 0.1, 0.14))],
-    ],
-)
-def test_spent_evidence_counts_again_once_it_was_clear_or_grew(between: list[Finding]) -> None:
-    alerts = book()
-    over_but_for_the_week(alerts)
-    assert feed(alerts, 40, seen(UA, window="7d")) == ()
-    assert feed(alerts, 50, *between) == ()
-    (again,) = feed(alerts, 60, seen(UA, window="7d"))
-    assert again.status is AlertStatus.FIRING
-
-
-def test_a_new_fault_of_a_row_fires_by_the_shorter_window() -> None:
-    alerts = book()
-    (ended,) = over_but_for_the_week(alerts)
-    week = seen(UA, 200, window="7d")
-    (again,) = feed(alerts, 60, seen(UA, 100), week)
-    assert (again.fingerprint, again.window) == (ended.fingerprint, "1d")
-    # What the longer window sees is still the past, so it does not hold the new alert either.
-    feed(alerts, 70, clear(UA), week)
-    (ended,) = feed(alerts, 72, clear(UA), week)
-    assert reasons((ended,)) == ["resolved"]
-
-
-def test_spent_evidence_counts_as_followed_rows() -> None:
-    alerts = book(replace(POLICY, max_rows=2))
-    over_but_for_the_week(alerts)
-    feed(alerts, 60, seen(AA, 100), seen(row(("carrier", "DL")), 90))
-    assert alerts.watched() == {(UA, DISTANCE), (AA, DISTANCE)}
-    assert alerts.refused_rows == 1
-
-
-def test_a_snapshot_keeps_anchors_and_spent_evidence() -> None:
-    alerts = book()
-    over_but_for_the_week(alerts)
+    feed(alerts, 0, seen(UA, onset=T0))
     feed(alerts, 40, seen(EV_LGA, onset=T0 + 39 * HOUR))
     # One row of an alert is clear, another is not.
     feed(alerts, 41, seen(AA, onset=T0), clear(EV_LGA), seen(LGA))
@@ -307,7 +179,6 @@ def test_a_snapshot_keeps_anchors_and_spent_evidence() -> None:
     again = AlertBook.restore(data, "flights", POLICY)
     assert json.dumps(again.snapshot()) == json.dumps(alerts.snapshot())
     assert again.watched() == alerts.watched() >= {(UA, DISTANCE), (AA, DISTANCE)}
-    week = seen(UA, 200, window="7d")
     for alerts_now in (alerts, again):
-        assert feed(alerts_now, 42, week, seen(AA), seen(EV_LGA)) == ()
+        assert feed(alerts_now, 42, seen(UA), seen(AA), seen(EV_LGA)) == ()
         assert alerts_now.decisions[Reason.STILL_FIRING] >= 2

@@ -134,18 +134,33 @@ def test_effects_come_with_their_interval(effect: Effect, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "p_value", "text"),
+    ("factor", "text"),
     [
-        (1240, None, "1,240 events"),
-        (1, None, "1 event"),
-        (1240, math.nan, "1,240 events"),
-        (1240, 0.0, "1,240 events, p < 1e-12"),
-        (1240, 1e-12, "1,240 events, p = 1e-12"),
-        (1240, 0.000312, "1,240 events, p = 0.00031"),
+        (0.5, "just"),
+        (1.0, "just"),
+        (1.04, "just"),
+        (1.06, "1.1 times"),
+        (3.44, "3.4 times"),
+        (9.97, "10 times"),
+        (496.0, "500 times"),
+        (1_240.0, "1,200 times"),
+        (999_999.0, "1 million times"),
+        (2_480_000.0, "2.5 million times"),
+        (56e9, "56 billion times"),
+        (0.999e12, "1 trillion times"),
+        (1.01e12, "over a trillion times"),
+        (math.inf, "over a trillion times"),
     ],
 )
-def test_certainty_is_events_and_p(samples: int, p_value: float | None, text: str) -> None:
-    assert certainty(finding(samples=samples, p_value=p_value)) == text
+def test_how_sure_is_told_by_the_evidence_against_the_budget(factor: float, text: str) -> None:
+    assert certainty(finding(samples=1240, excess=math.log(factor))) == (
+        f"1,240 events, evidence {text} what the budget of false alarms asks for"
+    )
+
+
+def test_without_evidence_that_counts_against_the_budget_only_events_are_told() -> None:
+    assert certainty(finding(samples=1240)) == "1,240 events"
+    assert certainty(finding(samples=1, excess=math.nan)) == "1 event"
 
 
 def test_many_rows_are_named_and_counted() -> None:
@@ -170,16 +185,17 @@ def test_slices_of_what_the_text_is_about_are_only_counted() -> None:
 
 
 def test_a_firing_summary_says_what_since_when_how_much_against_what_and_how_sure() -> None:
-    drift = finding(at=UA, onset=T0 - 2 * HOUR, p_value=0.0)
+    drift = finding(at=UA, onset=T0 - 2 * HOUR, excess=6.2)
     assert firing_summary(drift, T0 - HOUR, [EWR, WHOLE, UA_EWR, row(("origin", "JFK"))]) == (
         "distance of flight-delay version 4, carrier=UA: mean 1,420 to 2,285 (+61%), "
         "Wasserstein distance 1.02 σ [0.98 to 1.06] against the reference, "
-        "since 2013-10-08 03:00 UTC (1,240 events, p < 1e-12); "
+        "since 2013-10-08 03:00 UTC (1,240 events, evidence 490 times what the budget of false "
+        "alarms asks for); "
         "also origin=EWR and 3 more slices."
     )
 
 
-def test_without_an_onset_the_summary_counts_from_the_start_of_the_window() -> None:
+def test_without_an_onset_the_summary_counts_from_the_start_of_the_period() -> None:
     quality = finding(
         subject=Subject(SubjectKind.DATA_QUALITY, "carrier.missing"),
         effect=Effect("share", 0.13, 0.12, 0.14),

@@ -365,7 +365,7 @@ def test_a_finding_says_whose_it_is_and_how_far_the_last_values_are_off() -> Non
     assert finding.effect.value == pytest.approx(expected)
     assert math.isnan(finding.effect.lower)
     assert math.isnan(finding.effect.upper)
-    assert (finding.detector, finding.subject, finding.window) == ("river.adwin", LENGTH, "")
+    assert (finding.detector, finding.subject) == ("river.adwin", LENGTH)
     assert (finding.statistic, finding.threshold) == (1.0, 1.0)
     assert (finding.start, finding.end) == (START + at - 29, START + 1_000)
     assert (finding.samples, finding.onset) == (30, None)

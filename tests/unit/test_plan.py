@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from streamgauge.config import load
-from streamgauge.core.alerts.policy import Exclusion, Severity, Silence
+from streamgauge.core.alerts.policy import Severity, Silence
 from streamgauge.core.batch import ModelSchema, Task
-from streamgauge.core.detectors.specs import AttachedSpec, Feed, LatencyLimit, Spending
+from streamgauge.core.detectors.specs import (
+    AttachedSpec,
+    Exclusion,
+    Feed,
+    LatencyLimit,
+    Spending,
+)
 from streamgauge.core.layout import LATENCY_EDGES, SubjectKind
 from streamgauge.core.slices import Dimension, SliceSpec
 from streamgauge.core.windows import WindowSpec
@@ -123,7 +129,8 @@ ALERTS = {
 
 def test_a_policy_holds_what_the_file_says_of_alerts() -> None:
     model = {"task": "binary", "reference": "m.json", "slices": [["carrier", "origin"]]}
-    policy = model_spec(configured({"churn": model}, alerts=ALERTS), "churn").policy
+    spec = model_spec(configured({"churn": model}, alerts=ALERTS), "churn")
+    policy = spec.policy
     assert policy.cool_down == 5 * MINUTE
     assert policy.labels == (("team", "ml"), ("desk", "pricing"))
     assert policy.silences == (
@@ -139,7 +146,7 @@ def test_a_policy_holds_what_the_file_says_of_alerts() -> None:
             comment="is being moved",
         ),
     )
-    assert policy.exclusions == (Exclusion(3_000, 4_000),)
+    assert spec.exclusions == (Exclusion(3_000, 4_000),)
 
 
 def test_the_threshold_is_that_of_the_most_generous_budget_and_severer_ones_need_more() -> None:

@@ -56,7 +56,11 @@ class SilenceConfig(Section):
 
 
 class ExclusionConfig(Section):
-    """A stretch of event time whose data start no alert, such as a holiday or a planned test."""
+    """A stretch of event time that is hidden from detectors, such as a holiday or a planned test.
+
+    Its events still count in metrics and windows, but are no evidence, and nothing is learned from
+    them. Detectors see panes: a pane is hidden when it shares any time with the stretch.
+    """
 
     start: Instant
     """Where it begins."""
@@ -100,7 +104,7 @@ class AlertsConfig(Section):
     silences: tuple[SilenceConfig, ...] = ()
     """Alerts that nobody should be called for: they are published with the mark of it."""
     exclusions: tuple[ExclusionConfig, ...] = ()
-    """Times whose data start no alert."""
+    """Times whose events are hidden from detectors."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -153,7 +153,6 @@ class Detection:
             row=self._registry.keys[evidence.row],
             subject=self._table.subjects[evidence.subject],
             detector=NAME,
-            window="",
             verdict=evidence.verdict,
             statistic=evidence.statistic,
             threshold=evidence.threshold,

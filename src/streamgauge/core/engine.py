@@ -14,7 +14,13 @@ from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.detection import Detection, DetectionSpec
 from streamgauge.core.detectors.attached import AttachedDetectors
-from streamgauge.core.detectors.specs import AttachedSpec, LatencyLimit, Spending
+from streamgauge.core.detectors.specs import (
+    AttachedSpec,
+    Exclusion,
+    LatencyLimit,
+    Spending,
+    excluded,
+)
 from streamgauge.core.findings import Effect
 from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.layout import Layout, Subject
@@ -44,6 +50,7 @@ class ModelSpec:
     policy: AlertPolicy = field(default_factory=AlertPolicy)
     latency: LatencyLimit | None = None
     attached: tuple[AttachedSpec, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
     max_slices: int = 1_000
     max_versions: int = 32
     exported_slices: int = 50
@@ -60,7 +67,9 @@ class LateEvents(NamedTuple):
 class ModelEngine:
     """Panes, windows, detectors and alerts of one model.
 
-    Without a reference it counts and summarises, but compares nothing and raises no alerts.
+    Without a reference it counts and summarises, but compares nothing and raises no alerts. Events
+    of panes that share any time with one of `spec.exclusions` are counted and summarised, but reach
+    no detector: they are no evidence, and nothing is learned from them.
     """
 
     def __init__(
@@ -126,7 +135,8 @@ class ModelEngine:
             return
         newest = int(batch.timestamp.max())
         self.last_event = newest if self.last_event is None else max(self.last_event, newest)
-        self._attached.add(batch)
+        at = batch.timestamp
+        self._attached.add(batch, excluded(self.spec.exclusions, at, self.spec.pane_ms))
         self.merge(self.aggregator.aggregate(batch))
 
     def merge(self, partial: Partial) -> None:
@@ -151,7 +161,7 @@ class ModelEngine:
             self.late = self.late._replace(dropped=self.late.dropped + events)
             return
         self.late = self.late._replace(revised=self.late.revised + events)
-        if self._detection is not None:
+        if self._detection is not None and not self._is_excluded(start):
             self._detection.feed(block, start)
         for window in self._windows:
             window.add_late(start, block, self.closed)
@@ -192,12 +202,19 @@ class ModelEngine:
         self._totals.add(block)
         for window in self._windows:
             window.add(start, block)
+        if self._is_excluded(start):
+            return np.empty(0, np.int64)
         keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
         self._attached.close(keys, block.counts.astype(np.int64, copy=False), block.sums, end)
         if self._detection is None:
             return np.empty(0, np.int64)
         self._detection.feed(block, start)
         return self._detection.close(block.rows, end)
+
+    def _is_excluded(self, start: int) -> bool:
+        """Say whether the pane that begins at `start` is excluded."""
+        times = np.array([start], np.int64)
+        return bool(excluded(self.spec.exclusions, times, self.spec.pane_ms)[0])
 
     def _advance_windows(self, now: int) -> bool:
         """Advance the windows whose step ends now; say whether there are any."""
@@ -269,10 +286,14 @@ class ModelEngine:
 
     def _possible_alerts(self) -> dict[tuple[str, str, str], int]:
         """Return zeros for the kinds of alerts that can fire, so that the first shows as a rise."""
-        nothing = Effect("", 0.0, 0.0, 0.0)
+        policy, nothing = self.spec.policy, Effect("", 0.0, 0.0, 0.0)
+        levels = {0.0, *(nats for _, nats in policy.levels)}
+        budgeted = () if self._detection is None else self._detection.watches()
+        possible = [(name, subject, nats) for name, subject in budgeted for nats in levels]
+        possible += [(name, subject, 0.0) for name, subject in self._attached.watches()]
         return {
-            (subject.kind.value, name, self.spec.policy.severity(subject, nothing).value): 0
-            for name, subject in self.watches()
+            (subject.kind.value, name, policy.severity(subject, nothing, nats).value): 0
+            for name, subject, nats in possible
         }
 
     def _shown_rows(self) -> tuple[list[int], list[int]]:

@@ -1,4 +1,4 @@
-"""Findings: what a detector says of one row and subject when a pane or window closes."""
+"""Findings: what a detector says of one row and subject when panes close."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,7 +55,6 @@ class Finding:
     row: RowKey
     subject: Subject
     detector: str
-    window: str
     verdict: Verdict
     statistic: float
     threshold: float
@@ -64,11 +63,11 @@ class Finding:
     start: int
     end: int
     onset: int | None = None
-    p_value: float | None = None
     detail: str = ""
     explains: float | None = None
     excess: float | None = None
-    """Evidence in nats above the threshold, None where the detector is outside the budget."""
+    """Evidence of a change in nats above the threshold, None without one and for detectors outside
+    the alert budget."""
 
     @property
     def weight(self) -> float:

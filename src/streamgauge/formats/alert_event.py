@@ -104,8 +104,8 @@ class AlertEvent(_Part):
     causes: list[Cause] = Field(description="What moved it, the strongest first.")
     labels: dict[str, str] = Field(description="Fixed labels of the configuration.")
     annotations: dict[str, str] = Field(
-        description="More for people: reason of this revision, window, p_value, also_moved "
-        "(other slices), related (other subjects that fired with it), silenced."
+        description="More for people: reason of this revision, also_moved (other slices), related "
+        "(other subjects that fired with it), silenced."
     )
 
 

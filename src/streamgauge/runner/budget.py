@@ -2,13 +2,7 @@
 
 from streamgauge.config import Config
 from streamgauge.config.alerts import SilenceConfig
-from streamgauge.core.alerts.policy import (
-    AlertPolicy,
-    Exclusion,
-    Silence,
-    budget_levels,
-    standard_grades,
-)
+from streamgauge.core.alerts.policy import AlertPolicy, Silence, budget_levels, standard_grades
 from streamgauge.core.detectors.specs import Spending
 
 
@@ -33,7 +27,6 @@ def alert_policy(config: Config, name: str, expire_after: int) -> AlertPolicy:
         grades=standard_grades(config.severity(name)),
         # One budget alone grades nothing: severity is then a matter of rules.
         levels=budget_levels(rates) if alerts.budgets else (),
-        exclusions=tuple(Exclusion(entry.start, entry.end) for entry in alerts.exclusions),
         silences=tuple(_silence(entry) for entry in alerts.silences),
         labels=tuple(alerts.labels.items()),
     )

@@ -13,7 +13,7 @@ from streamgauge.config import (
 )
 from streamgauge.core.batch import ModelSchema
 from streamgauge.core.detectors.attached import AttachedDetectors
-from streamgauge.core.detectors.specs import LatencyLimit
+from streamgauge.core.detectors.specs import Exclusion, LatencyLimit
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec
@@ -109,6 +109,7 @@ def model_spec(config: Config, name: str) -> ModelSpec:
         policy=alert_policy(config, name, 3 * max(window.length_ms for window in windows)),
         latency=latency_limit(model),
         attached=tuple(detector.spec for detector in model.detectors),
+        exclusions=tuple(Exclusion(entry.start, entry.end) for entry in config.alerts.exclusions),
         max_slices=model.limits.slices_per_dimension,
         max_versions=model.limits.versions,
         exported_slices=model.limits.exported_slices,

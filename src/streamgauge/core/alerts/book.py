@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from streamgauge.core.alerts.group import Group, compose
 from streamgauge.core.alerts.grouping import (
     SERIOUS,
-    Place,
+    Rank,
     observe,
     rank,
     update_member,
@@ -22,23 +22,16 @@ from streamgauge.core.alerts.lifecycle import (
     transition,
 )
 from streamgauge.core.alerts.news import news
-from streamgauge.core.alerts.past import Spent, spend, still_spent
 from streamgauge.core.alerts.placing import place_findings
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
-from streamgauge.core.alerts.storage import (
-    Data,
-    group_from_data,
-    group_to_data,
-    spent_from_data,
-    spent_to_data,
-)
+from streamgauge.core.alerts.storage import Data, group_from_data, group_to_data
 from streamgauge.core.findings import Finding, Verdict
 from streamgauge.core.layout import Subject
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import ActiveAlert
 
-FORMAT = 3
+FORMAT = 4
 """Version of the snapshot's data."""
 
 PUBLISHED = frozenset(
@@ -50,7 +43,6 @@ PUBLISHED = frozenset(
         Reason.SEVERITY_RAISED,
         Reason.EFFECT_CHANGED,
         Reason.RESOLVED,
-        Reason.RELEASED,
     }
 )
 """Decisions on findings that make a new revision; missing data make one without findings."""
@@ -79,8 +71,6 @@ class AlertBook:
     _groups: dict[AlertKey, Group] = field(default_factory=dict)
     _members: int = 0
     """Members of all alerts."""
-    _spent: dict[tuple[AlertKey, Place], Spent] = field(default_factory=dict)
-    """Evidence that starts nothing, by topic and place."""
 
     def update(self, findings: Iterable[Finding], now: int) -> tuple[AlertRecord, ...]:
         """Take in the findings of an evaluation at event time `now`; return what to publish.
@@ -113,16 +103,13 @@ class AlertBook:
         return tuple(_active(group) for group in self._firing() if group.entry.silenced)
 
     def watched(self) -> frozenset[tuple[RowKey, Subject]]:
-        """Return the rows and subjects that are followed: their findings are wanted when clear too.
+        """Return the rows and subjects of pending and firing alerts.
 
-        Those are the rows of pending and firing alerts, and those whose evidence is spent.
+        Their findings are wanted when clear too.
         """
-        followed = {
-            (place.row, key.subject)
-            for key, group in self._groups.items()
-            for place in group.members
-        }
-        return frozenset(followed | {(place.row, topic.subject) for topic, place in self._spent})
+        return frozenset(
+            (row, key.subject) for key, group in self._groups.items() for row in group.members
+        )
 
     def snapshot(self) -> Data:
         """Return the whole state as plain data: dicts, lists, strings, numbers, None."""
@@ -130,7 +117,6 @@ class AlertBook:
             "format": FORMAT,
             "now": self.now,
             "groups": [group_to_data(self._groups[key]) for key in sorted(self._groups)],
-            "spent": spent_to_data(self._spent),
             "fired": [[*key, count] for key, count in sorted(self.fired.items())],
             "decisions": {reason.value: count for reason, count in sorted(self.decisions.items())},
             "refused_alerts": self.refused_alerts,
@@ -156,7 +142,6 @@ class AlertBook:
             now=data["now"],
             _groups={group.key: group for group in groups},
             _members=sum(len(group.members) for group in groups),
-            _spent=spent_from_data(data["spent"]),
         )
 
     def _firing(self) -> list[Group]:
@@ -168,7 +153,6 @@ class AlertBook:
 
     def _expire(self, now: int) -> list[AlertRecord]:
         """Forget rows without judgement and end what is left with none, as of its deadline."""
-        self._spent = {where: spent for where, spent in self._spent.items() if now < spent.until}
         records: list[AlertRecord] = []
         for key in sorted(self._groups):
             group = self._groups[key]
@@ -208,13 +192,12 @@ class AlertBook:
     def _judge_topic(
         self, topic: AlertKey, findings: list[Finding], groups: list[Group], now: int
     ) -> list[tuple[Group, Reason]]:
-        by_place: dict[Place, Finding] = {}
+        by_row: dict[RowKey, Finding] = {}
         for finding in sorted(findings, key=_most_serious):
-            by_place.setdefault(Place(finding.row, finding.window), finding)
-        fresh = self._fresh(topic, by_place)
-        shares = place_findings(topic, fresh.values(), groups, now, self.policy)
+            by_row.setdefault(finding.row, finding)
+        shares = place_findings(topic, by_row.values(), groups, now, self.policy)
         if not shares:
-            self.decisions[Reason.QUIET if len(fresh) == len(by_place) else Reason.SPENT] += 1
+            self.decisions[Reason.QUIET] += 1
         for group, share in shares:
             if group.entry.state is not State.RESOLVED:
                 self._absorb(group, share, now)
@@ -226,28 +209,12 @@ class AlertBook:
             for group, _ in shares
         ]
 
-    def _fresh(self, topic: AlertKey, findings: dict[Place, Finding]) -> dict[Place, Finding]:
-        """Return the findings whose evidence is not spent, having looked at what still is."""
-        if not self._spent:
-            return findings
-        fresh = {}
-        for where, finding in findings.items():
-            spent = self._spent.pop((topic, where), None)
-            if spent is not None:
-                spent = still_spent(spent, finding, self.policy.change_factor)
-            if spent is None:
-                fresh[where] = finding
-            else:
-                self._spent[topic, where] = spent
-        return fresh
-
     def _move(self, group: Group, now: int, rivals: list[Finding]) -> Reason:
         was = group.entry.state
         if was is State.RESOLVED:
             # A cooling alert follows no rows: whatever moves then must still be moved afterwards.
             return transition(group.entry, Observation(Verdict.DRIFT), now, self.policy)[1]
-        counting, past = group.split(now, self.policy)
-        observation = replace(observe(counting, now, self.policy), past=bool(past))
+        observation = observe(group.members.values(), now, self.policy)
         entry, reason = transition(group.entry, observation, now, self.policy)
         if was is State.INACTIVE and entry.state is not State.INACTIVE:
             if len(self._groups) >= self.policy.max_alerts:
@@ -256,39 +223,34 @@ class AlertBook:
                 return Reason.NO_ROOM
             self._groups[group.key] = group
         group.entry = entry
-        speaker = group.choose_speaker(counting, past, now, self.policy, rivals)
+        speaker = group.choose_speaker(now, self.policy, rivals)
         if was is State.FIRING and reason is Reason.STILL_FIRING:
             assert group.record is not None
             reason = news(group.record, speaker, self.policy)
         if entry.state in (State.INACTIVE, State.RESOLVED):
             self._members -= len(group.members)
             group.members.clear()
-            topic = group.key._replace(anchor="")
-            for member in past:
-                where = Place(member.finding.row, member.finding.window)
-                self._spent[topic, where] = spend(member, now)
         if entry.state is State.INACTIVE:
             self._groups.pop(group.key, None)
         return reason
 
     def _absorb(self, group: Group, findings: list[Finding], now: int) -> None:
-        """Update the group's members from findings, the most serious first, one per place."""
+        """Update the group's members from findings, the most serious first, one per row."""
         for finding in findings:
-            where = Place(finding.row, finding.window)
-            before = group.members.get(where)
+            before = group.members.get(finding.row)
             after = update_member(before, finding, now)
             if after is None:
                 continue
             if before is None:
-                if group.members and self._members + len(self._spent) >= self.policy.max_rows:
+                if group.members and self._members >= self.policy.max_rows:
                     self.refused_rows += 1
                     continue
                 self._members += 1
-            group.members[where] = after
+            group.members[finding.row] = after
 
     def _forget_rows(self, group: Group, oldest: int) -> None:
-        for where in [place for place, member in group.members.items() if member.seen < oldest]:
-            del group.members[where]
+        for row in [row for row, member in group.members.items() if member.seen < oldest]:
+            del group.members[row]
             self._members -= 1
 
     def _publish(
@@ -303,7 +265,7 @@ class AlertBook:
         return record
 
 
-def _most_serious(finding: Finding) -> tuple[int, tuple[float, int, RowKey, int, str]]:
+def _most_serious(finding: Finding) -> tuple[int, Rank]:
     return SERIOUS.index(finding.verdict), rank(finding)
 
 

@@ -1,12 +1,11 @@
 """One alert's state in the book, and the record that is made of it."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from streamgauge.core.alerts.grouping import Member, Place, moved_rows, rank, represent
+from streamgauge.core.alerts.grouping import Member, moved_rows, represent
 from streamgauge.core.alerts.identity import AlertKey, alert_id, fingerprint
 from streamgauge.core.alerts.lifecycle import INACTIVE, Entry, Reason, State
-from streamgauge.core.alerts.past import split_past
 from streamgauge.core.alerts.policy import AlertPolicy, Severity
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.alerts.wording import (
@@ -19,13 +18,14 @@ from streamgauge.core.alerts.wording import (
 )
 from streamgauge.core.findings import Finding
 from streamgauge.core.layout import Subject
+from streamgauge.core.slices import RowKey
 
 
 @dataclass(slots=True)
 class Group:
     """Everything the book knows of one alert.
 
-    `members` are the rows and windows that had evidence since the alert began, `speaker` is the
+    `members` are the rows that had evidence since the alert began, `speaker` is the
     newest finding of the row that represents them (at first the one that the alert began with),
     `record` the last revision published, None until the alert fires.
     """
@@ -33,48 +33,34 @@ class Group:
     key: AlertKey
     speaker: Finding
     entry: Entry = INACTIVE
-    members: dict[Place, Member] = field(default_factory=dict)
+    members: dict[RowKey, Member] = field(default_factory=dict)
     record: AlertRecord | None = None
 
-    def split(self, now: int, policy: AlertPolicy) -> tuple[Collection[Member], Collection[Member]]:
-        """Return the members that count now, and those that only see the past."""
-        return split_past(self.members.values(), self.speaker.row, now, policy.resolve_after)
-
-    def choose_speaker(
-        self,
-        counting: Collection[Member],
-        past: Collection[Member],
-        now: int,
-        policy: AlertPolicy,
-        rivals: Sequence[Finding],
-    ) -> Finding:
+    def choose_speaker(self, now: int, policy: AlertPolicy, rivals: Sequence[Finding]) -> Finding:
         """Settle which finding speaks for the alert now, and return it.
 
-        `counting` and `past` are what `split` returned, `rivals` what represents the other alerts
-        of the subject. Until the alert fires no row has a right to go on speaking; while it does,
-        the one that spoke may do so of the past.
+        `rivals` are what represents the other alerts of the subject. Until the alert fires no row
+        has a right to go on speaking.
         """
-        current = None if self.record is None else Place(self.speaker.row, self.record.window)
-        members = list(counting)
-        if self.entry.state is State.FIRING:
-            members += [m for m in past if m.finding.row == self.speaker.row]
-        self.speaker = represent(current, members, now, policy, rivals) or self._latest(members)
+        current = None if self.record is None else self.speaker.row
+        best = represent(current, self.members.values(), now, policy, rivals)
+        self.speaker = best or self.front()
         return self.speaker
 
     def front(self) -> Finding:
-        """Return the newest finding of the place that spoke last."""
-        member = self.members.get(Place(self.speaker.row, self.speaker.window))
+        """Return the newest finding of the row that spoke last."""
+        member = self.members.get(self.speaker.row)
         return self.speaker if member is None else member.finding
 
     def onset(self) -> int | None:
         """Return when the change began: the onset of the firing revision (ms).
 
-        It is dated anew only when another row speaks, by that row's own first onset; merely moving
-        on, a window says nothing new of it.
+        It is dated anew only when another row speaks, by that row's own first onset: later
+        periods may have left the change behind.
         """
         if self.record is not None and self.record.slice == self.speaker.row.slice:
             return self.record.onset
-        member = self.members.get(Place(self.speaker.row, self.speaker.window))
+        member = self.members.get(self.speaker.row)
         own = self.speaker.onset if member is None else member.onset
         return self.record.onset if own is None and self.record is not None else own
 
@@ -83,11 +69,6 @@ class Group:
         if self.record is not None:
             return self.record.starts_at
         return now if self.entry.since is None else self.entry.since
-
-    def _latest(self, members: Iterable[Member]) -> Finding:
-        own = [m.finding for m in members if m.finding.row == self.speaker.row]
-        same_window = [finding for finding in own if finding.window == self.speaker.window]
-        return min(same_window or own, key=rank, default=self.speaker)
 
 
 def compose(
@@ -105,8 +86,7 @@ def compose(
     """
     entry, speaker, last = group.entry, group.speaker, group.record
     assert entry.since is not None
-    counting, _ = group.split(now, policy)
-    others, within = moved_rows(counting, speaker.row)
+    others, within = moved_rows(group.members.values(), speaker.row)
     severity = policy.severity(speaker.subject, speaker.effect, speaker.excess)
     starts_at, onset, ends_at = entry.since, group.onset(), None
     if entry.state is State.RESOLVED:
@@ -139,7 +119,6 @@ def compose(
         threshold=float(speaker.threshold),
         effect=speaker.effect,
         samples=int(speaker.samples),
-        window=speaker.window,
         start=speaker.start,
         end=speaker.end,
         onset=onset,
@@ -151,8 +130,6 @@ def compose(
             (name, text)
             for name, text in (
                 ("reason", reason.value),
-                ("window", speaker.window),
-                ("p_value", "" if speaker.p_value is None else f"{speaker.p_value:.3g}"),
                 ("also_moved", rows_text(others, within)),
                 ("related", topics_text(related)),
                 ("silenced", _silenced(group, now, policy)),

@@ -1,4 +1,4 @@
-"""Grouping: many rows and windows of one subject make one alert; which row speaks for it.
+"""Grouping: many rows of one subject make one alert; which row speaks for it.
 
 The row with the largest statistic explains a change best. With n events of distribution q in the
 whole and n_s of q_s in slice s, q = Σ (n_s/n) q_s, and a divergence D that is convex (all of
@@ -26,50 +26,35 @@ SERIOUS: Final = (
     Verdict.CLEAR,
 )
 """Verdicts, the one that decides for a group first."""
-
+Rank = tuple[float, int, RowKey]
 
 TIE: Final = 0.02
 """Statistics this close, relatively, are equal: often the rows hold nearly the same events."""
 
 
-class Place(NamedTuple):
-    """A row in a window: what one detector judges on its own within an alert."""
-
-    row: RowKey
-    window: str
-
-
 class Member(NamedTuple):
-    """The last judgement on one place of an alert.
+    """The last judgement on one row of an alert.
 
     `verdict` is the newest, `finding` the newest that was no THIN one, `seen` the event time of
     that in milliseconds: rows that only ever are too thin to judge are forgotten by it. `onset` is
-    the first one known: later windows may have left the change behind. `joined` is the event time
-    of its first evidence, `clear_since` that at which it became clear, None while it is not; THIN
-    findings say nothing about it.
+    the first one known: later findings may have left the change behind.
     """
 
     verdict: Verdict
     finding: Finding
     seen: int
-    joined: int
     onset: int | None = None
-    clear_since: int | None = None
 
 
 def update_member(member: Member | None, finding: Finding, now: int) -> Member | None:
-    """Return the member after a finding; a place joins an alert with a DRIFT alone."""
+    """Return the member after a finding; a row joins an alert with a DRIFT alone."""
     verdict = finding.verdict
     if member is None:
-        drift = verdict is Verdict.DRIFT
-        return Member(verdict, finding, now, now, finding.onset) if drift else None
+        return Member(verdict, finding, now, finding.onset) if verdict is Verdict.DRIFT else None
     if verdict is Verdict.THIN:
         return member._replace(verdict=verdict)
     onset = finding.onset if member.onset is None else member.onset
-    clear_since = None
-    if verdict is Verdict.CLEAR:
-        clear_since = now if member.clear_since is None else member.clear_since
-    return Member(verdict, finding, now, member.joined, onset, clear_since)
+    return Member(verdict, finding, now, onset)
 
 
 def observe(members: Iterable[Member], now: int, policy: AlertPolicy) -> Observation:
@@ -86,20 +71,18 @@ def observe(members: Iterable[Member], now: int, policy: AlertPolicy) -> Observa
         verdict = min((m.verdict for m in members), key=SERIOUS.index)
         silenced = any(policy.silence(m.finding, now) for m in members)
         return Observation(verdict, silenced=silenced)
-    counting = [finding for finding in evidence if not policy.excluded(finding)]
-    silenced = all(policy.silence(finding, now) for finding in counting or evidence)
-    return Observation(Verdict.DRIFT, excluded=not counting, silenced=silenced)
+    silenced = all(policy.silence(finding, now) for finding in evidence)
+    return Observation(Verdict.DRIFT, silenced=silenced)
 
 
-def rank(finding: Finding) -> tuple[float, int, RowKey, int, str]:
+def rank(finding: Finding) -> Rank:
     """Return the sort key that puts the finding first that explains a group best."""
     weight = -math.inf if math.isnan(finding.weight) else finding.weight
-    length = finding.end - finding.start
-    return (-weight, len(finding.row.slice), finding.row, length, finding.window)
+    return (-weight, len(finding.row.slice), finding.row)
 
 
 def represent(
-    current: Place | None,
+    current: RowKey | None,
     members: Iterable[Member],
     now: int,
     policy: AlertPolicy,
@@ -107,38 +90,31 @@ def represent(
 ) -> Finding | None:
     """Return the finding that speaks for the group, or None where no member has evidence.
 
-    `current` is the row that spoke in the last revision and the window that its figures came from.
-    It keeps speaking until it is clear, another row's statistic is `takeover_factor` times larger
-    than those of all its windows, or a row that contains it has a larger one in the same window, so
-    that an alert does not hop between equals. Rows that are excluded or silenced speak only when
+    `current` is the row that spoke in the last revision. It keeps speaking until it is clear,
+    another row's statistic is `takeover_factor` times larger, or a row that contains it has a
+    larger one, so that an alert does not hop between equals. Rows that are silenced speak only when
     there is no other; so do those that `rivals`, the representatives of other alerts of the
     subject, explain better.
     """
     members = tuple(members)
     pool = [m.finding for m in members if m.verdict is Verdict.DRIFT]
-    pool = [f for f in pool if not policy.excluded(f)] or pool
     pool = [f for f in pool if policy.silence(f, now) is None] or pool
     if not pool:
         return None
-    own = current and (
-        [finding for finding in pool if finding.row == current.row]
-        or [
-            m.finding
-            for m in members
-            if m.finding.row == current.row
-            and m.verdict not in (Verdict.DRIFT, Verdict.CLEAR)
-            and policy.silence(m.finding, now) is None
-        ]
-    )
-    if not current or not own:
+    holding = [
+        m.finding
+        for m in members
+        if m.verdict not in (Verdict.DRIFT, Verdict.CLEAR)
+        and policy.silence(m.finding, now) is None
+    ]
+    held = next((finding for finding in (*pool, *holding) if finding.row == current), None)
+    if held is None:
         return _strongest([f for f in pool if not _explained(f, rivals)] or pool)
-    strongest = min(own, key=rank)
-    held = next((f for f in own if f.window == current.window), strongest)
     stronger = [
         finding
         for finding in pool
         if finding.row != held.row
-        and (_beats(finding, strongest, policy.takeover_factor) or _includes(finding, held))
+        and (_beats(finding, held, policy.takeover_factor) or _includes(finding, held))
         and not _explained(finding, rivals)
     ]
     return _strongest(stronger) if stronger else held
@@ -151,7 +127,7 @@ def moved_rows(members: Iterable[Member], speaker: RowKey) -> tuple[tuple[RowKey
     moved them, each kind by descending statistic.
     """
     evidence = sorted((m.finding for m in members if m.verdict is Verdict.DRIFT), key=rank)
-    rows = dict.fromkeys(finding.row for finding in evidence if finding.row != speaker)
+    rows = [finding.row for finding in evidence if finding.row != speaker]
     others = [row for row in rows if not contains(speaker, row)]
     others.sort(key=lambda row: not disjoint(speaker, row))
     return tuple(others), len(rows) - len(others)
@@ -163,16 +139,12 @@ def _strongest(pool: list[Finding]) -> Finding:
     return min(equals, key=_generality, default=best)
 
 
-def _generality(finding: Finding) -> tuple[int, tuple[float, int, RowKey, int, str]]:
+def _generality(finding: Finding) -> tuple[int, Rank]:
     return len(finding.row.slice), rank(finding)
 
 
 def _includes(finding: Finding, held: Finding) -> bool:
-    return (
-        finding.window == held.window
-        and finding.weight > held.weight
-        and contains(finding.row, held.row)
-    )
+    return finding.weight > held.weight and contains(finding.row, held.row)
 
 
 def _explained(finding: Finding, rivals: Sequence[Finding]) -> bool:

@@ -8,7 +8,7 @@ from streamgauge.core.layout import Subject
 
 
 class AlertKey(NamedTuple):
-    """What one alert is about; slices and windows that moved with each other share one alert.
+    """What one alert is about; slices that moved with each other share one alert.
 
     The detector belongs to it because statistics of different detectors cannot be compared. The
     anchor tells alerts of one subject apart: empty for the first one, for others the label of the

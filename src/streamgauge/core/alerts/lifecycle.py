@@ -9,7 +9,7 @@
     └───────────────────────────────────────────────────┘ cool_down is over
 ```
 Only DRIFT starts anything, only CLEAR and missing data end anything; SMALL, UNDECIDED and THIN
-hold what there is. What long windows see of the past counts for nothing here.
+hold what there is.
 """
 
 from dataclasses import dataclass, replace
@@ -54,17 +54,9 @@ class Reason(StrEnum):
     THIN_HOLDS = "thin_holds"
     CLEARING = "clearing"
     """Clear, but not for long enough yet."""
-    FADING = "fading"
-    """Like clearing, while longer windows still see the past."""
     RESOLVED = "resolved"
-    RELEASED = "released"
-    """Resolved, although longer windows still see the past."""
-    SPENT = "spent"
-    """Evidence of a change whose alert has ended: a long window that still sees it."""
     COOL_DOWN = "cool_down"
     """Evidence too soon after the last alert ended."""
-    EXCLUDED = "excluded"
-    """The evidence rests on excluded event time."""
     EXPIRED_NO_DATA = "expired_no_data"
     """No row was judged for so long that the alert means nothing any more."""
     NO_ROOM = "no_room"
@@ -82,14 +74,11 @@ HOLDS: Final = {
 class Observation:
     """What all rows of one alert say together; a verdict of None means that no row is left.
 
-    `excluded`: all the evidence rests on excluded time. `silenced`: a silence covers the alert.
-    `past`: there are windows that count no more, because all that they see is over.
+    `silenced`: a silence covers the alert.
     """
 
     verdict: Verdict | None
-    excluded: bool = False
     silenced: bool = False
-    past: bool = False
 
 
 NO_DATA: Final = Observation(None)
@@ -139,8 +128,6 @@ def cooled_down(entry: Entry, now: int, policy: AlertPolicy) -> bool:
 def _from_inactive(observation: Observation, now: int, policy: AlertPolicy) -> tuple[Entry, Reason]:
     if observation.verdict is not Verdict.DRIFT:
         return INACTIVE, Reason.QUIET
-    if observation.excluded:
-        return INACTIVE, Reason.EXCLUDED
     if policy.pending_for > 0:
         return Entry(State.PENDING, now), Reason.STARTED_PENDING
     return _fire(observation, now)
@@ -155,8 +142,6 @@ def _from_pending(
             return INACTIVE, Reason.EXPIRED_NO_DATA
         case Verdict.CLEAR:
             return INACTIVE, Reason.PENDING_CLEARED
-        case Verdict.DRIFT if observation.excluded:
-            return entry, Reason.EXCLUDED
         case Verdict.DRIFT if now < entry.since + policy.pending_for:
             return entry, Reason.STILL_PENDING
         case Verdict.DRIFT:
@@ -180,9 +165,8 @@ def _from_firing(
             clear_since = now if entry.clear_since is None else entry.clear_since
             after = replace(entry, clear_since=clear_since)
             if now >= clear_since + policy.resolve_after:
-                ended = replace(after, state=State.RESOLVED, since=now)
-                return ended, Reason.RELEASED if observation.past else Reason.RESOLVED
-            reason = Reason.FADING if observation.past else Reason.CLEARING
+                return replace(after, state=State.RESOLVED, since=now), Reason.RESOLVED
+            reason = Reason.CLEARING
         case held:
             # Too few events say nothing against being clear; the other two do.
             clear_since_held = entry.clear_since if held is Verdict.THIN else None

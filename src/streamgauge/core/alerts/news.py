@@ -12,14 +12,13 @@ def news(last: AlertRecord, speaker: Finding, policy: AlertPolicy) -> Reason:
     """Return why the alert needs a new revision, or `still_firing` if it needs none.
 
     `last` is what was published, `speaker` the finding that speaks for the alert now. Severity
-    only ever rises while an alert fires. Windows of different length hold different shares of a
-    change, so figures are news only in the window that the last ones came from; and while that
-    fills with a change, or empties of it, its effect grows and shrinks although the change itself
-    does not, so a changed effect is news only where the two windows share no event.
+    only ever rises while an alert fires. While a period fills with a change, or empties of it, its
+    effect grows and shrinks although the change itself does not, so a changed effect is news only
+    where the two periods share no event.
     """
     if speaker.row.slice != last.slice:
         return Reason.REPRESENTATIVE_CHANGED
-    if speaker.verdict is not Verdict.DRIFT or speaker.window != last.window:
+    if speaker.verdict is not Verdict.DRIFT:
         return Reason.STILL_FIRING
     severity = policy.severity(speaker.subject, speaker.effect, speaker.excess)
     if severity.rank > last.severity.rank:

@@ -7,7 +7,7 @@ does neither with any alert is another problem, and starts an alert of its own.
 from collections.abc import Iterable
 
 from streamgauge.core.alerts.group import Group
-from streamgauge.core.alerts.grouping import Place, rank
+from streamgauge.core.alerts.grouping import rank
 from streamgauge.core.alerts.identity import AlertKey
 from streamgauge.core.alerts.lifecycle import State
 from streamgauge.core.alerts.overlap import disjoint
@@ -26,29 +26,24 @@ def place_findings(
     """Share findings out to the alerts that they belong to, new ones among them.
 
     `findings` are those of one topic, the key without an anchor, drift by descending statistic
-    first; `groups` are the topic's alerts. A row stays where it is, unless another problem shows in
-    it. A new row with drift goes to the alert that suits it best, or to a new one; without drift,
-    it goes nowhere.
+    first; `groups` are the topic's alerts. A row stays where it is. A new row with drift goes to
+    the alert that suits it best, or to a new one; without drift, it goes nowhere.
     """
     known = {group.key.anchor: group for group in groups}
     homes: dict[RowKey, Group] = {}
     for group in known.values():
-        for place in group.members:
-            homes[place.row] = group
+        homes.update(dict.fromkeys(group.members, group))
     for group in known.values():
         if group.entry.state is not State.RESOLVED:
             homes.setdefault(group.speaker.row, group)
     shares: dict[str, list[Finding]] = {}
     for finding in findings:
         home = homes.get(finding.row)
-        if home is None and finding.verdict is not Verdict.DRIFT:
-            continue
-        if home is None or _moves_out(home, finding, now, policy):
-            others = {anchor: group for anchor, group in known.items() if group is not home}
-            new = _find_home(finding, others, now, policy) or _found(topic, finding, known)
-            if home is not None:
-                _move(finding.row, home, new)
-            homes[finding.row] = home = new
+        if home is None:
+            if finding.verdict is not Verdict.DRIFT:
+                continue
+            home = _find_home(finding, known, now, policy) or _found(topic, finding, known)
+            homes[finding.row] = home
         shares.setdefault(home.key.anchor, []).append(finding)
     return [(known[anchor], share) for anchor, share in shares.items()]
 
@@ -59,11 +54,11 @@ def _find_home(
     """Return the alert that a new row joins.
 
     A row that began at another time joins an alert only where the representative explains it: they
-    overlap, and in the same window the representative weighs more, as it must if the row moved
-    because of it (n·D of a part is at most that of what moved). Alerts that stand come before
-    those that cool down, alerts whose representative overlaps the row before those that began
-    together with it. Among overlapping ones those that began together with it are preferred, then
-    the one whose representative has the largest statistic.
+    overlap, and the representative weighs more, as it must if the row moved because of it (n·D of a
+    part is at most that of what moved). Alerts that stand come before those that cool down, alerts
+    whose representative overlaps the row before those that began together with it. Among
+    overlapping ones those that began together with it are preferred, then the one whose
+    representative has the largest statistic.
     """
     best = None
     for group in known.values():
@@ -78,36 +73,9 @@ def _find_home(
     return None if best is None else best[1]
 
 
-def _moves_out(home: Group, finding: Finding, now: int, policy: AlertPolicy) -> bool:
-    """Say whether a row's drift in another window is another problem than its alert's.
-
-    So it is where it began later and the alert's representative, another row, does not explain it:
-    a fault in a slice that had moved a little already must not hide behind that.
-    """
-    onset = home.onset()
-    return (
-        finding.verdict is Verdict.DRIFT
-        and finding.row != home.speaker.row
-        and Place(finding.row, finding.window) not in home.members
-        and finding.onset is not None
-        and onset is not None
-        and finding.onset > onset
-        and not _began_together(home, finding, now, policy)
-        and not _explained(home, finding)
-    )
-
-
-def _move(row: RowKey, old: Group, new: Group) -> None:
-    """Let another alert follow a row in all its windows."""
-    if old is new:
-        return
-    for place in [place for place in old.members if place.row == row]:
-        new.members[place] = old.members.pop(place)
-
-
 def _explained(group: Group, finding: Finding) -> bool:
     """Say whether the alert's representative, where it still moves, weighs at least as much."""
-    member = group.members.get(Place(group.speaker.row, finding.window))
+    member = group.members.get(group.speaker.row)
     if member is None or member.verdict not in (Verdict.DRIFT, Verdict.UNDECIDED):
         return False
     return member.finding.weight >= finding.weight

@@ -1,4 +1,4 @@
-"""Policy: how long evidence must hold, what is left out, and how severe an alert is."""
+"""Policy: how long evidence must hold, who is called, and how severe an alert is."""
 
 import math
 from collections.abc import Mapping
@@ -90,18 +90,6 @@ def _urgency(severity: Severity) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Exclusion:
-    """A stretch of event time `[start, end)` in milliseconds whose data may start no alert."""
-
-    start: int
-    end: int
-
-    def touches(self, finding: Finding) -> bool:
-        """Say whether the finding's window holds any excluded time."""
-        return finding.start < self.end and self.start < finding.end
-
-
-@dataclass(frozen=True, slots=True)
 class Silence:
     """Alerts that nobody should be called for until `ends_at` (event time); None matches any.
 
@@ -146,7 +134,7 @@ class AlertPolicy:
     cool_down: int = 10 * MINUTE
     """How long after its end an alert may not fire again."""
     expire_after: int = HOUR
-    """A row without a judgement for longer is forgotten: it must exceed every window's step."""
+    """A row without a judgement for longer is forgotten."""
     together: int = 6 * HOUR
     """Changes of one subject that began no further apart have one cause, and so one alert."""
     change_factor: float = 1.5
@@ -157,12 +145,11 @@ class AlertPolicy:
     max_alerts: int = 2_000
     """Alerts that may be pending, firing or cooling down at once."""
     max_rows: int = 20_000
-    """Rows and windows followed over all alerts; each alert may always follow one."""
+    """Rows followed over all alerts; each alert may always follow one."""
     grades: tuple[Grade, ...] = standard_grades()
     levels: tuple[tuple[Severity, float], ...] = ()
     """Severities with budgets of their own, least first, and the evidence in nats above the
     detectors' threshold at which each budget is reached: `budget_levels`."""
-    exclusions: tuple[Exclusion, ...] = ()
     silences: tuple[Silence, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     """Labels that every alert carries, e.g. a team."""
@@ -182,9 +169,6 @@ class AlertPolicy:
             if severity.rank <= floor[0] or not floor[1] <= nats < math.inf:
                 raise ValueError(f"levels: {severity} with {nats} nats is out of order")
             floor = (severity.rank, nats)
-        for exclusion in self.exclusions:
-            if exclusion.end <= exclusion.start:
-                raise ValueError(f"exclusions: {exclusion.start} to {exclusion.end} is empty")
 
     def severity(self, subject: Subject, effect: Effect, excess: float | None = None) -> Severity:
         """Return the highest severity whose budget is reached or, without one, whose grade applies.
@@ -201,10 +185,6 @@ class AlertPolicy:
             if grade.severity not in budgeted and grade.applies(subject, effect)
         ]
         return max(reached, key=_urgency, default=Severity.INFO)
-
-    def excluded(self, finding: Finding) -> bool:
-        """Say whether the finding rests on excluded event time."""
-        return any(exclusion.touches(finding) for exclusion in self.exclusions)
 
     def silence(self, finding: Finding, now: int) -> Silence | None:
         """Return the first silence that covers the finding's row, or None."""

@@ -20,7 +20,7 @@ class AlertStatus(StrEnum):
 class AlertRecord:
     """One revision of an alert: the alert body of the contract in the core's own types.
 
-    Times are event time in milliseconds since the epoch: `start` and `end` of the `window` that the
+    Times are event time in milliseconds since the epoch: `start` and `end` of the period that the
     numbers come from, `onset` of the change where it could be dated, `starts_at` when the alert
     fired, `ends_at` when it ended. Revisions of one `alert_id` count from 1 without gaps.
     """
@@ -39,7 +39,6 @@ class AlertRecord:
     threshold: float
     effect: Effect
     samples: int
-    window: str
     start: int
     end: int
     onset: int | None

@@ -1,14 +1,12 @@
 """Storage: alerts as plain data and back, without loss (also of NaN and infinities)."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from streamgauge.core.alerts.group import Group
-from streamgauge.core.alerts.grouping import Member, Place
+from streamgauge.core.alerts.grouping import Member
 from streamgauge.core.alerts.identity import AlertKey
 from streamgauge.core.alerts.lifecycle import Entry, State
-from streamgauge.core.alerts.past import Spent
 from streamgauge.core.alerts.policy import Severity
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.findings import Effect, Finding, Verdict
@@ -25,7 +23,7 @@ def group_to_data(group: Group) -> Data:
         "key": _key_to_data(group.key),
         "entry": [entry.state.value, entry.since, entry.clear_since, entry.silenced],
         "members": [
-            [m.verdict.value, _finding_to_data(m.finding), m.seen, m.joined, m.onset, m.clear_since]
+            [m.verdict.value, _finding_to_data(m.finding), m.seen, m.onset]
             for _, m in sorted(group.members.items())
         ],
         "speaker": _finding_to_data(group.speaker),
@@ -45,34 +43,10 @@ def group_from_data(data: Data) -> Group:
     return Group(
         key=key,
         entry=Entry(State(state), since, clear_since, silenced),
-        members={Place(m.finding.row, m.finding.window): m for m in members},
+        members={m.finding.row: m for m in members},
         speaker=_finding_from_data(speaker, key),
         record=None if record is None else _record_from_data(record, key),
     )
-
-
-def spent_to_data(spent: Mapping[tuple[AlertKey, Place], Spent]) -> list[Any]:
-    """Return spent evidence as lists, strings, numbers and None."""
-    return [
-        [
-            _key_to_data(topic),
-            _pairs_to_data(place.row.slice),
-            place.window,
-            _effect_to_data(item.effect),
-            item.until,
-        ]
-        for (topic, place), item in sorted(spent.items(), key=lambda entry: entry[0])
-    ]
-
-
-def spent_from_data(data: list[Any]) -> dict[tuple[AlertKey, Place], Spent]:
-    """Return the spent evidence that `spent_to_data` wrote."""
-    spent = {}
-    for key, pairs, window, effect, until in data:
-        topic = _key_from_data(key)
-        place = Place(RowKey(topic.version, _pairs_from_data(pairs)), window)
-        spent[topic, place] = Spent(_effect_from_data(effect), until)
-    return spent
 
 
 def _key_to_data(key: AlertKey) -> list[str]:
@@ -88,7 +62,6 @@ def _key_from_data(data: list[str]) -> AlertKey:
 def _finding_to_data(finding: Finding) -> Data:
     return {
         "slice": _pairs_to_data(finding.row.slice),
-        "window": finding.window,
         "verdict": finding.verdict.value,
         "statistic": _number_to_data(finding.statistic),
         "threshold": _number_to_data(finding.threshold),
@@ -97,7 +70,6 @@ def _finding_to_data(finding: Finding) -> Data:
         "start": int(finding.start),
         "end": int(finding.end),
         "onset": None if finding.onset is None else int(finding.onset),
-        "p_value": None if finding.p_value is None else _number_to_data(finding.p_value),
         "detail": finding.detail,
         "explains": None if finding.explains is None else _number_to_data(finding.explains),
         "excess": None if finding.excess is None else _number_to_data(finding.excess),
@@ -110,7 +82,6 @@ def _finding_from_data(data: Data, key: AlertKey) -> Finding:
         row=RowKey(key.version, _pairs_from_data(data["slice"])),
         subject=key.subject,
         detector=key.detector,
-        window=data["window"],
         verdict=Verdict(data["verdict"]),
         statistic=float(data["statistic"]),
         threshold=float(data["threshold"]),
@@ -119,7 +90,6 @@ def _finding_from_data(data: Data, key: AlertKey) -> Finding:
         start=data["start"],
         end=data["end"],
         onset=data["onset"],
-        p_value=None if data["p_value"] is None else float(data["p_value"]),
         detail=data["detail"],
         explains=None if data["explains"] is None else float(data["explains"]),
         excess=None if data["excess"] is None else float(data["excess"]),
@@ -138,7 +108,6 @@ def _record_to_data(record: AlertRecord) -> Data:
         "threshold": _number_to_data(record.threshold),
         "effect": _effect_to_data(record.effect),
         "samples": record.samples,
-        "window": record.window,
         "start": int(record.start),
         "end": int(record.end),
         "onset": None if record.onset is None else int(record.onset),
@@ -167,7 +136,6 @@ def _record_from_data(data: Data, key: AlertKey) -> AlertRecord:
         threshold=float(data["threshold"]),
         effect=_effect_from_data(data["effect"]),
         samples=data["samples"],
-        window=data["window"],
         start=data["start"],
         end=data["end"],
         onset=data["onset"],

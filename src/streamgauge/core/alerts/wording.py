@@ -12,6 +12,9 @@ from streamgauge.core.slices import RowKey
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TEXT_LIMIT: Final = 120
 """Longest piece of foreign text (a name, a slice value) that is quoted in full."""
+MOST_TIMES: Final = 1e12
+"""Beyond this, how many times larger evidence is tells nobody anything."""
+SCALES: Final = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 NAMED_ROWS: Final = 3
 NAMED_SUBJECTS: Final = 8
 
@@ -130,12 +133,27 @@ def effect_text(effect: Effect) -> str:
 
 
 def certainty(finding: Finding) -> str:
-    """Say how sure: `1,240 events, p < 1e-12`."""
+    """Say how sure: `1,240 events, evidence 500 times what the budget of false alarms asks for`.
+
+    The factor is e^excess; a budget so many times smaller would still have had this alarm.
+    """
     events = "1 event" if finding.samples == 1 else f"{finding.samples:,} events"
-    p = finding.p_value
-    if p is None or math.isnan(p):
+    if finding.excess is None or math.isnan(finding.excess):
         return events
-    return f"{events}, p < 1e-12" if p < 1e-12 else f"{events}, p = {p:.2g}"
+    return f"{events}, evidence {_times(finding.excess)}what the budget of false alarms asks for"
+
+
+def _times(nats: float) -> str:
+    """Write e^nats with two significant digits: `just `, `3.4 times `, `2.5 billion times `."""
+    if nats < math.log(1.05):
+        return "just "
+    if nats > math.log(MOST_TIMES):
+        return "over a trillion times "
+    factor = float(f"{math.exp(nats):.2g}")
+    for unit, word in SCALES:
+        if factor >= unit:
+            return f"{factor / unit:.3g} {word} times "
+    return f"{number(factor)} times "
 
 
 def rows_text(rows: Sequence[RowKey], within: int = 0, named: int = NAMED_ROWS) -> str:

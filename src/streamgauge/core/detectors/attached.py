@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgauge.core.batch import EventBatch, FloatArray, IntArray
+from streamgauge.core.batch import BoolArray, EventBatch, FloatArray, IntArray
 from streamgauge.core.blocks import SUM
 from streamgauge.core.columns import columns
 from streamgauge.core.detectors.attached_series import NamedSeries, named_series
@@ -80,8 +80,11 @@ class AttachedDetectors:
         """Yield what findings can be about: the detector's name and the subject."""
         return ((a.name, a.series.subject) for a in self._attached)
 
-    def add(self, batch: EventBatch) -> None:
-        """Feed what is fed by event, in the order of the batch's event times."""
+    def add(self, batch: EventBatch, excluded: BoolArray | None = None) -> None:
+        """Feed what is fed by event, in the order of the batch's event times.
+
+        `excluded (n,)` says which events are not to be fed, None for none.
+        """
         if not len(batch) or not self._positions:
             return
         rows = slice_rows(batch, SliceSpec(()), self._registry)
@@ -90,6 +93,8 @@ class AttachedDetectors:
         for column in columns(Layout(batch.schema, fields), batch, slice(0, len(batch))):
             events = served if column.served else np.arange(len(batch))
             order = np.argsort(batch.timestamp[events], kind="stable")
+            if excluded is not None:
+                order = order[~excluded[events[order]]]
             events = events[order]
             for i, (spec, _, series, _) in enumerate(self._attached):
                 if spec.feed is Feed.EVENT and series.position == self._positions[column.position]:
@@ -158,7 +163,6 @@ class AttachedDetectors:
             row=key,
             subject=series.subject,
             detector=name,
-            window="",
             verdict=verdict,
             statistic=1.0 if verdict is Verdict.DRIFT else 0.0,
             threshold=1.0,

@@ -1,8 +1,12 @@
 """What a model's detectors are asked to do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
+from streamgauge.core.batch import BoolArray, IntArray
 from streamgauge.core.layout import SubjectKind
 
 
@@ -33,6 +37,26 @@ class LatencyLimit:
 
     limit: float
     share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A stretch of event time `[start, end)` in milliseconds that detectors are to know nothing of.
+
+    Panes are what detectors see, so a pane is excluded when it shares any time with it.
+    """
+
+    start: int
+    end: int
+
+
+def excluded(exclusions: Iterable[Exclusion], times: IntArray, pane_ms: int) -> BoolArray:
+    """Say of event times `(n,)` in milliseconds which of them lie in excluded panes."""
+    starts = times // pane_ms * pane_ms
+    found = np.zeros(len(times), bool)
+    for exclusion in exclusions:
+        found |= (starts < exclusion.end) & (exclusion.start - pane_ms < starts)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
