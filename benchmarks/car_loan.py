@@ -7,8 +7,8 @@ set so that they have one false alarm there over all columns; ours comes from th
 10,000 panes, without measuring anything, and once more from a budget raised until it would show
 more false alarms than that.
 
-NannyML and Evidently are left out where they are not installed. Put them, with this project, in an
-environment of their own: `pip install -e '.[dev]' nannyml evidently 'pandas<3'`.
+NannyML and Evidently are left out where they are not installed. For them, make an environment of
+its own: `pip install -e '.[dev]' nannyml evidently 'pandas<3'`.
 Run with `python -m benchmarks.car_loan [--quick] [--json]`.
 """
 
@@ -65,7 +65,7 @@ def outcomes(panes: int) -> Iterator[Outcome]:
         try:
             yield from theirs(methods, reference, streams, analysis)
         except ImportError as problem:
-            yield Outcome(name, f"not installed ({problem})", 0, {})
+            yield Outcome(name, f"no module {problem.name}", 0, {})
 
 
 def rows(panes: int) -> Iterator[Row]:
@@ -74,11 +74,11 @@ def rows(panes: int) -> Iterator[Row]:
     for found in outcomes(panes):
         delays = {column: found.delay(column) for column in CHANGED}
         yield {
-            "method": found.method,
-            "setting": found.setting,
+            "method": f"{found.method}, {found.setting}",
             "false alarms": found.false_alarms,
             "early": found.early,
-            **{column: "-" if delay is None else delay for column, delay in delays.items()},
+            # Spaces, so that headings may be broken.
+            **{c.replace("_", " "): "-" if d is None else d for c, d in delays.items()},
             "seconds": round(time.perf_counter() - start, 1),
         }
         start = time.perf_counter()
