@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import rel_entr
 
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
-from streamgauge.core.detectors.bank import ALTERNATIVES, Ratios, mixture, ratios, update
+from streamgauge.core.detectors.bank import ALTERNATIVES, gains, mixture, update
 
 
 class Setting(NamedTuple):
@@ -43,13 +43,12 @@ class Bank:
 
     def __init__(self, setting: Setting, runs: int) -> None:
         self.n = setting.n
-        self.ratios: Ratios = ratios(np.array([setting.p, 1.0 - setting.p]))
+        self.tolerated = np.array([setting.p, 1.0 - setting.p])
         self.log = np.full((runs, 2, ALTERNATIVES), -np.inf)
 
     def step(self, counts: IntArray) -> FloatArray:
         """Return the larger side's log of the mixture."""
-        sides = _sides(counts, self.n)[..., None]
-        gain = sides * self.ratios.present + (self.n - sides) * self.ratios.absent
+        gain = gains(_sides(counts, self.n).astype(float), np.array([self.n]), self.tolerated)
         update(self.log, np.zeros(()), gain)
         largest: FloatArray = mixture(self.log).max(axis=-1)
         return largest

@@ -8,21 +8,34 @@ from scipy.special import logsumexp
 from scipy.stats import binom
 
 from streamgauge.core.batch import FloatArray
-from streamgauge.core.detectors.bank import ALTERNATIVES, DELTAS, mixture, ratios, update
+from streamgauge.core.detectors.bank import (
+    ALTERNATIVES,
+    LOG_WEIGHTS,
+    TILTS,
+    WEIGHTS,
+    gains,
+    largest,
+    mixture,
+    update,
+)
 
 SHARES = [1e-9, 1e-4, 0.01, 0.2, 0.5, 0.9, 0.99, 0.9999]
 
 
+def outcomes(tolerated: float, n: int) -> FloatArray:
+    """log L `(n + 1, K)` of every number of events with the property out of n."""
+    k = np.arange(n + 1.0)
+    return gains(k, np.full(n + 1, float(n)), np.full(n + 1, tolerated))
+
+
 def expected_ratio(tolerated: float, share: float, n: int) -> FloatArray:
     """Expectation of L `(K,)` over n events with a share, all outcomes enumerated."""
-    log = ratios(np.array(tolerated))
-    k = np.arange(n + 1)[:, None]
-    terms = binom.logpmf(k, n, share) + k * log.present + (n - k) * log.absent
+    terms = binom.logpmf(np.arange(n + 1), n, share)[:, None] + outcomes(tolerated, n)
     expectation: FloatArray = np.exp(logsumexp(terms, axis=0))
     return expectation
 
 
-@pytest.mark.parametrize("tolerated", SHARES)
+@pytest.mark.parametrize("tolerated", [*SHARES, 1.0])
 @pytest.mark.parametrize("n", [1, 7, 60])
 def test_the_expected_ratio_is_one_if_the_share_is_just_the_tolerated_one(
     tolerated: float, n: int
@@ -40,32 +53,30 @@ def test_the_expected_ratio_is_above_one_for_a_larger_share() -> None:
     assert (expected_ratio(0.2, 0.25, 40) > 1.0).all()
 
 
-def test_alternatives_lie_between_the_tolerated_share_and_one() -> None:
-    """The ratio of an event with the property is q/m, without it (1 − q)/(1 − m)."""
-    tolerated = np.array(SHARES)
-    log = ratios(tolerated)
-    q = tolerated[:, None] * np.exp(log.present)
-    assert (q > tolerated[:, None]).all()
-    assert (q <= 1.0).all()
-    assert np.isfinite(log.absent).all(), "even where 1 − q is lost in rounding"
-    assert (np.diff(log.absent, axis=1) < 0).all()
-    without = (1.0 - tolerated[:, None]) * np.exp(log.absent)
-    np.testing.assert_allclose(1.0 - q, without, rtol=1e-9, atol=1e-15)
-
-
-def test_small_alternatives_lie_by_their_distance_above_the_tolerated_share() -> None:
-    q = 0.1 * np.exp(ratios(np.array(0.1)).present)
-    np.testing.assert_allclose(q[:4] - 0.1, DELTAS[:4], rtol=0.05)
+@pytest.mark.parametrize("tolerated", SHARES)
+def test_it_is_the_likelihood_ratio_of_alternatives_between_the_tolerated_share_and_one(
+    tolerated: float,
+) -> None:
+    odds = tolerated / (1.0 - tolerated) * np.exp(TILTS)
+    q = odds / (1.0 + odds)
+    assert (np.diff(q) > 0).all()
+    assert tolerated < q[0] < q[-1] < 1.0
+    k, n = np.arange(21)[:, None], 20
+    expected = binom.logpmf(k, n, q) - binom.logpmf(k, n, tolerated)
+    np.testing.assert_allclose(outcomes(tolerated, n), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_where_everything_is_tolerated_nothing_is_evidence() -> None:
-    for part in ratios(np.array([1.0, 1.5])):
-        np.testing.assert_array_equal(part, np.zeros((2, ALTERNATIVES)))
+    assert (outcomes(1.0, 50) <= 1e-12).all()
 
 
-def test_a_share_of_nothing_is_tolerated_without_infinities() -> None:
-    for part in ratios(np.zeros(1)):
-        assert np.isfinite(part).all()
+def test_without_events_there_is_no_evidence() -> None:
+    np.testing.assert_array_equal(outcomes(0.3, 0), np.zeros((1, ALTERNATIVES)))
+
+
+def test_weights_add_up_to_one() -> None:
+    assert WEIGHTS.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(np.exp(LOG_WEIGHTS), WEIGHTS)
 
 
 def test_updates_are_the_recursion_in_plain_floats() -> None:
@@ -89,10 +100,11 @@ def test_updates_are_exact_however_far_evidence_and_allowance_are_apart(ahead: f
     np.testing.assert_allclose(log_evidence, np.logaddexp(ahead - 20.0, -20.0) + 0.25, rtol=1e-14)
 
 
-def test_the_mixture_is_the_mean_of_the_evidence() -> None:
+def test_the_mixture_is_the_weighted_mean_of_the_evidence() -> None:
     log_evidence = np.random.default_rng(2).normal(-5.0, 4.0, (4, 2, ALTERNATIVES))
     log_evidence[0, 0, :3] = -np.inf
-    np.testing.assert_allclose(mixture(log_evidence), np.log(np.exp(log_evidence).mean(axis=-1)))
+    np.testing.assert_allclose(mixture(log_evidence), np.log(np.exp(log_evidence) @ WEIGHTS))
+    np.testing.assert_array_equal(largest(log_evidence), log_evidence.max(axis=-1))
 
 
 def test_the_mixture_of_no_evidence_is_none_and_of_much_does_not_overflow() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamgauge.core.batch import FloatArray, IntArray
-from streamgauge.core.detectors.bank import ALTERNATIVES, DELTAS
+from streamgauge.core.detectors.bank import ALTERNATIVES, TILTS
 from streamgauge.core.detectors.e_detectors import CLEAR, EDetectors, Evidence
 from streamgauge.core.detectors.series import Kind, Series, SeriesTable
 from streamgauge.core.detectors.tolerance import Tolerance
@@ -148,7 +148,7 @@ def test_evidence_is_the_recursion_over_panes() -> None:
     found = detectors(spending=spending, pool=150, tolerated=tolerance(room=room, phi=2.0))
     rng = np.random.default_rng(5)
     m = SHARES[2] + room
-    q = 1.0 - (1.0 - m) * np.exp(-DELTAS / (1.0 - m))
+    q = m * np.exp(TILTS) / (1.0 - m + m * np.exp(TILTS))
     evidence = np.zeros(ALTERNATIVES)
     allowance = 2 * spending / 7
     for i in range(10):

@@ -21,15 +21,18 @@ from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.detectors.allowance import NOTHING, log_parts
 from streamgauge.core.detectors.bank import (
     ALTERNATIVES,
-    LOG_ALTERNATIVES,
+    LOG_WEIGHTS,
+    gains,
+    largest,
     mixture,
-    ratios,
     update,
 )
 from streamgauge.core.detectors.dispersion import Dispersion
 from streamgauge.core.detectors.tolerance import Tolerance
 from streamgauge.core.findings import Verdict
 
+BLOCK: Final = 2_000
+"""Series that are updated at once: their arrays stay in the processor's cache."""
 CLEAR: Final = 3.0
 """Evidence in nats up to which a series speaks of no change: 20 times its allowance."""
 PATIENCE: Final = 2
@@ -196,8 +199,9 @@ class EDetectors:
         state = self._rows
         state.credit[rows] += self.spending / len(rows)
         ready: IntArray = rows[state.events[rows] >= self.pool]
-        if len(ready):
-            self._update(ready, end)
+        some = max(BLOCK // len(self.tolerance.table.series), 1)
+        for at in range(0, len(ready), some):
+            self._update(ready[at : at + some], end)
         return ready
 
     def evidence(self, rows: IntArray, watched: Container[tuple[int, int]]) -> list[Evidence]:
@@ -251,9 +255,8 @@ class EDetectors:
         phi = self._dispersion.factor(rows)
         present, total = state.present[rows] / phi, gathered / phi
         sides = np.stack([present, total - present], axis=-1)
-        likelihood = ratios(state.largest[rows] / size[..., None])
-        gain = sides[..., None] * likelihood.present
-        gain += (total[..., None] - sides)[..., None] * likelihood.absent
+        tolerated = state.largest[rows] / size[..., None]
+        gain = gains(sides, total[..., None], tolerated)
         allowance = np.log(state.credit[rows])
         shares = self._shares[(state.known[rows] >= 0).astype(np.intp)]
         log_allowance = allowance[:, None, None] + shares
@@ -261,8 +264,10 @@ class EDetectors:
         update(log, log_allowance[..., None], gain)
         # Where nothing is known of the dispersion yet, nothing is known of evidence either.
         log[~np.isfinite(phi)] = -np.inf
-        top = log.max(axis=-1)
-        level = np.maximum((top - log_allowance).max(axis=-1), 0.0)
+        top = largest(log)
+        # What cannot be judged only gathers allowances, and would soon not look clear any more.
+        judged = (gathered > 0)[..., None] & (tolerated < 1.0)
+        level = np.where(judged, np.maximum(top - log_allowance, 0.0), 0.0).max(axis=-1)
         state.level[rows] = np.maximum.reduceat(level, self.tolerance.table.starts, axis=1)
         state.allowance[rows] = allowance
         self._follow_leaders(rows, gain)
@@ -302,10 +307,10 @@ class EDetectors:
         standing = state.alarmed[row, subject]
         np.maximum.at(state.excess, (row[standing], subject[standing]), values[standing])
         new = ~standing
-        best = log[at, series, side].argmax(axis=-1)
+        best = (log[at, series, side] + LOG_WEIGHTS).argmax(axis=-1)
         flat = (series * 2 + side) * ALTERNATIVES + best
         state.leader[row[new], subject[new]] = flat[new]
-        lead = log[at, series, side, best] - LOG_ALTERNATIVES
+        lead = log[at, series, side, best] + LOG_WEIGHTS[best]
         state.lead[row[new], subject[new]] = lead[new]
         state.excess[row[new], subject[new]] = values[new]
         log[at, series, side] = -np.inf

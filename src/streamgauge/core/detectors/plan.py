@@ -4,10 +4,10 @@ Of a share q where up to m is tolerated, the evidence for the alternative q_k gr
 
     r_k = (q·log(q_k/m) + (1 − q)·log((1 − q_k)/(1 − m))) / φ
 
-nats an event on average, at most KL(q‖m)/φ (see `bank`). The K alternatives weigh the same, so that
-a change is expected to show when the best one has gathered log K more than the threshold:
+nats an event on average, at most KL(q‖m)/φ (see `bank`). An alternative that weighs w_k in the
+mixture shows a change when it has gathered −log w_k more than the threshold:
 
-    events ≈ (threshold + log K) / max_k r_k
+    events ≈ min_k (threshold − log w_k) / r_k
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import numpy as np
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.detectors.allowance import NOTHING, log_parts, series_weights
-from streamgauge.core.detectors.bank import LOG_ALTERNATIVES, ratios
+from streamgauge.core.detectors.bank import LOG_WEIGHTS, gains
 from streamgauge.core.detectors.series import series_table
 from streamgauge.core.detectors.specs import LatencyLimit, Spending
 from streamgauge.core.detectors.tolerance import Tolerance, measure_tolerance
@@ -58,9 +58,9 @@ class DetectionPlan:
         moved = np.stack([expected, 1.0 - expected], axis=-1) + change
         phi = 1.0 if self.tolerance.dispersion is None else self.tolerance.dispersion[:, None]
         # Row by row: the alternatives of all rows at once would take eight times the memory.
-        best = np.stack([_growth(q, m) for q, m in zip(moved, largest, strict=True)]) / phi
-        with np.errstate(divide="ignore", invalid="ignore"):
-            needed = np.where(best > 0.0, (self.threshold + LOG_ALTERNATIVES) / best, np.inf)
+        needed = phi * np.stack(
+            [_needed(q, m, self.threshold) for q, m in zip(moved, largest, strict=True)]
+        )
         possible = (moved <= 1.0) & np.isfinite(self.threshold)
         return np.where(possible, needed, np.nan)
 
@@ -76,12 +76,13 @@ class DetectionPlan:
         return result
 
 
-def _growth(moved: FloatArray, tolerated: FloatArray) -> FloatArray:
-    """Return what the best alternative gains by an event on average, from shares `(...)`."""
-    likelihood = ratios(tolerated)
-    gain = moved[..., None] * likelihood.present + (1.0 - moved)[..., None] * likelihood.absent
-    best: FloatArray = gain.max(axis=-1)
-    return best
+def _needed(moved: FloatArray, tolerated: FloatArray, threshold: FloatArray) -> FloatArray:
+    """Return the independent events until the first alternative shows, from shares `(...)`."""
+    gain = gains(moved, np.ones(()), tolerated)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        events = np.where(gain > 0.0, (threshold[..., None] - LOG_WEIGHTS) / gain, np.inf)
+    least: FloatArray = events.min(axis=-1)
+    return least
 
 
 def plan_detection(
