@@ -8,8 +8,8 @@ import pytest
 from scipy.special import rel_entr
 
 from streamgauge.core.detectors.allowance import series_weights
-from streamgauge.core.detectors.e_detectors import EDetectors
 from streamgauge.core.detectors.bank import LOG_WEIGHTS
+from streamgauge.core.detectors.e_detectors import EDetectors
 from streamgauge.core.detectors.plan import DetectionPlan, plan_detection
 from streamgauge.core.detectors.series import Kind, Series, SeriesTable
 from streamgauge.core.detectors.specs import Spending
