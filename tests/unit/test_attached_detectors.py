@@ -18,8 +18,7 @@ from streamgauge.core.bins import NumericBins
 from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.detectors.river_detectors import BINARY, NUMERIC, RiverDetector, factory
 from streamgauge.core.detectors.specs import AttachedSpec, Feed
-from streamgauge.core.findings import Watched
-from streamgauge.core.findings import Finding, Verdict
+from streamgauge.core.findings import Finding, Verdict, Watched
 from streamgauge.core.layout import LATENCY, SCORE, STATUS, Subject, SubjectKind
 from streamgauge.core.reference import Reference, ReferenceBuilder
 from streamgauge.core.slices import RowKey, SliceRegistry
@@ -506,6 +505,15 @@ def test_an_empty_batch_and_no_specifications_are_nothing_special() -> None:
         (AttachedSpec("page_hinkley", "length", parameters=(("mode", "x"),)), "Invalid 'mode'"),
         (AttachedSpec("kswin", "length", parameters=(("stat_size", 90),)), "cannot work with"),
         (AttachedSpec("fhddm", "status", parameters=(("sliding_window_size", 0),)), "cannot work"),
+        # It would be fed a thousand million values, or take that much memory.
+        (
+            AttachedSpec("ddm", "status", parameters=(("warm_start", 1_000_000_000),)),
+            "warm_start of ddm is at most 1,000,000, not 1,000,000,000",
+        ),
+        (
+            AttachedSpec("adwin", "length", parameters=(("max_buckets", 1_000_000_000),)),
+            "max_buckets of adwin is at most 1,000,000",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_words_that_help(spec: AttachedSpec, text: str) -> None:
@@ -525,6 +533,47 @@ def test_a_detector_is_attached_to_a_series_once() -> None:
     specs = [AttachedSpec("adwin", "length"), AttachedSpec("adwin", "length", Feed.PANE)]
     with pytest.raises(ValueError, match="attached to length twice"):
         AttachedDetectors(specs, LAYOUT, None, "made-up")
+
+
+@pytest.mark.parametrize(("warm_start", "updates"), [(50, 51), (1_000_000, 10_000)])
+def test_a_detector_is_tried_until_it_is_warm_but_not_for_long(
+    warm_start: int, updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    class Counted(binary.DDM):
+        def update(self, x: float) -> None:
+            taken.append(x)
+
+    monkeypatch.setattr(binary, "DDM", Counted)
+    factory(AttachedSpec("ddm", "status", parameters=(("warm_start", warm_start),)))
+    assert len(taken) == updates
+
+
+def test_any_seed_and_any_threshold_will_do() -> None:
+    for spec in (
+        AttachedSpec("kswin", "length", parameters=(("seed", 2_000_000_000),)),
+        AttachedSpec("page_hinkley", "length", parameters=(("threshold", 5_000_000),)),
+    ):
+        factory(spec)
+
+
+def test_excluded_events_are_not_fed() -> None:
+    values = shifted(3, 300, 300)
+    values[250] = math.nan
+    batch = batch_of(values)
+    excluded = np.zeros(600, bool)
+    excluded[200:280] = excluded[400:] = True
+    some, all_others = (attached("adwin", "length", reference=known()) for _ in range(2))
+    shuffled = np.random.default_rng(1).permutation(600)
+    some.add(batches.take(replace(batch, label=batch.prediction), shuffled), excluded[shuffled])
+    kept = np.flatnonzero(~excluded)
+    all_others.add(batches.take(replace(batch, label=batch.prediction), kept))
+    assert some.skipped == all_others.skipped == (0,)
+    expected = all_others.findings(START + 600, NOTHING)
+    assert [finding.verdict for finding in expected] == [Verdict.DRIFT]
+    # As text, since the bounds of an effect are NaN.
+    assert repr(some.findings(START + 600, NOTHING)) == repr(expected)
 
 
 def test_parameters_reach_the_detector() -> None:

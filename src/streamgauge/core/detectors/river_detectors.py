@@ -19,8 +19,10 @@ BINARY: Final = {
 INVERTED: Final = frozenset({"fhddm"})
 """Detectors that find a falling share of ones: to find more errors they are fed 1 − x."""
 _SIZES: Final = ("window_size", "sliding_window_size", "min_instances", "warm_start")
+_LARGEST: Final = 1_000_000
+"""Windows, buckets and counts beyond this only take memory, at worst all that there is."""
 _MOST_TRIALS: Final = 10_000
-"""Updates that a trial takes at most: windows that are larger are taken on trust."""
+"""Updates that a trial takes at most, so that it is over at once."""
 _SEED: Final = 0
 """Fixed, so that the same events give the same findings; KSWIN alone draws random numbers."""
 
@@ -83,11 +85,12 @@ def _class(name: str) -> Callable[..., Any]:
 
 def _check(name: str, key: str, value: float | int | str, default: object) -> None:
     wanted: type[object] = int if default is None else type(default)
-    if isinstance(value, wanted) or (wanted is float and isinstance(value, int)):
-        return
-    words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
-    msg = f"{key} of {name} is {words[wanted]}, not {value!r}"
-    raise ValueError(msg)
+    if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
+        words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+        msg = f"{key} of {name} is {words[wanted]}, not {value!r}"
+        raise ValueError(msg)
+    if wanted is int and key != "seed" and isinstance(value, int) and value > _LARGEST:
+        raise ValueError(f"{key} of {name} is at most {_LARGEST:,}, not {value:,}")
 
 
 def _try(name: str, make: Callable[[], RiverDetector], parameters: dict[str, Any]) -> None:

@@ -1,0 +1,98 @@
+"""What people see of an engine's alerts: how many, how worded, and which can be expected."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from streamgauge.core.alerts.policy import AlertPolicy, Severity, budget_levels
+from streamgauge.core.alerts.record import AlertRecord
+from streamgauge.core.batch import Categories, EventBatch
+from streamgauge.core.detectors.specs import AttachedSpec
+from streamgauge.core.engine import ModelEngine
+from streamgauge.core.layout import Subject, SubjectKind
+from streamgauge.core.reference import Reference
+from streamgauge.core.slices import Dimension, SliceSpec
+from tests.support.engines import MINUTE, SECOND, SPEC, T0, engine, stream
+from tests.support.made_up_model import made_up_events, made_up_reference
+
+SLICES = (SliceSpec((Dimension("region"),)),)
+REGIONS = tuple(f"region-{i}" for i in range(200))
+FAULT = 150 * SECOND
+LENGTH = Subject(SubjectKind.FEATURE, "length")
+
+
+def spread(batch: EventBatch, seed: int) -> EventBatch:
+    """The events, evenly spread over two hundred regions."""
+    codes = np.random.default_rng(seed).integers(0, 200, len(batch)).astype(np.int32)
+    return replace(batch, tags=(Categories(codes, REGIONS),))
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return made_up_reference(spread(made_up_events(60_000, seed=1), 2), SLICES)
+
+
+def fault_run(reference: Reference, regions: range) -> tuple[ModelEngine, list[AlertRecord]]:
+    """Six minutes in which `length` is four times as large in some regions from FAULT on."""
+    batch = spread(stream(5, 100_000, 0, 360), 6)
+    numeric = batch.numeric.copy()
+    hit = np.isin(batch.tags[0].codes, regions) & (batch.timestamp >= T0 + FAULT)
+    numeric[0, hit] *= 4
+    model = engine(replace(SPEC, slices=SLICES), reference)
+    model.add(replace(batch, numeric=numeric))
+    return model, list(model.advance(T0 + 6 * MINUTE))
+
+
+def test_a_fault_of_one_feature_in_two_hundred_slices_is_one_alert(reference: Reference) -> None:
+    model, records = fault_run(reference, range(200))
+    assert [(record.subject, record.slice, record.revision) for record in records] == [
+        (LENGTH, (), 1)
+    ]
+    assert len(model.book.watched()) > 150, "most slices have evidence of their own"
+    # What, how much, against what, since when, how sure.
+    assert re.fullmatch(
+        r"length of made-up version 1: mean 2\.05\d* to 8\.\d+ \(\+\d+%\), "
+        r"share of events that moved [\d.]+ % \[[\d.]+ % to [\d.]+ %\] against the reference, "
+        r"since 2025-11-24 16:02:30 UTC "
+        r"\([\d,]+ events, evidence over a trillion times what the budget of false alarms asks "
+        r"for\)\.",
+        records[0].summary,
+    ), records[0].summary
+
+
+def test_a_fault_in_three_slices_is_one_alert_that_speaks_of_them(reference: Reference) -> None:
+    model, records = fault_run(reference, range(3))
+    assert len({record.alert_id for record in records}) == 1
+    broken = {(("region", region),) for region in REGIONS[:3]}
+    assert {record.slice for record in records} <= broken
+    assert {row.slice for row, subject in model.book.watched()} == broken
+
+
+def test_every_severity_that_can_be_reached_is_counted_from_zero(reference: Reference) -> None:
+    budgets = {Severity.INFO: 1.0, Severity.WARNING: 0.1, Severity.CRITICAL: 0.01}
+    attached = (AttachedSpec("adwin", "length"),)
+
+    def expected(policy: AlertPolicy) -> dict[str, set[str]]:
+        model = engine(replace(SPEC, policy=policy, attached=attached), reference)
+        fired = model.snapshot(None).alerts_fired
+        assert not any(fired.values())
+        found: dict[str, set[str]] = {}
+        for kind, detector, severity in fired:
+            found.setdefault(f"{detector} {kind}", set()).add(severity)
+        return found
+
+    # Without budgets of their own, severities are a matter of what the alert is about.
+    plain = expected(AlertPolicy())
+    assert plain["e_detector feature"] == plain["river.adwin feature"] == {"warning"}
+    assert plain["e_detector service"] == {"critical"}
+    all_three = expected(AlertPolicy(levels=budget_levels(budgets)))
+    assert all_three["e_detector feature"] == {"info", "warning", "critical"}
+    assert all_three["e_detector service"] == {"info", "warning", "critical"}
+    # River's detectors have no evidence that could reach a smaller budget.
+    assert all_three["river.adwin feature"] == {"info"}
+    del budgets[Severity.CRITICAL]
+    two = expected(AlertPolicy(levels=budget_levels(budgets)))
+    assert two["e_detector feature"] == {"info", "warning"}
+    assert two["e_detector service"] == {"critical"}
