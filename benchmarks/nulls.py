@@ -32,7 +32,7 @@ from streamgauge.core.timeline import HOUR_MS, HOURS_OF_WEEK, hour_of_week, pane
 START_MS = 1_735_516_800_000
 """A Monday at midnight."""
 REFERENCE_HOURS = 60 * 24
-STREAM_HOURS = 4 * HOURS_OF_WEEK
+STREAM_HOURS = 2 * HOURS_OF_WEEK
 RATES: FloatArray = np.array([300.0, 300.0, 20.0])
 """Events an hour of each slice; the last one gathers panes until there are enough."""
 REGIONS = ("a", "b", "c")
