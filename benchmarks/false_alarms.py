@@ -5,7 +5,7 @@ every alarm is false. A false alarm is a row and subject that turns alarmed. The
 in the stream's length, so what is measured are alarms per run, with a 95 % interval over runs.
 Nothing is tolerated but the reference's own three standard errors (`tolerance` 0), which is where
 alarms are most frequent; fewer runs show the default tolerance of 0.01, and what usual rules make
-of the same streams; one that is alarmed for days on end counts once. See `benchmarks.nulls` for the regimes.
+of the same streams; what is alarmed for days on end counts once. See `benchmarks.regimes`.
 Run with `python -m benchmarks.false_alarms [--quick] [--json]`. With `--json` the object has
 `realised_over_budget` and the upper ends of its intervals, `realised_over_budget_upper`, by regime.
 """
