@@ -204,6 +204,35 @@ def test_the_dispersion_of_beta_binomial_panes_is_found(phi: float) -> None:
     assert np.median(found) <= 1.65 * phi
 
 
+@pytest.mark.parametrize("days", [2, 7, 14, 19])
+def test_a_short_references_variation_does_not_pass_for_hours_of_the_week(days: int) -> None:
+    """φ = 4, hours alike: each hour of the week is seen up to three times."""
+    concentration = (400 - 4.0) / (4.0 - 1.0)
+    found = []
+    for seed in range(5):
+        rng = np.random.default_rng(200 + seed)
+        p = rng.beta(0.3 * concentration, 0.7 * concentration, 24 * days)
+        tolerance = measured(timed(coloured(p, 400, seed)))
+        assert tolerance.dispersion is not None
+        assert tolerance.profile is not None
+        found.append(tolerance.dispersion[red(tolerance)])
+        # The shares that were drawn differ by 0.04.
+        assert np.std(tolerance.profile.share[:, red(tolerance)]) < 0.01
+    assert 3.5 <= np.median(found) <= 8.0
+
+
+def test_hours_that_were_seen_but_once_are_not_told_from_variation() -> None:
+    truth = 0.3 + 0.2 * np.sin(np.arange(168) * 2 * np.pi / 24)
+    found = measured(timed(coloured(truth, 400, seed=2)))
+    assert found.profile is not None
+    assert found.dispersion is not None
+    np.testing.assert_allclose(
+        found.profile.share[:, red(found)], found.share[0, red(found)], rtol=1e-9
+    )
+    variance = 0.02 * 400 / (0.3 * 0.7)
+    assert found.dispersion[red(found)] == pytest.approx(1 + variance, rel=0.25)
+
+
 def test_variation_that_lasts_for_days_shows_though_hours_look_alike() -> None:
     rng = np.random.default_rng(7)
     days = np.repeat(0.3 + 0.02 * rng.standard_normal(60), 24)

@@ -103,12 +103,18 @@ def _over_time(
     if reference.panes is None or reference.hour_of_week is None:
         return None, None
     present, total = folded_counts(reference, table, reference.hour_of_week)
-    flat = HourShares(np.broadcast_to(share, present.shape), np.zeros(present.shape))
-    # Over whole days and weeks the hours' own shares cancel out.
+    flat = np.broadcast_to(share, present.shape)
+    own = present / np.maximum(total, 1)
+    length = reference.panes.length_ms
+    # Hours' own shares do not make panes differ from other panes of the same hours, and over whole
+    # days and weeks they cancel out.
+    within = _dispersion(reference, table, own, total, (length,), fitted=True)
     slow = _dispersion(reference, table, flat, total, (DAY_MS, WEEK_MS))
-    profile = shrunk_hours(present, total, share, slow)
-    lengths = (reference.panes.length_ms, DAY_MS, WEEK_MS)
-    return profile, _dispersion(reference, table, profile, total, lengths)
+    # Where hours are seen too seldom to tell what is theirs from chance, all of it is dispersion.
+    short = np.isnan(within)
+    whole = _dispersion(reference, table, flat, total, (length,))
+    dispersion = np.fmax(np.fmax(np.where(short, whole, within), slow), 1.0)
+    return shrunk_hours(present, np.where(short, 0, total), share, dispersion), dispersion
 
 
 def folded_counts(
@@ -142,14 +148,18 @@ def folded_counts(
 def _dispersion(
     reference: Reference,
     table: SeriesTable,
-    profile: HourShares,
+    shares: FloatArray,
     traffic: IntArray,
     lengths: tuple[int, ...],
+    *,
+    fitted: bool = False,
 ) -> FloatArray:
-    """Return φ `(Q,)`: the long-run variance of pane counts about the profile, over binomial.
+    """Return φ `(Q,)`: the long-run variance of pane counts about the hours' shares, over binomial.
 
     Blocks of several lengths (ms) are tried, and the largest figure taken, since what varies
-    slowly shows in long blocks alone. The upper 95 % limit of the mean is used.
+    slowly shows in long blocks alone. The upper 95 % limit of the mean is used, NaN where there are
+    too few blocks. `shares (168, Q)` that were `fitted` to the panes' own counts follow them: with
+    a part w of its hours' events in it, a pane keeps 1 − w of its variance.
     """
     panes = reference.panes
     assert panes is not None
@@ -158,10 +168,13 @@ def _dispersion(
     base = panes.panes[:, None] * hours + np.arange(hours)
     slots = hour_of_week(base * HOUR_MS, reference.zone)
     weight = traffic[slots].astype(float)
-    mean = (profile.share[slots] * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1.0)
+    events = np.maximum(weight.sum(axis=1), 1.0)
+    mean = (shares[slots] * weight).sum(axis=1) / events
     residual = present - total * mean
     variance = total * mean * (1.0 - mean)
-    phi = np.ones(residual.shape[1])
+    if fitted:
+        variance *= np.maximum(1.0 - total / events, 0.0)
+    phi = np.full(residual.shape[1], np.nan)
     for length in lengths:
         if length < panes.length_ms:
             continue
@@ -177,7 +190,7 @@ def _dispersion(
         average = ratio.sum(axis=0) / used
         spread = np.where(enough, (ratio - average) ** 2, 0.0).sum(axis=0) / used
         limit = average + UPPER_QUANTILE * np.sqrt(spread / used)
-        phi = np.where(enough.sum(axis=0) >= FEWEST_BLOCKS, np.maximum(phi, limit), phi)
+        phi = np.where(enough.sum(axis=0) >= FEWEST_BLOCKS, np.fmax(phi, limit), phi)
     return phi
 
 
