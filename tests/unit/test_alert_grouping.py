@@ -163,6 +163,15 @@ def test_the_speaker_stays_until_another_row_is_twice_as_strong() -> None:
     assert represent(UA, [ua, stronger], T0, POLICY) == stronger.finding
 
 
+def test_only_what_the_same_evaluation_found_takes_over() -> None:
+    # Other evaluations may have measured another period, in which there was more to be seen.
+    ua, whole = moved(UA, 100), moved(WHOLE, 900)
+    earlier = member(finding(at=WHOLE, statistic=900, now=T0 - MINUTE))
+    assert represent(UA, [ua, whole], T0, POLICY) == whole.finding
+    assert represent(UA, [ua, earlier], T0, POLICY) == ua.finding
+    assert represent(None, [ua, earlier], T0, POLICY) == earlier.finding
+
+
 @pytest.mark.parametrize(("statistic", "takes_over"), [(101, True), (100, False), (99, False)])
 def test_a_row_that_contains_the_speaker_needs_no_factor(
     statistic: float, takes_over: bool

@@ -126,6 +126,22 @@ def test_a_row_stays_where_it_is() -> None:
             assert (group, share) == (old, [moved])
 
 
+def test_what_the_representative_says_now_explains_a_row_that_began_later() -> None:
+    before = finding(at=WHOLE, statistic=50, onset=OLD.onset)
+    joining = finding(at=UA, statistic=100, onset=T0)
+    assert homes([joining], alert("", before)) == {"carrier=UA": "carrier=UA"}
+    # Both are of the same period, and so can be compared.
+    for verdict, statistic, anchor in (
+        (Verdict.DRIFT, 150, ""),
+        (Verdict.UNDECIDED, 150, ""),
+        (Verdict.DRIFT, 99, "carrier=UA"),
+        (Verdict.CLEAR, 150, "carrier=UA"),
+        (Verdict.THIN, 150, "carrier=UA"),
+    ):
+        now = finding(verdict, WHOLE, statistic=statistic)
+        assert homes([joining, now], alert("", before))["carrier=UA"] == anchor
+
+
 def test_the_representative_of_an_alert_stays_even_if_it_was_forgotten() -> None:
     silent = alert("", OLD, rows=(UA,))
     del silent.members[EV_LGA]

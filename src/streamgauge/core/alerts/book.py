@@ -1,7 +1,7 @@
 """The alert book: all alerts of one model, from evaluation to evaluation."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from streamgauge.core.alerts.group import Group, compose
@@ -33,6 +33,8 @@ from streamgauge.core.snapshot import ActiveAlert
 
 FORMAT = 4
 """Version of the snapshot's data."""
+
+Explain = Callable[[Finding], Finding]
 
 PUBLISHED = frozenset(
     {
@@ -72,9 +74,12 @@ class AlertBook:
     _members: int = 0
     """Members of all alerts."""
 
-    def update(self, findings: Iterable[Finding], now: int) -> tuple[AlertRecord, ...]:
+    def update(
+        self, findings: Iterable[Finding], now: int, explain: Explain | None = None
+    ) -> tuple[AlertRecord, ...]:
         """Take in the findings of an evaluation at event time `now`; return what to publish.
 
+        `explain` adds what moved, and from when on, to a finding that is published without it.
         The findings' order does not matter. Raises ValueError where event time went back.
         """
         if self.now is not None and now < self.now:
@@ -91,6 +96,12 @@ class AlertBook:
                     if other.key[:2] == group.key[:2] and other.key.subject != group.key.subject
                 }
             )
+            if (
+                explain is not None
+                and group.entry.state is State.FIRING
+                and not group.speaker.detail
+            ):
+                group.speaker = explain(group.speaker)
             records.append(self._publish(group, reason, now, related))
         return tuple(records)
 

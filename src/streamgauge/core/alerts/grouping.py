@@ -92,7 +92,8 @@ def represent(
 
     `current` is the row that spoke in the last revision. It keeps speaking until it is clear,
     another row's statistic is `takeover_factor` times larger, or a row that contains it has a
-    larger one, so that an alert does not hop between equals. Rows that are silenced speak only when
+    larger one, so that an alert does not hop between equals. Only findings of one evaluation are of
+    one period, so others are not compared with its own. Rows that are silenced speak only when
     there is no other; so do those that `rivals`, the representatives of other alerts of the
     subject, explain better.
     """
@@ -114,6 +115,7 @@ def represent(
         finding
         for finding in pool
         if finding.row != held.row
+        and finding.end == held.end
         and (_beats(finding, held, policy.takeover_factor) or _includes(finding, held))
         and not _explained(finding, rivals)
     ]

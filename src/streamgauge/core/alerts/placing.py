@@ -4,10 +4,10 @@ What overlaps may be one change seen twice, and what began together has one caus
 does neither with any alert is another problem, and starts an alert of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from streamgauge.core.alerts.group import Group
-from streamgauge.core.alerts.grouping import rank
+from streamgauge.core.alerts.grouping import rank, update_member
 from streamgauge.core.alerts.identity import AlertKey
 from streamgauge.core.alerts.lifecycle import State
 from streamgauge.core.alerts.overlap import disjoint
@@ -37,19 +37,24 @@ def place_findings(
         if group.entry.state is not State.RESOLVED:
             homes.setdefault(group.speaker.row, group)
     shares: dict[str, list[Finding]] = {}
-    for finding in findings:
+    said = {finding.row: finding for finding in findings}
+    for finding in said.values():
         home = homes.get(finding.row)
         if home is None:
             if finding.verdict is not Verdict.DRIFT:
                 continue
-            home = _find_home(finding, known, now, policy) or _found(topic, finding, known)
+            home = _find_home(finding, known, said, now, policy) or _found(topic, finding, known)
             homes[finding.row] = home
         shares.setdefault(home.key.anchor, []).append(finding)
     return [(known[anchor], share) for anchor, share in shares.items()]
 
 
 def _find_home(
-    finding: Finding, known: dict[str, Group], now: int, policy: AlertPolicy
+    finding: Finding,
+    known: Mapping[str, Group],
+    said: Mapping[RowKey, Finding],
+    now: int,
+    policy: AlertPolicy,
 ) -> Group | None:
     """Return the alert that a new row joins.
 
@@ -64,7 +69,7 @@ def _find_home(
     for group in known.values():
         apart = disjoint(group.speaker.row, finding.row)
         near = _began_together(group, finding, now, policy)
-        if not near and (apart or not _explained(group, finding)):
+        if not near and (apart or not _explained(group, finding, said, now)):
             continue
         cooling = group.entry.state is State.RESOLVED
         order = (cooling, apart, not near, rank(group.speaker), group.key)
@@ -73,9 +78,15 @@ def _find_home(
     return None if best is None else best[1]
 
 
-def _explained(group: Group, finding: Finding) -> bool:
-    """Say whether the alert's representative, where it still moves, weighs at least as much."""
-    member = group.members.get(group.speaker.row)
+def _explained(group: Group, finding: Finding, said: Mapping[RowKey, Finding], now: int) -> bool:
+    """Say whether the alert's representative, where it still moves, weighs at least as much.
+
+    What `said` has of it is of the same period as the finding.
+    """
+    row = group.speaker.row
+    member = group.members.get(row)
+    if member is not None and row in said:
+        member = update_member(member, said[row], now)
     if member is None or member.verdict not in (Verdict.DRIFT, Verdict.UNDECIDED):
         return False
     return member.finding.weight >= finding.weight
