@@ -128,7 +128,6 @@ class Recorder(Detection):
         windows: Sequence[WindowState],
         now: int,
         watched: Watched,  # noqa: ARG002 what it stands in for has them
-        speaking: Watched,  # noqa: ARG002
     ) -> list[Finding]:
         self.judged.append((now, self._keys(rows)))
         self.window_ends.append([window.end for window in windows])

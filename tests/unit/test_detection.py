@@ -60,7 +60,6 @@ class Run:
         laws: dict[RowKey, FloatArray],
         events: int = 300,
         watched: Watched = NOBODY,
-        speaking: Watched = NOBODY,
     ) -> list[Finding]:
         """Close a pane in which each row has so many events of its law; return what is found."""
         rows = {self.registry.row(key): draw(self._rng, law, events) for key, law in laws.items()}
@@ -73,7 +72,7 @@ class Run:
         for window in self.windows:
             if window.next_end == self.now:
                 window.advance(self.now)
-        return self.detection.findings(updated, self.windows, self.now, watched, speaking)
+        return self.detection.findings(updated, self.windows, self.now, watched)
 
     def warm_up(self, laws: dict[RowKey, FloatArray], panes: int = 40) -> None:
         """Clean panes, in which nothing may be found."""
@@ -219,28 +218,22 @@ def test_a_change_whose_assured_size_is_within_the_tolerance_is_small() -> None:
         assert finding.verdict is (Verdict.SMALL if small else Verdict.DRIFT)
 
 
-def test_of_what_is_watched_already_only_the_largest_and_the_speaking_are_explained() -> None:
-    third = RowKey("1", (("colour", "green"),))
+def test_what_is_watched_already_is_explained_when_asked_for() -> None:
     run = Run()
-    rows = (WHOLE, SLICE, third)
-    run.warm_up(dict.fromkeys(rows, LAW))
-    laws = {
-        WHOLE: moved(LAW, LENGTH, 4, 0.2),
-        SLICE: moved(LAW, LENGTH, 4, 0.5),
-        third: moved(LAW, LENGTH, 4, 0.2),
-    }
-    watched = frozenset((row, LENGTH) for row in rows)
+    run.warm_up({WHOLE: LAW, SLICE: LAW})
+    laws = {WHOLE: moved(LAW, LENGTH, 4, 0.2), SLICE: moved(LAW, LENGTH, 4, 0.5)}
+    watched = frozenset({(WHOLE, LENGTH)})
     for _ in range(10):
-        run.pane({**laws, third: LAW}, watched=watched)
-    speaking = frozenset({(WHOLE, LENGTH)})
-    found = {f.row: f for f in run.pane({**laws, third: LAW}, watched=watched, speaking=speaking)}
-    assert found[WHOLE].onset is not None
+        found = {f.row: f for f in run.pane(laws, watched=watched)}
+    assert found[WHOLE].onset is None
+    assert found[WHOLE].detail == ""
     assert found[SLICE].onset is not None
-    assert found[third].onset is None
-    quiet = {f.row: f for f in run.pane({**laws, third: LAW}, watched=watched)}
-    assert quiet[WHOLE].onset is None
-    assert quiet[SLICE].weight == max(f.weight for f in quiet.values())
-    assert quiet[SLICE].onset is not None
+    explained = run.detection.explain(found[WHOLE], run.windows)
+    assert explained.onset is not None
+    assert explained.detail != ""
+    assert run.detection.explain(replace(found[WHOLE], detector="river.adwin"), run.windows) == (
+        replace(found[WHOLE], detector="river.adwin")
+    )
 
 
 def test_versions_are_looked_at_apart() -> None:

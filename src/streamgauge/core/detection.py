@@ -85,12 +85,10 @@ class Detection:
         windows: Sequence[WindowState],
         now: int,
         watched: Watched,
-        speaking: Watched,
     ) -> list[Finding]:
         """Return what rows that there is something new of say of changes and of what is watched.
 
-        Changes that may be published have an onset and words: those that are new, those of rows in
-        `speaking`, which speak for an alert, and of each subject the largest.
+        Changes that nobody watches yet have an onset and words, others are only measured.
         """
         places = set()
         for key, subject in watched:
@@ -104,7 +102,7 @@ class Detection:
         found: list[Finding] = []
         for (_, number), evidences in topics.items():
             window = _window_for(evidences, windows)
-            found += self._of_topic(number, evidences, window, now, watched, speaking)
+            found += self._of_topic(number, evidences, window, now, watched)
         return found
 
     def stats(self, rows: IntArray) -> DetectorStats:
@@ -122,7 +120,6 @@ class Detection:
         window: WindowState,
         now: int,
         watched: Watched,
-        speaking: Watched,
     ) -> list[Finding]:
         rows = np.array([evidence.row for evidence in evidences], np.int64)
         keys = [self._registry.keys[row] for row in rows.tolist()]
@@ -131,21 +128,28 @@ class Detection:
         phi = self._detectors.factors(rows)[:, subject]
         period = (now - window.spec.length_ms, now)
         sizes = self._explainer.sizes(subject, at, window.latest(rows), phi, period)
-        largest = max(size.explains for size in sizes)
         found = []
         for i, (evidence, size) in enumerate(zip(evidences, sizes, strict=True)):
             finding = self._finding(evidence, size, window, now)
-            about = (finding.row, finding.subject)
-            if evidence.verdict is Verdict.DRIFT and (
-                about not in watched or about in speaking or size.explains == largest
-            ):
-                finding = self._explainer.explain(
-                    finding, subject, window, evidence.row, float(phi[i])
-                )
-                if about not in watched and assured_size(finding.effect) <= self._spec.tolerance:
+            if evidence.verdict is Verdict.DRIFT:
+                if (finding.row, finding.subject) not in watched:
+                    finding = self._explainer.explain(
+                        finding, subject, window, evidence.row, float(phi[i])
+                    )
+                if assured_size(finding.effect) <= self._spec.tolerance:
                     finding = replace(finding, verdict=Verdict.SMALL)
             found.append(finding)
         return found
+
+    def explain(self, finding: Finding, windows: Sequence[WindowState]) -> Finding:
+        """Return one of the findings with what moved, and its onset in the window it is of."""
+        row, subject = self._registry.find(finding.row), self._numbers.get(finding.subject)
+        if finding.detector != NAME or row is None or subject is None:
+            return finding
+        length = finding.end - finding.start
+        window = next((w for w in windows if w.spec.length_ms == length), windows[-1])
+        phi = float(self._detectors.factors(np.array([row]))[0, subject])
+        return self._explainer.explain(finding, subject, window, row, phi)
 
     def _finding(self, evidence: Evidence, size: Size, window: WindowState, now: int) -> Finding:
         return Finding(

@@ -21,7 +21,7 @@ from streamgauge.core.detectors.specs import (
     Spending,
     excluded,
 )
-from streamgauge.core.findings import Effect
+from streamgauge.core.findings import Effect, Finding
 from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.layout import Layout, Subject
 from streamgauge.core.partial import Partial
@@ -228,12 +228,13 @@ class ModelEngine:
         watched = self.book.watched()
         findings = self._attached.findings(now, watched)
         if self._detection is not None:
-            speaking = frozenset(
-                (RowKey(alert.model_version, alert.slice), alert.subject)
-                for alert in self.book.active()
-            )
-            findings += self._detection.findings(rows, self._windows, now, watched, speaking)
-        return self.book.update(findings, now)
+            findings += self._detection.findings(rows, self._windows, now, watched)
+        return self.book.update(findings, now, self._explain)
+
+    def _explain(self, finding: Finding) -> Finding:
+        if self._detection is None:
+            return finding
+        return self._detection.explain(finding, self._windows)
 
     def snapshot(self, watermark: int | None) -> ModelSnapshot:
         """Return everything that metrics and pages show, open panes included in the counters."""

@@ -102,7 +102,6 @@ models:
     reference: {reference}
     slices: [carrier, origin, [carrier, origin]]
     windows: [1d, {window}]
-    min_samples: 100
     tolerance: 0.02
 http:
   port: {port}

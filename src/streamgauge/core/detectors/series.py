@@ -27,6 +27,8 @@ from streamgauge.core.layout import (
 
 CUTS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 """Reference shares near which an ordered field is cut."""
+MIDDLE: Final = (0.25, 0.75)
+"""Reference shares near which the middle of an ordered field begins and ends."""
 MOST_CATEGORIES: Final = 20
 """Categories with a series of their own: the most frequent; the others move other series."""
 
@@ -35,6 +37,7 @@ class Kind(StrEnum):
     """What a series is the share of."""
 
     ABOVE = "above"
+    BETWEEN = "between"
     CATEGORY = "category"
     OTHER = "other"
     MISSING = "missing"
@@ -47,7 +50,7 @@ class Kind(StrEnum):
     SLOW = "slow"
 
 
-COMPARED: Final = frozenset({Kind.ABOVE, Kind.CATEGORY, Kind.OTHER})
+COMPARED: Final = frozenset({Kind.ABOVE, Kind.BETWEEN, Kind.CATEGORY, Kind.OTHER})
 """Kinds that mean something only against the same slice's own reference, and in both directions."""
 RATES: Final = {
     Kind.MISSING: "missing",
@@ -148,13 +151,17 @@ def _shape(start: int, item: Field, counts: IntArray) -> list[Series]:
         ]
         other = start + bins.other
         return [*found, Series(item.subject, Kind.OTHER, other, end, start, end)]
-    return [
-        Series(item.subject, Kind.ABOVE, start + cut, end, start, end)
-        for cut in _cuts(bins, values)
-    ]
+    cuts = _cuts(bins, values, CUTS)
+    found = [Series(item.subject, Kind.ABOVE, start + cut, end, start, end) for cut in cuts]
+    # A spread that grows or shrinks moves every cut a little, and this share twice that.
+    middle = _cuts(bins, values, MIDDLE)
+    if len(middle) == len(MIDDLE):
+        low, high = middle
+        found.append(Series(item.subject, Kind.BETWEEN, start + low, start + high, start, end))
+    return found
 
 
-def _cuts(bins: NumericBins, values: IntArray) -> list[int]:
+def _cuts(bins: NumericBins, values: IntArray, shares: tuple[float, ...]) -> list[int]:
     """Return the group boundaries whose reference shares are nearest to the wanted ones."""
     groups = np.asarray(bins.groups[1:], np.intp)
     below = np.cumsum(values)[groups - 1] / values.sum()
@@ -162,7 +169,7 @@ def _cuts(bins: NumericBins, values: IntArray) -> list[int]:
     if not inside.any():
         return []
     groups, below = groups[inside], below[inside]
-    return sorted({int(groups[np.argmin(np.abs(below - share))]) for share in CUTS})
+    return sorted({int(groups[np.argmin(np.abs(below - share))]) for share in shares})
 
 
 def _quality(start: int, item: Field) -> list[Series]:

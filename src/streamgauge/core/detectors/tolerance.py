@@ -190,6 +190,9 @@ def _dispersion(
         average = ratio.sum(axis=0) / used
         spread = np.where(enough, (ratio - average) ** 2, 0.0).sum(axis=0) / used
         limit = average + UPPER_QUANTILE * np.sqrt(spread / used)
+        # The largest of several limits would be well above 1 for independent events too; their
+        # squares over the variance vary by 2.
+        limit[average <= 1.0 + UPPER_QUANTILE * np.sqrt(2.0 / used)] = 1.0
         phi = np.where(enough.sum(axis=0) >= FEWEST_BLOCKS, np.fmax(phi, limit), phi)
     return phi
 
