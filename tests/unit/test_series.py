@@ -74,8 +74,10 @@ def test_an_ordered_field_is_cut_as_near_to_the_wanted_shares_as_its_groups_allo
     shares = {cells.start + g: values[:g].sum() / values.sum() for g in bins.groups[1:]}
     allowed = {cut: share for cut, share in shares.items() if 0 < share < 1}
     wanted = {min(allowed, key=lambda cut: abs(allowed[cut] - share)) for share in CUTS}
-    found = [s for s in TABLE.series if s.subject == LENGTH]
+    *found, middle = [s for s in TABLE.series if s.subject == LENGTH]
     assert [s.first for s in found] == sorted(wanted)
+    ends = {s: min(allowed, key=lambda cut: abs(allowed[cut] - s)) for s in (0.25, 0.75)}
+    assert (middle.kind, middle.first, middle.last) == (Kind.BETWEEN, ends[0.25], ends[0.75])
     assert {(s.last, s.whole, s.end) for s in found} == {
         (cells.start + bins.value_bins, cells.start, cells.start + bins.value_bins)
     }
