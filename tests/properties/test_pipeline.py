@@ -43,7 +43,7 @@ def planted(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         features = dict(event.get("features", {}))
         late = event["timestamp"] >= T0 + 80 * SECOND
         if late and features.get("carrier") == "UA" and isinstance(features.get("distance"), float):
-            features["distance"] *= 1.6
+            features["distance"] *= 3
         changed.append({**event, "features": features} if features else dict(event))
     return changed
 

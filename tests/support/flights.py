@@ -119,12 +119,12 @@ def polled(messages: Sequence[tuple[int, Sent]]) -> RawMessages:
 
 
 def reference_of(events: Sequence[Mapping[str, Any]]) -> Reference:
-    """The reference of events, with bins fitted to them; no counts over time."""
+    """The reference of events, with bins fitted to them."""
     schema = replace(BINARY, tags=("region",))
     decoded = NativeDecoder((schema,)).decode(polled([(0, send(event)) for event in events]))
     builder = ReferenceBuilder(fit_layout(schema, [*decoded.batches]), slices_of("flight-delay"))
     for batch in decoded.batches:
-        builder.add(batch, timed=False)
+        builder.add(batch)
     return builder.finish()
 
 

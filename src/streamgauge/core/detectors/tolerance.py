@@ -112,9 +112,11 @@ def _over_time(
     slow = _dispersion(reference, table, flat, total, (DAY_MS, WEEK_MS))
     # Where hours are seen too seldom to tell what is theirs from chance, all of it is dispersion.
     short = np.isnan(within)
-    whole = _dispersion(reference, table, flat, total, (length,))
-    dispersion = np.fmax(np.fmax(np.where(short, whole, within), slow), 1.0)
-    return shrunk_hours(present, np.where(short, 0, total), share, dispersion), dispersion
+    quick = np.where(short, _dispersion(reference, table, flat, total, (length,)), within)
+    likely = np.fmax(np.fmax(quick, slow), 1.0)
+    profile = shrunk_hours(present, np.where(short, 0, total), share, likely)
+    slow = _dispersion(reference, table, profile.share, total, (DAY_MS, WEEK_MS))
+    return profile, np.fmax(np.fmax(quick, slow), 1.0)
 
 
 def folded_counts(

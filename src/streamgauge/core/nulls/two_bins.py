@@ -50,7 +50,7 @@ def two_bin_laws(
         margin = _SAME * np.abs(value) + 1e-12
         above = (weight * (possible > value + margin)).sum(axis=1)
         reached = (weight * (possible >= value - margin)).sum(axis=1)
-        result[kind] = cumulants, (above + reached) / 2.0
+        result[kind] = cumulants, np.minimum((above + reached) / 2.0, 1.0)
     return result
 
 
