@@ -1,6 +1,7 @@
 """What people see of an engine's alerts: how many, how worded, and which can be expected."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,8 @@ from streamgauge.core.engine import ModelEngine
 from streamgauge.core.layout import Subject, SubjectKind
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import Dimension, SliceSpec
-from tests.support.engines import MINUTE, SECOND, SPEC, T0, engine, stream
+from streamgauge.core.windows import WindowSpec
+from tests.support.engines import MINUTE, PANE, SECOND, SPEC, T0, engine, stream
 from tests.support.made_up_model import made_up_events, made_up_reference
 
 SLICES = (SliceSpec((Dimension("region"),)),)
@@ -68,6 +70,23 @@ def test_a_fault_in_three_slices_is_one_alert_that_speaks_of_them(reference: Ref
     broken = {(("region", region),) for region in REGIONS[:3]}
     assert {record.slice for record in records} <= broken
     assert {row.slice for row, subject in model.book.watched()} == broken
+
+
+def test_a_fault_that_stands_is_not_told_again_and_again() -> None:
+    """Slices are looked at in turn, in a window that their changes fill or do not."""
+    windows = (WindowSpec("2m", 2 * MINUTE, PANE), WindowSpec("10m", 10 * MINUTE, MINUTE))
+    batch = stream(7, 60_000, 0, 1_000)
+    since = batch.timestamp >= T0 + 400 * SECOND
+    lost, failed = np.random.default_rng(8).random((2, len(batch))) < 0.3
+    numeric = batch.numeric.copy()
+    numeric[1, since & lost] = np.nan
+    known = made_up_reference(made_up_events(40_000, seed=1))
+    model = engine(replace(SPEC, windows=windows), known)
+    model.add(replace(batch, numeric=numeric, ok=batch.ok & ~(since & failed)))
+    revisions = Counter(record.subject.name for record in model.advance(T0 + 1_000 * SECOND))
+    assert set(revisions) == {"steps.missing", "status"}
+    assert len(model.book.watched()) > 20, "many slices have evidence of their own"
+    assert max(revisions.values()) <= 2, revisions
 
 
 def test_every_severity_that_can_be_reached_is_counted_from_zero(reference: Reference) -> None:
