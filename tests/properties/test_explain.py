@@ -29,7 +29,7 @@ def test_what_a_whole_explains_is_at_most_what_its_slices_explain_together(
     """Where slices expect what the whole expects: n·d² is convex in the counts."""
     reference = reference_of({(): BEFORE})
     table = series_table(LAYOUT, BEFORE, None)
-    explainer = Explainer(reference, table)
+    explainer = Explainer(reference, table, None)
     rng = np.random.default_rng(seed)
     slices: IntArray = np.stack([draw(rng, LAW, 10) for _ in colours])
     slices[:, cells_of(COLOUR)] = colours

@@ -157,10 +157,11 @@ def test_without_a_reference_nothing_is_judged_before_it_is_warm() -> None:
 
 
 def test_without_a_reference_the_upper_limit_of_the_rows_own_is_taken() -> None:
-    """φ·(1 + 1.645·√(2/(n − 1))) covers the truth in 95 of 100 rows, less for skewness."""
+    """φ·(1 + 1.645·√(2/(n − 1))) covers the truth in 95 of 100 rows; chance correlation adds."""
     found = [factor(fed(None, spread(seed, 6.0, 100, 500, 0.3))) for seed in range(100)]
-    assert np.mean(np.array(found) >= 6.0) >= 0.8
-    assert np.mean(found) == pytest.approx(6.0 * (1 + 1.645 * np.sqrt(2 / 99)), rel=0.08)
+    assert np.mean(np.array(found) >= 6.0) >= 0.9
+    limit = 6.0 * (1 + 1.645 * np.sqrt(2 / 99))
+    assert limit * 0.95 < np.mean(found) < limit * 1.2
 
 
 def test_the_references_factor_holds_from_the_first_update_on() -> None:

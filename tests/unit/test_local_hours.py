@@ -140,7 +140,7 @@ def test_hours_of_the_week_are_counted_by_local_clocks(name: str) -> None:
 def test_a_season_counts_the_hours_that_clocks_show_in_a_period(start: str, end: str) -> None:
     rng = np.random.default_rng(3)
     hours = rng.integers(100, 10_000, (HOURS_OF_WEEK, 3))
-    season = Season.of(hours, zone(NEW_YORK))
+    season = Season.of(hours, zone(NEW_YORK), 1.0)
     held = sum(
         season.expected[hour]
         for hour in local_hours(np.arange(at(start), at(end), HOUR_MS)).tolist()

@@ -49,9 +49,10 @@ class Detection:
         whole = reference.block.counts[0].astype(np.int64)
         self._table = series_table(reference.layout, whole, spec.latency)
         self._numbers = {subject: i for i, subject in enumerate(self._table.subjects)}
-        self._explainer = Explainer(reference, self._table)
+        tolerance = measure_tolerance(reference, self._table, spec.tolerance, spec.latency)
+        self._explainer = Explainer(reference, self._table, tolerance.dispersion)
         self._detectors = EDetectors(
-            measure_tolerance(reference, self._table, spec.tolerance, spec.latency),
+            tolerance,
             spec.spending.per_pane(spec.pane_ms),
             series_weights(self._table, spec.spending),
             spec.min_samples,
@@ -130,6 +131,8 @@ class Detection:
         sizes = self._explainer.sizes(subject, at, window.latest(rows), phi, period)
         found = []
         for i, (evidence, size) in enumerate(zip(evidences, sizes, strict=True)):
+            if not size.samples and evidence.verdict is not Verdict.CLEAR:
+                continue  # what once changed has not been seen for the whole window
             finding = self._finding(evidence, size, window, now)
             if evidence.verdict is Verdict.DRIFT:
                 if (finding.row, finding.subject) not in watched:

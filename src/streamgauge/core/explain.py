@@ -69,10 +69,15 @@ class _Change(NamedTuple):
 
 @dataclass(slots=True)
 class Explainer:
-    """Measures changes of the subjects of a table against the reference."""
+    """Measures changes of the subjects of a table against the reference.
+
+    `dispersion (Q,)` is φ of the whole's series, None where the reference cannot tell: then it
+    cannot tell seasons from chance either.
+    """
 
     reference: Reference
     table: SeriesTable
+    dispersion: FloatArray | None
     _kinds: tuple[_Shape | _Rate, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,12 +89,21 @@ class Explainer:
             position = self.reference.layout.position(subject)
             if self.table.compared[start]:
                 assert position is not None
-                kinds.append(_Shape(position, _season(self.reference, position)))
+                kinds.append(_Shape(position, self._season(position, start, end)))
                 continue
             runs = self.table.series[start:end]
             cells = np.concatenate([np.arange(run.first, run.last) for run in runs])
             kinds.append(_Rate(cells, slice(runs[0].whole, runs[0].end)))
         self._kinds = tuple(kinds)
+
+    def _season(self, position: int, first: int, end: int) -> Season | None:
+        """Return the season of a field whose series are `[first, end)`."""
+        if self.reference.hour_of_week is None or self.dispersion is None:
+            return None
+        start = sum(folded_widths(self.reference.layout)[:position])
+        groups = len(self.reference.layout.fields[position].bins.groups)
+        hours = self.reference.hour_of_week[:, start : start + groups]
+        return Season.of(hours, self.reference.zone, float(self.dispersion[first:end].max()))
 
     def sizes(
         self,
@@ -201,11 +215,3 @@ def _share(now: IntArray, before: IntArray, dispersion: float) -> Size:
 
 def _part(split: IntArray) -> float:
     return float(split[0]) / max(int(split.sum()), 1)
-
-
-def _season(reference: Reference, position: int) -> Season | None:
-    if reference.hour_of_week is None:
-        return None
-    start = sum(folded_widths(reference.layout)[:position])
-    groups = len(reference.layout.fields[position].bins.groups)
-    return Season.of(reference.hour_of_week[:, start : start + groups], reference.zone)

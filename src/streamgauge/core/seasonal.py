@@ -57,13 +57,16 @@ class Season:
     zone: Zone
 
     @classmethod
-    def of(cls, hours: IntArray, zone: Zone) -> "Season":
-        """Return the season of a reference's counts by hour of the week `(168, G)`."""
+    def of(cls, hours: IntArray, zone: Zone, dispersion: float) -> "Season":
+        """Return the season of a reference's counts by hour of the week `(168, G)`.
+
+        `dispersion` is φ.
+        """
         total = hours.sum(axis=1, keepdims=True)
         share = hours.sum(axis=0) / max(int(hours.sum()), 1)
         groups = hours.shape[1]
         shares = shrunk_hours(
-            hours, np.broadcast_to(total, hours.shape), share, np.ones(groups)
+            hours, np.broadcast_to(total, hours.shape), share, np.full(groups, dispersion)
         ).share
         return cls(total * shares, zone)
 

@@ -12,7 +12,7 @@ one that is judged are used, and none of changes that stand: a fault is no varia
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -26,6 +26,9 @@ WARM_UP: Final = 30
 FEWEST_UPDATES: Final = 10
 FEWEST_DAYS: Final = 7
 """Blocks from which on a row's own dispersion counts beside the reference's."""
+MANY: Final = 5.0
+"""Binomial variance per block from which on a series tells what others can be expected to do."""
+MOST_RHO: Final = 0.9
 UPDATES_REMEMBERED: Final = 2_000.0
 DAYS_REMEMBERED: Final = 60.0
 _DAY_MS: Final = 86_400_000
@@ -36,6 +39,10 @@ _LEAST: Final = 1e-12
 class BlockDispersion:
     """φ of R rows and Q series from their blocks so far, of which `memory` are remembered."""
 
+    _ARRAYS: ClassVar = (
+        "blocks", "_squares", "_b", "_c", "_fourth", "_variance", "_last", "_own", "_lagged",
+    )  # fmt: skip
+
     series: int
     memory: float
     blocks: FloatArray = field(init=False)
@@ -43,16 +50,21 @@ class BlockDispersion:
     _squares: FloatArray = field(init=False)
     _b: FloatArray = field(init=False)
     _c: FloatArray = field(init=False)
+    _fourth: FloatArray = field(init=False)
+    """Σ z⁴ of residuals z about the row's own mean, standardised: how much blocks differ."""
+    _variance: FloatArray = field(init=False)
+    _last: FloatArray = field(init=False)
+    """The last z; `_own` is Σ z², `_lagged` the sum of products with the one before."""
+    _own: FloatArray = field(init=False)
+    _lagged: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.blocks = np.zeros((0, self.series))
-        self._squares = np.zeros((0, self.series))
-        self._b = np.zeros((0, self.series))
-        self._c = np.zeros((0, self.series))
+        for name in self._ARRAYS:
+            setattr(self, name, np.zeros((0, self.series)))
 
     def add_rows(self, count: int) -> None:
         """Follow more rows."""
-        for name in ("blocks", "_squares", "_b", "_c"):
+        for name in self._ARRAYS:
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.zeros((count, self.series))]))
 
@@ -63,22 +75,58 @@ class BlockDispersion:
 
         Series without events have no block.
         """
-        share = expected + self._b[rows] / np.maximum(self._c[rows], _LEAST)
-        share = np.clip(share, LEAST_SHARE, 1.0 - LEAST_SHARE)
+        center = expected + self._b[rows] / np.maximum(self._c[rows], _LEAST)
+        share = np.clip(center, LEAST_SHARE, 1.0 - LEAST_SHARE)
         binomial = share * (1.0 - share)
         residual = present - total * expected
         squares = residual**2 / np.maximum(total * binomial, _LEAST)
         seen = total > 0
+        own = (present - total * center) / np.sqrt(np.maximum(total * binomial, _LEAST))
+        own[self.blocks[rows] < 1.0] = 0.0  # of the first block nothing is known to differ from
         keep = np.where(seen, 1.0 - 1.0 / self.memory, 1.0)
-        self.blocks[rows] = self.blocks[rows] * keep + seen
-        self._squares[rows] = self._squares[rows] * keep + squares
-        self._b[rows] = self._b[rows] * keep + residual / binomial
-        self._c[rows] = self._c[rows] * keep + total / binomial
+        for name, new in (
+            ("blocks", seen),
+            ("_squares", squares),
+            ("_b", residual / binomial),
+            ("_c", total / binomial),
+            ("_variance", total * binomial),
+            ("_own", own**2),
+            ("_fourth", own**4),
+            ("_lagged", own * self._last[rows]),
+        ):
+            figure = getattr(self, name)
+            figure[rows] = figure[rows] * keep + new
+        self._last[rows] = np.where(seen, own, self._last[rows])
 
     def estimate(self, rows: IntArray) -> FloatArray:
         """Return φ `(k, Q)` as seen so far."""
         about = self._squares[rows] - self._b[rows] ** 2 / np.maximum(self._c[rows], _LEAST)
         result: FloatArray = about / np.maximum(self.blocks[rows] - 1.0, 1.0)
+        return result
+
+    def upper(self, rows: IntArray) -> FloatArray:
+        """Return the upper 95 % limit of φ `(k, Q)`.
+
+        Blocks of rare values differ far more than normal ones would, so the limit's spread is
+        that of the blocks. Series with few events tell little: none is taken to vary less than
+        those with many do on the mean.
+        """
+        phi, blocks = self.estimate(rows), np.maximum(self.blocks[rows], 1.0)
+        about = self._own[rows] / blocks
+        spread = np.maximum(self._fourth[rows] / blocks - about**2, 2.0 * phi**2)
+        limit = phi + UPPER_QUANTILE * np.sqrt(spread / np.maximum(blocks - 1.0, 1.0))
+        many = self._variance[rows] >= MANY * blocks
+        among = (phi * many).sum(axis=1) / np.maximum(many.sum(axis=1), 1)
+        result: FloatArray = np.maximum(limit, among[:, None])
+        return result
+
+    def persistence(self, rows: IntArray) -> FloatArray:
+        """Return (1 + ρ)/(1 − ρ) `(k, Q)`, with ρ ≥ 0 the correlation of successive blocks.
+
+        The variance of long sums of an AR(1) is so many times that of its blocks.
+        """
+        rho = np.clip(self._lagged[rows] / np.maximum(self._own[rows], _LEAST), 0.0, MOST_RHO)
+        result: FloatArray = (1.0 + rho) / (1.0 - rho)
         return result
 
 
@@ -140,10 +188,9 @@ class Dispersion:
         phi = np.broadcast_to(base, (len(rows), self.series)).copy()
         for part, fewest in ((self._updates, FEWEST_UPDATES), (self._days, FEWEST_DAYS)):
             blocks = part.blocks[rows]
-            seen = part.estimate(rows)
-            if self.reference is None:
-                spread = np.sqrt(2.0 / np.maximum(blocks - 1.0, 1.0))
-                seen *= 1.0 + UPPER_QUANTILE * spread
+            seen = part.estimate(rows) if self.reference is not None else part.upper(rows)
+            if self.reference is None and part is self._updates:
+                seen *= part.persistence(rows)
             np.maximum(phi, seen, out=phi, where=blocks >= fewest)
         if self.reference is None:
             phi[self._updates.blocks[rows] < WARM_UP] = np.inf

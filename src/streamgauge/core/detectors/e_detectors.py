@@ -33,8 +33,10 @@ from streamgauge.core.findings import Verdict
 
 BLOCK: Final = 2_000
 """Series that are updated at once: their arrays stay in the processor's cache."""
-CLEAR: Final = 3.0
-"""Evidence in nats up to which a series speaks of no change: 20 times its allowance."""
+QUIET: Final = 3.0
+"""Evidence in nats up to which nothing speaks of a change: 20 times the allowance."""
+CLEAR: Final = 0.5
+"""Part of the threshold below which the evidence of what has changed is as good as over."""
 PATIENCE: Final = 2
 """A change is over when it has not shown again for so many times the events that it took."""
 
@@ -207,14 +209,16 @@ class EDetectors:
     def evidence(self, rows: IntArray, watched: Container[tuple[int, int]]) -> list[Evidence]:
         """Return what rows that were just updated say of changes, and of watched subjects.
 
-        `watched` holds rows with numbers of subjects.
+        Where they say anything of a subject, all other rows with a change of it say theirs again,
+        so that rows can be compared. `watched` holds rows with numbers of subjects.
         """
-        state = self._rows
-        wanted = state.alarmed[rows]
-        found = {(int(rows[i]), s) for i, s in np.argwhere(wanted).tolist()}
+        alarmed = self._rows.alarmed
+        found = {(int(rows[i]), s) for i, s in np.argwhere(alarmed[rows]).tolist()}
         if watched:
-            subjects = range(wanted.shape[1])
+            subjects = range(alarmed.shape[1])
             found |= {(row, s) for row in rows.tolist() for s in subjects if (row, s) in watched}
+        for subject in {s for _, s in found}:
+            found |= {(row, subject) for row in np.flatnonzero(alarmed[:, subject]).tolist()}
         return [self._evidence(row, subject) for row, subject in sorted(found)]
 
     def factors(self, rows: IntArray) -> FloatArray:
@@ -237,7 +241,8 @@ class EDetectors:
         if alarmed and fresh:
             verdict = Verdict.DRIFT
         else:
-            verdict = Verdict.CLEAR if not alarmed and level <= CLEAR else Verdict.UNDECIDED
+            clear = not alarmed and level <= CLEAR * threshold
+            verdict = Verdict.CLEAR if clear else Verdict.UNDECIDED
         return Evidence(
             row,
             subject,
@@ -320,11 +325,12 @@ class EDetectors:
         """Move the alarms of rows on, where `raised (k, S)` are those reached just now."""
         state = self._rows
         events = state.events[rows][:, None]
-        quiet = state.level[rows] <= CLEAR
+        levels, thresholds = self.levels(rows)
+        quiet, clear = levels <= QUIET, levels <= CLEAR * thresholds
         run = state.run[rows] + events
         took = np.where(raised, run, state.took[rows])
         since = np.where(raised, 0, state.since[rows] + events)
-        over = quiet & (since > PATIENCE * took)
+        over = clear & (since > PATIENCE * took)
         stood = state.alarmed[rows]
         alarmed = raised | (stood & ~over)
         took_ms = np.where(raised & ~stood, end - state.quiet_until[rows], state.took_ms[rows])

@@ -102,6 +102,8 @@ def _over_time(
 ) -> tuple[HourShares | None, FloatArray | None]:
     if reference.panes is None or reference.hour_of_week is None:
         return None, None
+    if len(reference.panes.panes) < FEWEST_BLOCKS:
+        return None, None
     present, total = folded_counts(reference, table, reference.hour_of_week)
     flat = np.broadcast_to(share, present.shape)
     own = present / np.maximum(total, 1)
@@ -176,11 +178,25 @@ def _dispersion(
     variance = total * mean * (1.0 - mean)
     if fitted:
         variance *= np.maximum(1.0 - total / events, 0.0)
+    return long_run(panes.panes, panes.length_ms, residual, variance, lengths)
+
+
+def long_run(
+    panes: IntArray,
+    length_ms: int,
+    residual: FloatArray,
+    variance: FloatArray,
+    lengths: tuple[int, ...],
+) -> FloatArray:
+    """Return φ `(Q,)` of panes `(P,)` from residuals and their variances by chance `(P, Q)`.
+
+    The largest figure over blocks of `lengths` (ms), NaN where all are too few.
+    """
     phi = np.full(residual.shape[1], np.nan)
     for length in lengths:
-        if length < panes.length_ms:
+        if length < length_ms:
             continue
-        block = panes.panes * panes.length_ms // length
+        block = panes * length_ms // length
         starts = np.flatnonzero(np.diff(block, prepend=block[0] - 1))
         if len(starts) < FEWEST_BLOCKS:
             continue
