@@ -11,6 +11,8 @@ from streamgauge.core.slices import SliceSpec
 from streamgauge.formats.reference_file import write_reference
 from tests.support.batches import SLICES, events, layout
 
+MONTH_MS = 30 * 86_400_000
+"""A reference of so long knows how its panes vary; a shorter one waits for what is to come."""
 SLICES_YAML = "[colour, [{steps: [2, 4]}, region], [wet, colour]]"
 """The slices of `tests.support.batches` as a configuration names them."""
 

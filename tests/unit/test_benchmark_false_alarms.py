@@ -157,7 +157,7 @@ def test_stacked_runs_alarm_as_each_of_them_does_alone(regime: Regime) -> None:
     wanted = [
         Alarm(seed, *found) for seed in range(3) for found in alone(regime, seed, hours=hours)
     ]
-    assert len(wanted) > 2
+    assert len(wanted) > 0
     assert set(stacked) == set(wanted)
     assert len(stacked) == len(wanted)
 

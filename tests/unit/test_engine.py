@@ -29,7 +29,7 @@ from tests.support.engines import (
     watch,
     windowed,
 )
-from tests.support.made_up_model import made_up_events, made_up_reference
+from tests.support.made_up_model import MONTH_MS, made_up_events, made_up_reference
 
 LENGTH = Subject(SubjectKind.FEATURE, "length")
 RED = (("colour", "red"),)
@@ -37,7 +37,7 @@ RED = (("colour", "red"),)
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return made_up_reference(made_up_events(40_000, seed=1))
+    return made_up_reference(made_up_events(40_000, span_ms=MONTH_MS, seed=1))
 
 
 def faulty(batch: EventBatch, begin: int, end: int) -> EventBatch:

@@ -17,7 +17,7 @@ from streamgauge.core.reference import Reference
 from streamgauge.core.slices import Dimension, SliceSpec
 from streamgauge.core.windows import WindowSpec
 from tests.support.engines import MINUTE, PANE, SECOND, SPEC, T0, engine, stream
-from tests.support.made_up_model import made_up_events, made_up_reference
+from tests.support.made_up_model import MONTH_MS, made_up_events, made_up_reference
 
 SLICES = (SliceSpec((Dimension("region"),)),)
 REGIONS = tuple(f"region-{i}" for i in range(200))
@@ -33,7 +33,7 @@ def spread(batch: EventBatch, seed: int) -> EventBatch:
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return made_up_reference(spread(made_up_events(60_000, seed=1), 2), SLICES)
+    return made_up_reference(spread(made_up_events(60_000, span_ms=MONTH_MS, seed=1), 2), SLICES)
 
 
 def fault_run(reference: Reference, regions: range) -> tuple[ModelEngine, list[AlertRecord]]:
@@ -55,7 +55,7 @@ def test_a_fault_of_one_feature_in_two_hundred_slices_is_one_alert(reference: Re
     assert len(model.book.watched()) > 150, "most slices have evidence of their own"
     # What, how much, against what, since when, how sure.
     assert re.fullmatch(
-        r"length of made-up version 1: mean 2\.05\d* to 8\.\d+ \(\+\d+%\), "
+        r"length of made-up version 1: mean 2\.0\d* to 8\.\d+ \(\+\d+%\), "
         r"share of events that moved [\d.]+ % \[[\d.]+ % to [\d.]+ %\] against the reference, "
         r"since 2025-11-24 16:02:30 UTC "
         r"\([\d,]+ events, evidence over a trillion times what the budget of false alarms asks "
@@ -80,7 +80,7 @@ def test_a_fault_that_stands_is_not_told_again_and_again() -> None:
     lost, failed = np.random.default_rng(8).random((2, len(batch))) < 0.3
     numeric = batch.numeric.copy()
     numeric[1, since & lost] = np.nan
-    known = made_up_reference(made_up_events(40_000, seed=1))
+    known = made_up_reference(made_up_events(40_000, span_ms=MONTH_MS, seed=1))
     model = engine(replace(SPEC, windows=windows), known)
     model.add(replace(batch, numeric=numeric, ok=batch.ok & ~(since & failed)))
     revisions = Counter(record.subject.name for record in model.advance(T0 + 1_000 * SECOND))

@@ -22,7 +22,7 @@ from tests.support.engines import (
     watch,
     windowed,
 )
-from tests.support.made_up_model import made_up_events, made_up_reference
+from tests.support.made_up_model import MONTH_MS, made_up_events, made_up_reference
 
 SALE = Exclusion(T0 + 205 * SECOND, T0 + 300 * SECOND)
 """It begins within the pane from 200 to 210 seconds."""
@@ -33,7 +33,7 @@ WITHOUT = replace(SPEC, exclusions=(SALE,))
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return made_up_reference(made_up_events(40_000, seed=1))
+    return made_up_reference(made_up_events(40_000, span_ms=MONTH_MS, seed=1))
 
 
 def sale(seed: int) -> EventBatch:
