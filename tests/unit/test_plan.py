@@ -14,6 +14,7 @@ from streamgauge.core.detectors.specs import (
     Feed,
     LatencyLimit,
     Spending,
+    TrafficLimit,
 )
 from streamgauge.core.layout import LATENCY_EDGES, SubjectKind
 from streamgauge.core.slices import Dimension, SliceSpec
@@ -97,7 +98,7 @@ def test_a_specification_holds_what_the_file_says() -> None:
     assert spec.grace_ms == 2 * MINUTE
     assert (spec.tolerance, spec.min_samples) == (0.03, 77)
     assert spec.spending == Spending(1.5, DAY)
-    assert (spec.latency, spec.attached) == (None, ())
+    assert (spec.latency, spec.traffic, spec.attached) == (None, None, ())
     assert (spec.max_slices, spec.max_versions, spec.exported_slices) == (9, 3, 4)
     assert (spec.policy.pending_for, spec.policy.resolve_after) == (MINUTE, 7 * MINUTE)
     assert {grade.severity for grade in spec.policy.grades} == {Severity.CRITICAL}
@@ -186,6 +187,7 @@ def test_latency_limits_are_in_seconds_and_detectors_come_as_they_stand() -> Non
                 "task": "binary",
                 "reference": "m.json",
                 "latency": {"limit": "500ms", "share": 0.01},
+                "traffic": {"tolerance": 0.4},
                 "detectors": [
                     {"detector": "adwin", "series": "score", "parameters": {"delta": 0.01}},
                     {"detector": "kswin", "series": "latency", "feed": "pane"},
@@ -196,6 +198,7 @@ def test_latency_limits_are_in_seconds_and_detectors_come_as_they_stand() -> Non
     spec = model_spec(config, "m")
     assert spec.latency == LatencyLimit(0.5, 0.01)
     assert spec.latency.limit in LATENCY_EDGES
+    assert spec.traffic == TrafficLimit(0.4)
     assert spec.attached == (
         AttachedSpec("adwin", "score", Feed.EVENT, (("delta", 0.01),)),
         AttachedSpec("kswin", "latency", Feed.PANE),
@@ -224,6 +227,15 @@ def test_detectors_on_all_kinds_of_series_are_taken(tmp_path: Path) -> None:
     entries = ", ".join(f"{{detector: adwin, series: {name}}}" for name in names)
     (known,) = planned(write_config(tmp_path, model=f"detectors: [{entries}]")).known
     assert tuple(attached.series for attached in known.spec.attached) == names
+
+
+def test_traffic_needs_a_reference_with_timestamps(tmp_path: Path) -> None:
+    line = "traffic: {tolerance: 0.5}"
+    reference = made_up_reference(made_up_events(), timed=False)
+    text = refusal(write_config(tmp_path, model=line, reference=reference))
+    assert ": models.made-up.traffic: needs a reference with timestamps; profile data" in text
+    (known,) = planned(write_config(tmp_path, model=line)).known
+    assert known.spec.traffic == TrafficLimit(0.5)
 
 
 def test_windows_are_made_of_few_steps_of_whole_panes() -> None:

@@ -67,6 +67,16 @@ class LatencyConfig(Section):
     """The share of requests that may be slow."""
 
 
+class TrafficConfig(Section):
+    """How far traffic may leave the reference's. It needs a reference that holds all requests, such
+    as a learned one or a log of production, not a sample; hours of the week that the reference does
+    not cover are not judged, so it should cover a week or more."""
+
+    tolerance: Annotated[Number, Field(ge=0.0, le=0.95)] = Field(examples=[0.5])
+    """How far the number of events in an hour may leave that of the reference's hour of the week,
+    as a share."""
+
+
 class ModelLimits(Section):
     """Caps that keep memory and exported series bounded whatever the events hold."""
 
@@ -129,6 +139,9 @@ class ModelConfig(Section):
     """The model's share of the alert budget, in proportion to the weights of the others."""
     latency: LatencyConfig | None = None
     """How many requests may be slow, whatever the reference holds."""
+    traffic: TrafficConfig | None = None
+    """How far traffic may leave the reference's; without it traffic is not watched. 5 % of the
+    model's part of the alert budget goes to it."""
     detectors: Annotated[tuple[DetectorConfig, ...], Field(max_length=64)] = ()
     """Detectors of the River library to attach, outside the alert budget."""
     features: Mapping[Name, FeatureKind] = default({}, examples=[{"zip_code": "categorical"}])

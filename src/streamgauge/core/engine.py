@@ -19,8 +19,11 @@ from streamgauge.core.detectors.specs import (
     Exclusion,
     LatencyLimit,
     Spending,
+    TrafficLimit,
     excluded,
 )
+from streamgauge.core.detectors.traffic import NAME, TRAFFIC, TrafficDetector
+from streamgauge.core.detectors.traffic_profile import measure_traffic
 from streamgauge.core.findings import Effect, Finding
 from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.layout import Layout, Subject
@@ -49,6 +52,7 @@ class ModelSpec:
     spending: Spending
     policy: AlertPolicy = field(default_factory=AlertPolicy)
     latency: LatencyLimit | None = None
+    traffic: TrafficLimit | None = None
     attached: tuple[AttachedSpec, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     max_slices: int = 1_000
@@ -109,13 +113,15 @@ class ModelEngine:
             max_versions=self.spec.max_versions,
         )
         self._detection: Detection | None = None
+        self._traffic: TrafficDetector | None = None
         if reference is not None:
             spec = self.spec
+            shares, traffic = spec.spending.divided(spec.traffic)
             self._detection = Detection(
                 DetectionSpec(
                     spec.model,
                     spec.pane_ms,
-                    spec.spending,
+                    shares,
                     spec.tolerance,
                     spec.min_samples,
                     spec.latency,
@@ -123,6 +129,14 @@ class ModelEngine:
                 reference,
                 self.registry,
             )
+            if spec.traffic is not None:
+                self._traffic = TrafficDetector(
+                    spec.model,
+                    measure_traffic(reference),
+                    spec.traffic.tolerance,
+                    traffic.per_pane(spec.pane_ms),
+                    spec.pane_ms,
+                )
 
     def learned(self, reference: Reference, reference_id: str) -> None:
         """Begin to compare with a reference that was learned from the stream."""
@@ -154,15 +168,15 @@ class ModelEngine:
 
     def _add_late(self, start: int, block: Block) -> None:
         assert self.closed is not None
-        keys = [self.registry.keys[row] for row in block.rows.tolist()]
-        whole = np.array([not key.slice for key in keys], bool)
-        events = int(block.counts[whole][:, self.layout.cells(0)].sum())
+        events = self._events(block)
         if start < self.closed - self.spec.grace_ms:
             self.late = self.late._replace(dropped=self.late.dropped + events)
             return
         self.late = self.late._replace(revised=self.late.revised + events)
         if self._detection is not None and not self._is_excluded(start):
             self._detection.feed(block, start)
+            if self._traffic is not None:
+                self._traffic.feed_late(events)
         for window in self._windows:
             window.add_late(start, block, self.closed)
         self._totals.add(block)
@@ -182,11 +196,13 @@ class ModelEngine:
             due = [end for end in ends if end is not None]
             if self._open:
                 due.append((min(self._open) + 1) * self.spec.pane_ms)
+            if self._traffic is not None and self._traffic.next_end is not None:
+                due.append(self._traffic.next_end)
             now = min(due, default=target + 1)
             if now > target:
                 break
             rows = self._close_pane(now)
-            if self._advance_windows(now) or len(rows):
+            if self._advance_windows(now) or len(rows) or self._traffic is not None:
                 records += self._judge(rows, now)
         self.closed = target
         return tuple(records)
@@ -195,6 +211,10 @@ class ModelEngine:
         """Close the pane that ends at `end`; return the rows that detectors have looked at."""
         pane = end // self.spec.pane_ms - 1
         closed = self._open.pop(pane, None)
+        if self._traffic is not None:
+            events = 0 if closed is None else self._events(closed.block())
+            hidden = self._is_excluded(pane * self.spec.pane_ms)
+            self._traffic.close(end, None if hidden else events)
         if closed is None:
             return np.empty(0, np.int64)
         start = pane * self.spec.pane_ms
@@ -210,6 +230,12 @@ class ModelEngine:
             return np.empty(0, np.int64)
         self._detection.feed(block, start)
         return self._detection.close(block.rows, end)
+
+    def _events(self, block: Block) -> int:
+        """Return how many events a block holds, in all versions."""
+        keys = [self.registry.keys[row] for row in block.rows.tolist()]
+        whole = np.array([not key.slice for key in keys], bool)
+        return int(block.counts[whole][:, self.layout.cells(0)].sum())
 
     def _is_excluded(self, start: int) -> bool:
         """Say whether the pane that begins at `start` is excluded."""
@@ -229,6 +255,8 @@ class ModelEngine:
         findings = self._attached.findings(now, watched)
         if self._detection is not None:
             findings += self._detection.findings(rows, self._windows, now, watched)
+        if self._traffic is not None:
+            findings += self._traffic.findings(now, watched)
         return self.book.update(findings, now, self._explain)
 
     def _explain(self, finding: Finding) -> Finding:
@@ -269,8 +297,11 @@ class ModelEngine:
 
     def watches(self) -> tuple[tuple[str, Subject], ...]:
         """Return what alerts can be about, in every row: the detector's name and the subject."""
-        budgeted = () if self._detection is None else self._detection.watches()
-        return (*budgeted, *self._attached.watches())
+        return (*self._budgeted(), *self._attached.watches())
+
+    def _budgeted(self) -> tuple[tuple[str, Subject], ...]:
+        shares = () if self._detection is None else tuple(self._detection.watches())
+        return shares if self._traffic is None else (*shares, (NAME, TRAFFIC))
 
     def _stats(self, window: WindowState, shown: list[int]) -> WindowStats:
         """Return a window's statistics, those of last time where nothing has changed."""
@@ -289,8 +320,7 @@ class ModelEngine:
         """Return zeros for the kinds of alerts that can fire, so that the first shows as a rise."""
         policy, nothing = self.spec.policy, Effect("", 0.0, 0.0, 0.0)
         levels = {0.0, *(nats for _, nats in policy.levels)}
-        budgeted = () if self._detection is None else self._detection.watches()
-        possible = [(name, subject, nats) for name, subject in budgeted for nats in levels]
+        possible = [(name, subject, nats) for name, subject in self._budgeted() for nats in levels]
         possible += [(name, subject, 0.0) for name, subject in self._attached.watches()]
         return {
             (subject.kind.value, name, policy.severity(subject, nothing, nats).value): 0

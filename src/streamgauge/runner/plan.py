@@ -13,7 +13,7 @@ from streamgauge.config import (
 )
 from streamgauge.core.batch import ModelSchema
 from streamgauge.core.detectors.attached import AttachedDetectors
-from streamgauge.core.detectors.specs import Exclusion, LatencyLimit
+from streamgauge.core.detectors.specs import Exclusion, LatencyLimit, TrafficLimit
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec
@@ -78,6 +78,12 @@ def plan(config: Config, path: Path) -> Plan:
             fit_schema(name, model, reference)
         except ValueError as error:
             raise config_error(path, place, str(error)) from error
+        if spec.traffic is not None and reference.span is None:
+            text = (
+                "needs a reference with timestamps; profile data with a timestamp column, or remove"
+                " traffic"
+            )
+            raise config_error(path, ("models", name, "traffic"), text)
         for index, attached in enumerate(spec.attached):
             try:
                 AttachedDetectors((attached,), reference.layout, reference, name)
@@ -108,6 +114,7 @@ def model_spec(config: Config, name: str) -> ModelSpec:
         spending=spending(config, name),
         policy=alert_policy(config, name, 3 * max(window.length_ms for window in windows)),
         latency=latency_limit(model),
+        traffic=None if model.traffic is None else TrafficLimit(model.traffic.tolerance),
         attached=tuple(detector.spec for detector in model.detectors),
         exclusions=tuple(Exclusion(entry.start, entry.end) for entry in config.alerts.exclusions),
         max_slices=model.limits.slices_per_dimension,

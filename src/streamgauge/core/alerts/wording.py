@@ -123,6 +123,8 @@ def place(model: str, row: RowKey) -> str:
 
 def effect_text(effect: Effect) -> str:
     """Write an effect with its interval: `Wasserstein distance 1.02 σ [0.98 to 1.06]`."""
+    if effect.measure == "traffic":
+        return _traffic_text(effect)
     wording = MEASURES.get(effect.measure) or Wording(clean(effect.measure).replace("_", " "))
     if not math.isfinite(effect.value):
         return f"{wording.name} unknown"
@@ -130,6 +132,14 @@ def effect_text(effect: Effect) -> str:
     if math.isfinite(effect.lower) and math.isfinite(effect.upper):
         text += f" [{wording.write(effect.lower)} to {wording.write(effect.upper)}]"
     return text
+
+
+def _traffic_text(effect: Effect) -> str:
+    """Write a change of traffic: `75 % fewer events [72 % to 78 %]`."""
+    sign, word = (-1.0, "fewer") if effect.value < 0 else (1.0, "more")
+    low, high = sorted((sign * effect.lower, sign * effect.upper))
+    interval = f"[{percent(low)} to {percent(high)}]"
+    return f"{percent(sign * effect.value)} {word} events {interval}"
 
 
 def certainty(finding: Finding) -> str:

@@ -19,7 +19,7 @@ from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.detectors.allowance import NOTHING, log_parts, series_weights
 from streamgauge.core.detectors.bank import LOG_WEIGHTS, gains
 from streamgauge.core.detectors.series import series_table
-from streamgauge.core.detectors.specs import LatencyLimit, Spending
+from streamgauge.core.detectors.specs import LatencyLimit, Spending, TrafficLimit
 from streamgauge.core.detectors.tolerance import Tolerance, measure_tolerance
 from streamgauge.core.reference import Reference
 
@@ -92,6 +92,7 @@ def plan_detection(
     pane_ms: int,
     tolerance: float,
     latency: LatencyLimit | None,
+    traffic: TrafficLimit | None = None,
 ) -> DetectionPlan:
     """Return the plan for some rows of a reference, the whole first."""
     at = np.array(rows, np.int64)
@@ -100,7 +101,8 @@ def plan_detection(
     tolerated = measure_tolerance(reference, table, tolerance, latency)
     events: IntArray = counts[at][:, reference.layout.cells(0)].sum(axis=1)
     parts = log_parts(table, series_weights(table, spending))[1]
-    threshold = -(np.log(spending.per_pane(pane_ms) / len(at)) + parts)
+    shares, _ = spending.divided(traffic)
+    threshold = -(np.log(shares.per_pane(pane_ms) / len(at)) + parts)
     return DetectionPlan(
         replace(tolerated, share=tolerated.share[at], error=tolerated.error[at]),
         events / events[0],

@@ -1,13 +1,17 @@
 """What a model's detectors are asked to do."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 
 from streamgauge.core.batch import BoolArray, IntArray
 from streamgauge.core.layout import SubjectKind
+
+TRAFFIC_PART: Final = 0.05
+"""Part of a model's spending that goes to its traffic, where that is watched."""
 
 
 class Feed(StrEnum):
@@ -37,6 +41,13 @@ class LatencyLimit:
 
     limit: float
     share: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficLimit:
+    """How far events in an hour may leave those of the reference's hour of the week, as a share."""
+
+    tolerance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +85,9 @@ class Spending:
     def per_pane(self, pane_ms: int) -> float:
         """Return how many false alarms a pane may cost."""
         return self.alarms * pane_ms / self.period_ms
+
+    def divided(self, traffic: TrafficLimit | None) -> tuple["Spending", "Spending"]:
+        """Return what shares may spend, and what traffic may."""
+        part = 0.0 if traffic is None else TRAFFIC_PART
+        shares = replace(self, alarms=self.alarms * (1.0 - part))
+        return shares, replace(self, alarms=self.alarms * part)
