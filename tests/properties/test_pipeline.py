@@ -18,6 +18,7 @@ from streamgauge.core.snapshot import ModelSnapshot
 from streamgauge.runner.pipeline import Counts, Pipeline
 from tests.support.engines import Cells, published, windowed
 from tests.support.flights import (
+    MONTH,
     NOW,
     SECOND,
     T0,
@@ -31,7 +32,7 @@ from tests.support.flights import (
 )
 
 RNG = np.random.default_rng(11)
-REFERENCE = reference_of(flights(RNG, 4_000, -3_600, 0))
+REFERENCE = reference_of(flights(RNG, 4_000, -MONTH, 0))
 END_S = 200
 KNOWN = ("flight-delay", "tours")
 

@@ -23,6 +23,8 @@ T0 = 1_764_000_000_000 // 3_600_000 * 3_600_000
 """A full hour."""
 NOW = 5_000.0
 """Processing time of the polls in seconds."""
+MONTH = 30 * 86_400
+"""Seconds of a reference that knows how its panes vary."""
 DISORDER_MS = 10_000
 MODEL = {
     "task": "binary",

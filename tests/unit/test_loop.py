@@ -15,7 +15,7 @@ from streamgauge.runner.dead_letters import PREFIX, DeadLetterStormError
 from streamgauge.runner.loop import LOOK_FOR_PARTITIONS_S, Loop, next_batch
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.status import Phase
-from tests.support.flights import SECOND, T0, flights, planned, reference_of, send
+from tests.support.flights import MONTH, SECOND, T0, flights, planned, reference_of, send
 from tests.support.kafka_fakes import (
     FakeBroker,
     FakeClock,
@@ -25,7 +25,7 @@ from tests.support.kafka_fakes import (
     Partition,
 )
 
-REFERENCE = reference_of(flights(np.random.default_rng(1), 4_000, -3_600, 0))
+REFERENCE = reference_of(flights(np.random.default_rng(1), 4_000, -MONTH, 0))
 P0, P1 = ("predictions", 0), ("predictions", 1)
 Turn = Callable[[], None]
 

@@ -86,6 +86,7 @@ class AlertBook:
             raise ValueError(f"event time went back from {self.now} to {now}")
         self.now = now
         records = self._expire(now)
+        self._forget_cooled(now)
         due = self._judge(findings, now)
         fired_now = [group for group, _ in due if group.record is None]
         for group, reason in due:
@@ -103,6 +104,7 @@ class AlertBook:
             ):
                 group.speaker = explain(group.speaker)
             records.append(self._publish(group, reason, now, related))
+        self._forget_cooled(now)
         return tuple(records)
 
     def active(self) -> tuple[ActiveAlert, ...]:
@@ -177,10 +179,14 @@ class AlertBook:
                     self.decisions[reason] += 1
                     if was_firing:
                         records.append(self._publish(group, reason, deadline, ()))
-            if group.entry.state is State.INACTIVE or cooled_down(group.entry, now, self.policy):
-                del self._groups[key]
         # In the order in which they would have ended had there been a call at each deadline.
         return sorted(records, key=lambda record: record.ends_at or 0)
+
+    def _forget_cooled(self, now: int) -> None:
+        """Drop what is over and may fire again."""
+        for key, group in list(self._groups.items()):
+            if group.entry.state is State.INACTIVE or cooled_down(group.entry, now, self.policy):
+                del self._groups[key]
 
     def _judge(self, findings: Iterable[Finding], now: int) -> list[tuple[Group, Reason]]:
         """Move every alert that has findings; return those that need a revision, and why."""
