@@ -43,7 +43,9 @@ def report(title: str, rows: Sequence[Row], *, as_json: bool) -> None:
         table.add_column(name, justify="left" if place == 0 else "right")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    # What reads a pipe or a file has room for every column.
+    (console if console.is_terminal else Console(width=140)).print(table)
 
 
 def _cell(value: str | int | float) -> str:
