@@ -52,6 +52,8 @@ class Kind(StrEnum):
 
 COMPARED: Final = frozenset({Kind.ABOVE, Kind.BETWEEN, Kind.CATEGORY, Kind.OTHER})
 """Kinds that mean something only against the same slice's own reference, and in both directions."""
+OUTLIERS: Final = frozenset({Kind.BELOW_RANGE, Kind.ABOVE_RANGE, Kind.UNSEEN})
+"""Kinds of bad values that stand among the good ones."""
 RATES: Final = {
     Kind.MISSING: "missing",
     Kind.WRONG_TYPE: "wrong_type",

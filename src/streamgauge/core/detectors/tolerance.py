@@ -12,8 +12,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from streamgauge.core.batch import FloatArray, IntArray
-from streamgauge.core.detectors.series import Kind, SeriesTable
+from streamgauge.core.detectors.series import OUTLIERS, Kind, SeriesTable
 from streamgauge.core.detectors.specs import LatencyLimit
+from streamgauge.core.layout import Subject, SubjectKind
 from streamgauge.core.overdispersion import UPPER_QUANTILE
 from streamgauge.core.reference import Reference
 from streamgauge.core.seasonal import HourShares, shrunk_hours
@@ -118,7 +119,22 @@ def _over_time(
     likely = np.fmax(np.fmax(quick, slow), 1.0)
     profile = shrunk_hours(present, np.where(short, 0, total), share, likely)
     slow = _dispersion(reference, table, profile.share, total, (DAY_MS, WEEK_MS))
-    return profile, np.fmax(np.fmax(quick, slow), 1.0)
+    dispersion = np.fmax(np.fmax(quick, slow), 1.0)
+    return profile, _with_outliers(table, dispersion)
+
+
+def _with_outliers(table: SeriesTable, dispersion: FloatArray) -> FloatArray:
+    """Return φ `(Q,)` with that of values out of range, or unseen, at least their feature's.
+
+    Folding loses these values; they come and go with the others of the feature.
+    """
+    result = dispersion.copy()
+    for i, series in enumerate(table.series):
+        if series.kind in OUTLIERS:
+            feature = Subject(SubjectKind.FEATURE, series.subject.name.rpartition(".")[0])
+            others = [j for j, other in enumerate(table.series) if other.subject == feature]
+            result[i] = max([dispersion[i], *dispersion[others].tolist()])
+    return result
 
 
 def folded_counts(
