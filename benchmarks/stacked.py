@@ -107,7 +107,7 @@ def alarms(
         if len(joining):
             run = np.repeat(np.arange(runs), len(joining))
             row = np.tile(joining, runs)
-            detectors.add_rows(run * width + regime.known[row], time)
+            detectors.add_rows(run * width + regime.known[row])
             own = np.concatenate([own, run * len(regime.known) + row])
             if stacked.dispersion is not None:
                 dispersion.of_rows = stacked.dispersion[own // len(regime.known)]

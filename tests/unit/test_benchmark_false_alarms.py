@@ -129,7 +129,7 @@ def alone(regime: Regime, seed: int, *, hours: int) -> list[tuple[int, int, int]
     for pane in range(hours):
         joining = np.flatnonzero(regime.joins == pane)
         if len(joining):
-            detectors.add_rows(regime.known[joining], pane * HOUR_MS)
+            detectors.add_rows(regime.known[joining])
             own += joining.tolist()
         rows = np.arange(len(own))
         counts = stream[pane, own]

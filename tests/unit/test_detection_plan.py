@@ -73,7 +73,7 @@ def mean_panes(setting: Setting) -> float:
     rng = np.random.default_rng(3)
     detectors = EDetectors(tolerated(setting), PER_ROW * ROWS, np.ones(1), setting.pool)
     rows = np.arange(ROWS)
-    detectors.add_rows(np.zeros(ROWS, np.int64), 0)
+    detectors.add_rows(np.zeros(ROWS, np.int64))
     events = np.full(ROWS, setting.per_pane)
 
     def pane(number: int, share: float) -> None:
@@ -143,7 +143,7 @@ def test_thresholds_are_those_of_detectors_whose_rows_all_have_events() -> None:
     rows = np.arange(4)
     counts = REFERENCE.block.counts[:4].astype(np.int64)
     events = counts[:, REFERENCE.layout.cells(0)].sum(axis=1)
-    detectors.add_rows(rows, 0)
+    detectors.add_rows(rows)
     detectors.feed(rows, counts, events, 0)
     assert len(detectors.close(rows, 10_000)) == 4
     _, thresholds = detectors.levels(rows)

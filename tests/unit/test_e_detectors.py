@@ -56,7 +56,7 @@ def detectors(
     tolerated: Tolerance | None = None,
 ) -> EDetectors:
     found = EDetectors(tolerated or tolerance(room=0.02), spending, np.array(weights), pool)
-    found.add_rows(np.array(rows, np.int64), T0)
+    found.add_rows(np.array(rows, np.int64))
     return found
 
 

@@ -16,7 +16,7 @@ from streamgauge.core.layout import Subject, SubjectKind
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import Dimension, SliceSpec
 from streamgauge.core.windows import WindowSpec
-from tests.support.engines import MINUTE, PANE, SECOND, SPEC, T0, engine, stream
+from tests.support.engines import MINUTE, PANE, SECOND, SPEC, T0, engine, parts, stream
 from tests.support.made_up_model import MONTH_MS, made_up_events, made_up_reference
 
 SLICES = (SliceSpec((Dimension("region"),)),)
@@ -87,6 +87,29 @@ def test_a_fault_that_stands_is_not_told_again_and_again() -> None:
     assert set(revisions) == {"steps.missing", "status"}
     assert len(model.book.watched()) > 20, "many slices have evidence of their own"
     assert max(revisions.values()) <= 2, revisions
+
+
+def test_it_is_the_same_however_far_ahead_events_are_read() -> None:
+    """A version that fails from its first event on, known before its first pane is closed or not.
+
+    Its change is measured from its first pane on.
+    """
+    began = 1_000 * SECOND
+    batch = stream(7, 20_000, 0, 1_200)
+    late = (batch.timestamp >= T0 + began) & (np.arange(len(batch)) % 2 == 0)
+    version = Categories(late.astype(np.int32), ("1", "2"))
+    batch = replace(batch, version=version, ok=batch.ok & ~late)
+    known = made_up_reference(made_up_events(20_000, span_ms=MONTH_MS, seed=1))
+    found = []
+    for size in (100, len(batch)):
+        model = engine(replace(SPEC, min_samples=50), known)
+        records: list[AlertRecord] = []
+        for part in parts(batch, size):
+            model.add(part)
+            records += model.advance(int(part.timestamp.max()))
+        found.append(records)
+    assert found[0] == found[1]
+    assert [record.onset for record in found[0]] == [T0 + began]
 
 
 def test_every_severity_that_can_be_reached_is_counted_from_zero(reference: Reference) -> None:

@@ -99,10 +99,10 @@ def test_rows_that_come_and_go_alarm_at_most_as_often_as_all_are_allowed(seasona
     sizes = np.array([300, 40, 200])
     for run in range(runs):
         found, hours = detectors(spending, seasonal=seasonal, pool=100)
-        found.add_rows(np.zeros(2, np.int64), T0)
+        found.add_rows(np.zeros(2, np.int64))
         for pane in range(panes):
             if pane == panes // 2:
-                found.add_rows(np.zeros(1, np.int64), T0 + pane * HOUR)
+                found.add_rows(np.zeros(1, np.int64))
             start = T0 + pane * HOUR
             share = found.tolerance.bounds(np.array([0]), start).expected[0]
             rows = np.arange(len(found))

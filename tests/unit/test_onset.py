@@ -83,3 +83,14 @@ def test_a_group_that_the_reference_never_held_is_no_division_by_zero() -> None:
 
 def test_one_step_is_its_own_onset() -> None:
     assert onset_step(np.array([[1.0, 9.0]]), np.array([900, 100])) == 0
+
+
+def test_what_is_changed_from_its_first_events_on_began_with_them() -> None:
+    """A version that appears in the middle of a window has no steps before."""
+    counts = planted(0, 500, 9)
+    counts[:20] = counts[40] = 0
+    assert onset_step(counts.astype(float), REFERENCE) == 20
+
+
+def test_of_no_events_at_all_the_first_step_is_as_good_as_any() -> None:
+    assert onset_step(np.zeros((3, 4)), REFERENCE) == 0

@@ -68,7 +68,7 @@ class Detection:
         if new:
             known = [self._reference.row(key.slice) for key in new]
             rows = np.array([-1 if row is None else row for row in known], np.int64)
-            self._detectors.add_rows(rows, start)
+            self._detectors.add_rows(rows)
         counts = block.counts.astype(np.int64, copy=False)
         events = counts[:, self._reference.layout.cells(0)].sum(axis=1)
         self._detectors.feed(block.rows, counts, events, start)

@@ -14,10 +14,18 @@ from streamgauge.core.batch import FloatArray, IntArray
 
 
 def onset_step(counts: FloatArray, reference: IntArray) -> int:
-    """Return the first changed step's index from counts `(S, G)` and reference counts `(G,)`."""
+    """Return the first changed step's index from counts `(S, G)` and reference counts `(G,)`.
+
+    It is one with events, since empty steps before it are no more likely to be changed than not; 0
+    where all are empty.
+    """
+    held = np.flatnonzero(counts.any(axis=1))
+    if not len(held):
+        return 0
+    counts = counts[held]
     later = np.cumsum(counts[::-1], axis=0)[::-1]
     earlier = reference + counts.sum(axis=0) - later
-    return int(np.argmax(_likelihood(earlier) + _likelihood(later)))
+    return int(held[np.argmax(_likelihood(earlier) + _likelihood(later))])
 
 
 def _likelihood(counts: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ again; once it has not for twice the events that it took the last time, and noth
 the subject, the subject is clear.
 """
 
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -39,6 +39,7 @@ CLEAR: Final = 0.5
 """Part of the threshold below which the evidence of what has changed is as good as over."""
 PATIENCE: Final = 2
 """A change is over when it has not shown again for so many times the events that it took."""
+_NEVER: Final = int(np.iinfo(np.int64).min)
 
 
 class Evidence(NamedTuple):
@@ -121,13 +122,13 @@ class _Rows:
             lead=np.empty((0, subjects)),
         )
 
-    def add(self, known: IntArray, start: int) -> None:
-        """Add rows whose first pane begins at `start` (ms)."""
+    def add(self, known: IntArray) -> None:
+        """Add rows."""
         fills = {
             "log": -np.inf,
             "allowance": NOTHING,
             "dispersion": np.inf,
-            "quiet_until": start,
+            "quiet_until": _NEVER,
         }
         for name in self.__slots__:
             old = getattr(self, name)
@@ -172,9 +173,9 @@ class EDetectors:
         """Return the number of rows."""
         return len(self._rows.known)
 
-    def add_rows(self, known: IntArray, start: int) -> None:
+    def add_rows(self, known: IntArray) -> None:
         """Follow more rows; `known (k,)` are their reference rows, −1 where there is none."""
-        self._rows.add(known, start)
+        self._rows.add(known)
         self._dispersion.add_rows(len(known))
 
     def feed(self, rows: IntArray, counts: IntArray, events: IntArray, start: int) -> None:
@@ -183,6 +184,9 @@ class EDetectors:
         `rows (k,)`, `counts (k, W)`, `events (k,)` how many there are.
         """
         state = self._rows
+        # Rows may be added long before: as far ahead as events are read.
+        first = rows[state.quiet_until[rows, 0] == _NEVER]
+        state.quiet_until[first] = start
         present, total = self.tolerance.table.counts(counts)
         bounds = self.tolerance.bounds(state.known[rows], start)
         state.present[rows] += present
@@ -206,7 +210,7 @@ class EDetectors:
             self._update(ready[at : at + some], end)
         return ready
 
-    def evidence(self, rows: IntArray, watched: Container[tuple[int, int]]) -> list[Evidence]:
+    def evidence(self, rows: IntArray, watched: Collection[tuple[int, int]]) -> list[Evidence]:
         """Return what rows that were just updated say of changes, and of watched subjects.
 
         Where they say anything of a subject, all other rows with a change of it say theirs again,
@@ -214,9 +218,8 @@ class EDetectors:
         """
         alarmed = self._rows.alarmed
         found = {(int(rows[i]), s) for i, s in np.argwhere(alarmed[rows]).tolist()}
-        if watched:
-            subjects = range(alarmed.shape[1])
-            found |= {(row, s) for row in rows.tolist() for s in subjects if (row, s) in watched}
+        updated = set(rows.tolist())
+        found |= {(row, s) for row, s in watched if row in updated}
         for subject in {s for _, s in found}:
             found |= {(row, subject) for row in np.flatnonzero(alarmed[:, subject]).tolist()}
         return [self._evidence(row, subject) for row, subject in sorted(found)]
