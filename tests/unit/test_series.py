@@ -100,6 +100,16 @@ def test_of_many_categories_the_most_frequent_have_series_of_their_own() -> None
     assert kept == sorted(np.argsort(-sizes)[:MOST_CATEGORIES].tolist())
 
 
+def test_categories_without_a_series_of_their_own_have_one_together() -> None:
+    """Bins are fitted in order of frequency."""
+    bins = CategoricalBins(tuple(f"c{i:02}" for i in range(40)))
+    layout = one_feature(bins)
+    table = series_table(layout, filled(layout, 4, list(range(400, 0, -10))), None)
+    [rest] = [s for s in table.series if s.kind is Kind.OTHER]
+    start = layout.starts[4]
+    assert (rest.first, rest.last) == (start + MOST_CATEGORIES, start + bins.value_bins)
+
+
 def test_every_feature_has_its_rates_of_bad_values() -> None:
     for name, specific in (
         ("length", [Kind.NOT_FINITE, Kind.BELOW_RANGE, Kind.ABOVE_RANGE]),

@@ -30,7 +30,7 @@ CUTS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 MIDDLE: Final = (0.25, 0.75)
 """Reference shares near which the middle of an ordered field begins and ends."""
 MOST_CATEGORIES: Final = 20
-"""Categories with a series of their own: the most frequent; the others move other series."""
+"""Categories with a series of their own: the most frequent."""
 
 
 class Kind(StrEnum):
@@ -146,12 +146,12 @@ def _shape(start: int, item: Field, counts: IntArray) -> list[Series]:
         return []
     end = start + bins.value_bins
     if isinstance(bins, CategoricalBins):
-        shown = np.argsort(-values[: bins.other], kind="stable")[:MOST_CATEGORIES]
+        shown = sorted(np.argsort(-values[: bins.other], kind="stable")[:MOST_CATEGORIES].tolist())
         found = [
-            Series(item.subject, Kind.CATEGORY, start + c, start + c + 1, start, end)
-            for c in sorted(shown.tolist())
+            Series(item.subject, Kind.CATEGORY, start + c, start + c + 1, start, end) for c in shown
         ]
-        other = start + bins.other
+        # Bins are fitted in order of frequency, so these are all that have no series of their own.
+        other = start + shown[-1] + 1
         return [*found, Series(item.subject, Kind.OTHER, other, end, start, end)]
     cuts = _cuts(bins, values, CUTS)
     found = [Series(item.subject, Kind.ABOVE, start + cut, end, start, end) for cut in cuts]
