@@ -35,6 +35,7 @@ from tests.support.flights import (
 from tests.support.references import assert_identical
 
 NAME = "flight-delay"
+DISTANCE = Subject(SubjectKind.FEATURE, "distance")
 Events = Sequence[Mapping[str, Any]]
 
 
@@ -160,6 +161,24 @@ def test_a_slice_that_what_was_learned_cannot_be_cut_by_is_refused_by_name() -> 
     pipeline = learning(slices=["dep_delay"])
     with pytest.raises(StreamgaugeError, match=r"^models\.flight-delay: .*'dep_delay'.*bounds"):
         process(pipeline, draw(1, 100, 0, 10))
+
+
+def test_a_detector_on_what_first_events_lack_waits_until_all_is_learned() -> None:
+    pipeline = learning(detectors=[{"detector": "adwin", "series": "distance"}])
+    events = draw(1, 1_500, 0, 200)
+    del events[0]["features"]["distance"]
+    process(pipeline, events[:1])
+    assert pipeline.engines[NAME].watches() == ()
+    learned_in(pipeline, events[1:])
+    assert ("river.adwin", DISTANCE) in pipeline.engines[NAME].watches()
+
+
+def test_a_detector_on_what_no_event_holds_is_refused_by_its_place() -> None:
+    pipeline = learning(detectors=[{"detector": "adwin", "series": "speed"}])
+    with pytest.raises(
+        StreamgaugeError, match=r"^models\.flight-delay\.detectors\[0\]\.series: speed is no series"
+    ):
+        learned_in(pipeline, draw(1, 1_500, 0, 200))
 
 
 def shifted(events: Events, begin: float) -> list[dict[str, Any]]:

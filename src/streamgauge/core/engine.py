@@ -106,7 +106,7 @@ class ModelEngine:
         self._summarizer = Summarizer(self.layout, reference)
         self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
         self._attached = AttachedDetectors(
-            self.spec.attached,
+            () if reference is None else self.spec.attached,
             self.layout,
             reference,
             self.spec.model,

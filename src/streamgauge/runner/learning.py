@@ -16,6 +16,7 @@ from streamgauge.config import Config, Learn
 from streamgauge.config.zones import zone
 from streamgauge.core.batch import Categories, EventBatch, FeatureKind, FloatArray, ModelSchema
 from streamgauge.core.bins import Bins
+from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.fitting import fit_categorical, fit_groups, fit_numeric
 from streamgauge.core.layout import FeatureSpec, Layout, build_layout, score_bins
 from streamgauge.core.profiling import CategorySummary
@@ -79,7 +80,7 @@ class Learner:
         """Fit schema and layout to the sample; return all its events as batches.
 
         Once the sample is complete, counting begins. Raises StreamgaugeError where a slice cannot
-        be taken by what the events hold.
+        be taken by what the events hold, or a detector is attached to what they do not.
         """
         inferred = infer_schema(
             self._events,
@@ -107,12 +108,22 @@ class Learner:
         if self._complete():
             learn = self.model.config.reference
             assert isinstance(learn, Learn)
+            self._check_attached()
             self._builder = ReferenceBuilder(
                 self.layout, self.model.spec.slices, zone=zone(learn.timezone)
             )
             self._events, self._kept = [], []
             self.stage = Stage.COUNTING
         return batches
+
+    def _check_attached(self) -> None:
+        assert self.layout is not None
+        for index, attached in enumerate(self.model.spec.attached):
+            try:
+                AttachedDetectors((attached,), self.layout, None, self.name)
+            except ValueError as error:
+                place = f"models.{self.name}.detectors[{index}].series"
+                raise StreamgaugeError(f"{place}: {error}") from error
 
     def count(self, batch: EventBatch) -> None:
         """Count a batch into the reference."""
