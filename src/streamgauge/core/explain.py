@@ -18,7 +18,7 @@ from streamgauge.core.seasonal import Season
 from streamgauge.core.variation import DEVIATIONS, variation
 from streamgauge.core.windows import WindowState
 
-SEASONAL: Final = 0.05
+SEASONAL: Final = 0.2
 """Where more of the events than this are moved by the season's adjustment, means mislead."""
 
 
