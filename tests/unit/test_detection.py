@@ -11,7 +11,7 @@ from streamgauge.core.detectors.e_detectors import QUIET
 from streamgauge.core.detectors.specs import LatencyLimit, Spending
 from streamgauge.core.findings import Finding, Verdict, Watched
 from streamgauge.core.layout import LATENCY, Subject, SubjectKind
-from streamgauge.core.slices import RowKey, SliceRegistry
+from streamgauge.core.slices import OVERFLOW_VALUE, RowKey, SliceRegistry
 from streamgauge.core.windows import WindowSpec, WindowState
 from tests.support.drawn import (
     BLUE,
@@ -23,8 +23,10 @@ from tests.support.drawn import (
     block_of,
     cells_of,
     draw,
+    draw_law,
     known_reference,
     moved,
+    reference_of,
 )
 
 PANE = 10_000
@@ -123,6 +125,17 @@ def test_of_a_slice_that_the_reference_does_not_know_only_bad_values_are_found()
     other = moved(moved(LAW, COLOUR, 1, 0.4), LENGTH, MISSING_CELL, 0.3)
     found = [finding for _ in range(20) for finding in run.pane({WHOLE: LAW, STRANGER: other})]
     assert about(found) == {(STRANGER, MISSING)}
+
+
+def test_what_is_past_the_cap_is_not_compared_with_what_was_past_it_in_the_reference() -> None:
+    """They are other values."""
+    run = Run()
+    past = RowKey("1", (("colour", OVERFLOW_VALUE),))
+    rng = np.random.default_rng(1)
+    law = {WHOLE.slice: LAW, past.slice: draw_law(rng)}
+    reference = reference_of({key: draw(rng, each, 20_000) for key, each in law.items()})
+    run.detection = Detection(SPEC, reference, run.registry)
+    run.warm_up({WHOLE: LAW, past: LAW}, 60)
 
 
 def test_slow_requests_are_found_where_a_limit_is_set() -> None:

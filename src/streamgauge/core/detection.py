@@ -66,7 +66,7 @@ class Detection:
         """Take in the events of a pane that began at `start` (ms), on time or late."""
         new = self._registry.keys[len(self._detectors) :]
         if new:
-            known = [self._reference.row(key.slice) for key in new]
+            known = [self._reference.counterpart(key.slice) for key in new]
             rows = np.array([-1 if row is None else row for row in known], np.int64)
             self._detectors.add_rows(rows)
         counts = block.counts.astype(np.int64, copy=False)
@@ -124,7 +124,7 @@ class Detection:
     ) -> list[Finding]:
         rows = np.array([evidence.row for evidence in evidences], np.int64)
         keys = [self._registry.keys[row] for row in rows.tolist()]
-        known = [self._reference.row(key.slice) for key in keys]
+        known = [self._reference.counterpart(key.slice) for key in keys]
         at = np.array([-1 if row is None else row for row in known], np.int64)
         phi = self._detectors.factors(rows)[:, subject]
         period = (now - window.spec.length_ms, now)

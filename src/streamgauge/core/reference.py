@@ -12,7 +12,7 @@ from streamgauge.core.bins import NumericBins, fold
 from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.layout import Layout, folded_widths
 from streamgauge.core.overdispersion import PaneTable, dispersion_for
-from streamgauge.core.slices import SliceRegistry, SliceSpec
+from streamgauge.core.slices import OVERFLOW_VALUE, SliceRegistry, SliceSpec
 from streamgauge.core.timeline import Timeline, pane_length
 from streamgauge.core.zone import UTC_ZONE, Zone
 
@@ -64,6 +64,15 @@ class Reference:
     def row(self, key: SliceKey) -> int | None:
         """Return the index of a slice's row."""
         return self._index.get(key)
+
+    def counterpart(self, key: SliceKey) -> int | None:
+        """Return the row that a slice of production is compared with, None where there is none.
+
+        What was past the cap in the reference are other values than those past the cap in
+        production, so these compare with nothing.
+        """
+        overflown = any(value == OVERFLOW_VALUE for _, value in key)
+        return None if overflown else self.row(key)
 
     def group_counts(self, position: int) -> IntArray:
         """Return the distance-group counts `(rows, groups)` of the field at a position."""

@@ -60,7 +60,7 @@ class Summarizer:
             if spec.length_ms not in self._dispersion:
                 self._dispersion[spec.length_ms] = self.reference.overdispersion(spec.length_ms)
             phi = self._dispersion[spec.length_ms]
-            rows = [self.reference.row(key.slice) for key in keys]
+            rows = [self.reference.counterpart(key.slice) for key in keys]
             known = np.array([-1 if row is None else row for row in rows], np.intp)
         fields = tuple(
             self._field(position, block, counts, known, float(phi[position]))
