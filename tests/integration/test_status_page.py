@@ -108,6 +108,16 @@ def test_fields_are_sorted_by_what_they_moved(browse: Browse) -> None:
     assert shown == sorted(moved, key=lambda name: -moved[name])
 
 
+def test_many_alerts_leave_the_figures_in_sight(browse: Browse) -> None:
+    snapshot = synthetic_snapshot()
+    model = snapshot.models[0]
+    many = tuple(replace(model.alerts[0], alert_id=f"{i}", summary=f"no. {i}") for i in range(9))
+    page = browse(FakeSource(replace(snapshot, models=(replace(model, alerts=many),))))
+    assert len(texts(page, "summary")) == 4
+    assert "Show all 9 alerts" in page
+    assert "<title>(9) Streamgauge</title>" in page
+
+
 def test_a_page_without_numbers_says_so_and_claims_no_silence(browse: Browse) -> None:
     page = browse(FakeSource(None, Health(True, False, "reading the reference")))
     assert "Not ready: reading the reference" in page

@@ -3,6 +3,8 @@
 
 const EVERY_MS = 5000;
 const MOST_CATEGORIES = 12;
+// So many alerts leave the figures below in sight.
+const FEW_ALERTS = 4;
 // A bar is full at this distance or at the largest one there is: noise must not fill bars.
 const FULL_BAR = 0.2;
 
@@ -11,6 +13,7 @@ const $ = (id) => document.getElementById(id);
 const chosen = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 let shown = null; // the latest view of the chosen model
 let alerts = [];
+let allAlerts = false; // whether more than the first few are shown
 let turn = 0; // of the latest request; answers to earlier ones are dropped
 let timer = 0;
 
@@ -128,7 +131,15 @@ function showAlerts(clocks) {
   $("alert-count").hidden = alerts.length === 0;
   say($("alert-count"), String(alerts.length));
   document.title = alerts.length ? `(${alerts.length}) Streamgauge` : "Streamgauge";
-  keep($("alert-list"), alerts, (alert) => alert.alert_id, makeAlert, (item, alert) => {
+  const more = $("more-alerts");
+  more.hidden = alerts.length <= FEW_ALERTS;
+  say(more, allAlerts ? `Show the first ${FEW_ALERTS}` : `Show all ${alerts.length} alerts`);
+  mark(more, "aria-expanded", String(allAlerts));
+  more.onclick = () => {
+    allAlerts = !allAlerts;
+    showAlerts(clocks);
+  };
+  keep($("alert-list"), allAlerts ? alerts : alerts.slice(0, FEW_ALERTS), (alert) => alert.alert_id, makeAlert, (item, alert) => {
     const node = item.firstElementChild;
     mark(node, "data-severity", alert.severity);
     say(part(node, "severity"), alert.severity);
@@ -142,7 +153,6 @@ function showAlerts(clocks) {
     const facts = [["model", alert.model], ["version", alert.model_version]];
     if (alert.slice) facts.push(["slice", alert.slice]);
     facts.push([alert.subject.kind.replace("_", " "), alert.subject.name]);
-    if (alert.threshold) facts.push(["evidence", `${(alert.statistic / alert.threshold).toFixed(1)} × threshold`]);
     showFacts(part(node, "where"), facts);
     node.onclick = () => {
       const field = `${alert.subject.kind}:${alert.subject.name}`;
