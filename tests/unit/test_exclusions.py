@@ -127,6 +127,27 @@ def test_a_fault_that_outlasts_an_exclusion_is_found_after_it(reference: Referen
     assert HIDDEN.end < fired.starts_at <= HIDDEN.end + 3 * PANE
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_change_after_an_exclusion_is_dated_and_measured_without_it(
+    reference: Reference, late: bool
+) -> None:
+    batch = sale(6)
+    numeric = batch.numeric.copy()
+    numeric[0, batch.timestamp >= HIDDEN.end] *= 2
+    batch = replace(batch, numeric=numeric)
+    others = batches.take(batch, np.flatnonzero(~during(batch)))
+    said = []
+    for spec, given in ((WITHOUT, batch), (SPEC, others)):
+        model = engine(spec, reference)
+        held = late & (given.timestamp % 3 == 0) & (given.timestamp < T0 + 310 * SECOND)
+        model.add(batches.take(given, np.flatnonzero(~held)))
+        records = list(model.advance(T0 + 310 * SECOND))
+        model.add(batches.take(given, np.flatnonzero(held)))
+        said.append([*records, *model.advance(T0 + 10 * MINUTE)])
+    assert said[0] == said[1]
+    assert said[0][0].onset == HIDDEN.end
+
+
 def evidence(model: ModelEngine) -> dict[tuple[object, ...], tuple[float, ...]]:
     """Evidence, threshold and overdispersion by row and subject, where there are any."""
     stats = model.snapshot(None).detectors

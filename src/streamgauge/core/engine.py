@@ -73,7 +73,8 @@ class ModelEngine:
 
     Without a reference it counts and summarises, but compares nothing and raises no alerts. Events
     of panes that share any time with one of `spec.exclusions` are counted and summarised, but reach
-    no detector: they are no evidence, and nothing is learned from them.
+    no detector: they are no evidence, nothing is learned from them, and changes are measured
+    without them.
     """
 
     def __init__(
@@ -93,9 +94,9 @@ class ModelEngine:
         self.last_event: int | None = None
         self.late = LateEvents(0, 0)
         self._open: dict[int, BlockSum] = {}
-        self._windows = [
-            WindowState(window, layout.width, len(layout.numeric)) for window in spec.windows
-        ]
+        self._windows = self._new_windows()
+        self._measured = self._new_windows() if spec.exclusions else self._windows
+        """The windows that changes are measured in: without excluded panes."""
         self._totals = BlockSum(layout.width, len(layout.numeric))
         self._unseen: dict[str, FrequentValues] = {}
         self._set_reference(reference, reference_id)
@@ -177,7 +178,7 @@ class ModelEngine:
             self._detection.feed(block, start)
             if self._traffic is not None:
                 self._traffic.feed_late(events)
-        for window in self._windows:
+        for window in self._windows_of(start):
             window.add_late(start, block, self.closed)
         self._totals.add(block)
 
@@ -192,7 +193,7 @@ class ModelEngine:
             return ()
         records: list[AlertRecord] = []
         while True:
-            ends = [window.next_end for window in self._windows]
+            ends = [window.next_end for window in self._every_window()]
             due = [end for end in ends if end is not None]
             if self._open:
                 due.append((min(self._open) + 1) * self.spec.pane_ms)
@@ -220,7 +221,7 @@ class ModelEngine:
         start = pane * self.spec.pane_ms
         block = closed.block()
         self._totals.add(block)
-        for window in self._windows:
+        for window in self._windows_of(start):
             window.add(start, block)
         if self._is_excluded(start):
             return np.empty(0, np.int64)
@@ -244,7 +245,7 @@ class ModelEngine:
 
     def _advance_windows(self, now: int) -> bool:
         """Advance the windows whose step ends now; say whether there are any."""
-        due = [window for window in self._windows if window.next_end == now]
+        due = [window for window in self._every_window() if window.next_end == now]
         for window in due:
             window.advance(now)
         return bool(due)
@@ -254,7 +255,7 @@ class ModelEngine:
         watched = self.book.watched()
         findings = self._attached.findings(now, watched)
         if self._detection is not None:
-            findings += self._detection.findings(rows, self._windows, now, watched)
+            findings += self._detection.findings(rows, self._measured, now, watched)
         if self._traffic is not None:
             findings += self._traffic.findings(now, watched)
         return self.book.update(findings, now, self._explain)
@@ -262,7 +263,7 @@ class ModelEngine:
     def _explain(self, finding: Finding) -> Finding:
         if self._detection is None:
             return finding
-        return self._detection.explain(finding, self._windows)
+        return self._detection.explain(finding, self._measured)
 
     def snapshot(self, watermark: int | None) -> ModelSnapshot:
         """Return everything that metrics and pages show, open panes included in the counters."""
@@ -356,7 +357,20 @@ class ModelEngine:
     @property
     def nbytes(self) -> int:
         """Memory of the windows' steps in bytes."""
-        return sum(window.nbytes for window in self._windows)
+        return sum(window.nbytes for window in self._every_window())
+
+    def _new_windows(self) -> list[WindowState]:
+        layout = self.layout
+        return [WindowState(w, layout.width, len(layout.numeric)) for w in self.spec.windows]
+
+    def _every_window(self) -> list[WindowState]:
+        if self._measured is self._windows:
+            return self._windows
+        return [*self._windows, *self._measured]
+
+    def _windows_of(self, start: int) -> list[WindowState]:
+        """Return the windows that count the pane that begins at `start`."""
+        return self._windows if self._is_excluded(start) else self._every_window()
 
     def _empty(self) -> BlockSum:
         return BlockSum(self.layout.width, len(self.layout.numeric))
