@@ -18,8 +18,9 @@ VERSION = "0.13.1"
 SHA256 = {
     "reference": "e6d2e70d8bac3e892764cb96570efb1adebf8f95497e07e96746eb1d94925995",
     "analysis": "1ecfee47fbce587b423d1eb365cbb7b36265388596dca5b3e1fed0748159529b",
+    "analysis_target": "017d51c34548b57e663d216ad369588fa30d6a9523f94b81ef0a2af148009560",
 }
-RENAMED = {"y_pred_proba": "score", "y_pred": "prediction"}
+RENAMED = {"y_pred_proba": "score", "y_pred": "prediction", "repaid": "label"}
 WHOLE = ("car_value", "loan_length")
 ROUNDED = ("debt_to_income_ratio", "driver_tenure")
 TEXTS = ("salary_range", "size_of_downpayment", "repaid_loan_on_prev_car", "prediction")
@@ -38,7 +39,7 @@ def load(wheel: Path) -> pd.DataFrame:
 
     Raises ValueError where a file differs from the one that this was written for.
     """
-    parts = []
+    parts = {}
     with zipfile.ZipFile(wheel) as archive:
         for part, expected in SHA256.items():
             name = f"nannyml/datasets/data/synthetic_car_loan_{part}.csv"
@@ -46,10 +47,13 @@ def load(wheel: Path) -> pd.DataFrame:
             if hashlib.sha256(content).hexdigest() != expected:
                 raise ValueError(f"{name}: not the file of NannyML {VERSION}")
             with archive.open(name) as file:
-                parts.append(pd.read_csv(file, dtype=dict.fromkeys(TEXTS[:3], str)))
-    frame = pd.concat(parts, ignore_index=True).rename(columns=RENAMED)
-    frame = frame[[*WHOLE, *ROUNDED, *TEXTS, "score"]]
-    frame = frame.astype(dict.fromkeys(WHOLE, "int32") | {"prediction": "str"})
+                parts[part] = pd.read_csv(file, dtype=dict.fromkeys(TEXTS[:3], str))
+    # The labels of the analysis part stand in a file of their own.
+    analysis = parts["analysis"].merge(parts["analysis_target"], on="id", validate="1:1")
+    frame = pd.concat([parts["reference"], analysis], ignore_index=True).rename(columns=RENAMED)
+    frame = frame[[*WHOLE, *ROUNDED, *TEXTS, "score", "label"]]
+    frame = frame.astype(dict.fromkeys((*WHOLE, "label"), "int32"))
+    frame = frame.astype({"prediction": "str", "label": "str"})
     frame["repaid_loan_on_prev_car"] = frame["repaid_loan_on_prev_car"].str.lower()
     return frame.round(dict.fromkeys(ROUNDED, 3))
 

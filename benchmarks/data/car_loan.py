@@ -49,9 +49,9 @@ START_MS: Final = int(datetime(2018, 1, 1, tzinfo=UTC).timestamp() * 1000) // PA
 
 
 def read() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the reference and the analysis part: features, `score` and `prediction`.
+    """Return the reference and the analysis part: features, `score`, `prediction` and `label`.
 
-    Categories, booleans (`true`, `false`) and predictions are strings.
+    Categories, booleans (`true`, `false`), predictions and labels are strings.
     """
     frame = pd.read_parquet(Path(__file__).parent / "car_loan.parquet")
     return frame[:PART].reset_index(drop=True), frame[PART:].reset_index(drop=True)
