@@ -1,0 +1,1 @@
+"""Performance without labels: what the reference says current scores and predictions cost."""

@@ -1,0 +1,29 @@
+"""Estimates with the interval that the realised figure falls in."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from streamgauge.core.batch import FloatArray
+
+
+class Estimate(NamedTuple):
+    """A figure per row and its interval, each `(rows,) float64`; NaN where it is not defined."""
+
+    value: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+
+def normal_interval(
+    value: FloatArray, variance: FloatArray, *, level: float, top: float = np.inf
+) -> Estimate:
+    """Return value ± z·√variance, z the normal quantile of `level`, cut to what lies in [0, top].
+
+    Raises `ValueError` unless the level is between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"the level of an interval is between 0 and 1, not {level}")
+    half = ndtri((1 + level) / 2) * np.sqrt(variance)
+    return Estimate(value, np.clip(value - half, 0.0, top), np.clip(value + half, 0.0, top))
