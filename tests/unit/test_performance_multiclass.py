@@ -69,6 +69,26 @@ def test_weighted_recall_has_the_interval_of_the_accuracy_that_it_is() -> None:
     assert (difference < 0.002 * width).all()
 
 
+@pytest.mark.parametrize("kind", ["macro", "weighted"])
+def test_intervals_of_averages_are_as_wide_as_numeric_derivatives_say(kind: str) -> None:
+    table = np.array([[[5_000, 400, 200], [900, 2_500, 300], [100, 500, 600]]])
+
+    def averages(counts: np.ndarray) -> np.ndarray:
+        hits, labels, predictions = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+        each = [hits / predictions, hits / labels, 2 * hits / (labels + predictions)]
+        weights = labels / counts.sum() if kind == "weighted" else np.full(3, 1 / 3)
+        return np.array([(weights * figure).sum() for figure in each])
+
+    variance = np.zeros(3)
+    for cell in np.ndindex(3, 3):
+        step = np.zeros((3, 3))
+        step[cell] = 0.5
+        variance += table[0][cell] * (averages(table[0] + step) - averages(table[0] - step)) ** 2
+    found = getattr(multiclass_figures(MulticlassSums(table)), kind)
+    for figure, expected in zip(found, 2 * 1.96 * np.sqrt(variance), strict=True):
+        assert figure.upper[0] - figure.lower[0] == pytest.approx(expected, rel=0.002)
+
+
 @pytest.mark.parametrize(("n", "lowest"), [(30, 0.88), (60, 0.91), (400, 0.93)])
 def test_intervals_cover_the_figures_of_the_population(n: int, lowest: float) -> None:
     population = estimates(multiclass_figures(class_events(2_000_000, 1, seed=4).sums(1)))

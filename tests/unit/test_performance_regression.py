@@ -54,6 +54,26 @@ def test_a_mean_far_from_the_centre_leaves_r2_as_it_is() -> None:
     )
 
 
+def test_r2_and_its_interval_do_not_depend_on_the_centre() -> None:
+    events = number_events(300, ROWS, seed=10)
+    found = [
+        regression_figures(
+            count_regression(
+                events.rows,
+                ROWS,
+                truth=events.truth,
+                predicted=events.predicted,
+                centre=centre,
+                edges=EDGES,
+            ),
+            EDGES,
+        ).r2
+        for centre in (0.0, 52.0, 90.0)
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-8)
+    np.testing.assert_allclose(found[2], found[1], rtol=1e-8)
+
+
 def test_quantiles_of_the_error_are_right_to_a_bin() -> None:
     events = number_events(5_000, ROWS, seed=3)
     found = regression_figures(events.sums(ROWS), EDGES).quantiles
