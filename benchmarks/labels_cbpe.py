@@ -14,8 +14,8 @@ from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.estimation.calibration import learn, middles, split
 from streamgauge.core.estimation.cbpe import TINY, Metric, estimated_metrics
 from streamgauge.core.estimation.dle import Loss, estimated_losses, learn_loss
-from streamgauge.core.estimation.interval import Estimate
 from streamgauge.core.layout import score_bins
+from streamgauge.core.performance.intervals import Estimate
 
 THEIRS: Final = {
     Metric.ACCURACY: "accuracy",

@@ -288,6 +288,18 @@ def test_what_is_not_defined_is_nan() -> None:
             assert np.isnan(parts).any() == (metric in undefined), (row, metric)
 
 
+def test_intervals_of_shares_stay_between_0_and_1() -> None:
+    current = np.zeros((1, 2, BINS), np.int64)
+    current[0, 0, 1] = current[0, 1, -2] = 2
+
+    found = estimated_metrics(current, known(SCORES))
+
+    for metric in set(Metric) - {Metric.LOG_LOSS}:
+        assert 0 <= found[metric].lower[0] <= found[metric].upper[0] <= 1
+    assert found[Metric.ACCURACY].upper[0] == 1
+    assert found[Metric.BRIER].lower[0] == 0
+
+
 def test_a_narrower_level_gives_a_narrower_interval() -> None:
     current = drawn(seed=13, rows=1, n=500).current
     wide, narrow = (

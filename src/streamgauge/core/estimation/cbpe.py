@@ -19,7 +19,8 @@ import numpy as np
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.estimation.calibration import Calibration
-from streamgauge.core.estimation.interval import Estimate, normal_interval
+from streamgauge.core.estimation.interval import normal_interval
+from streamgauge.core.performance.intervals import Estimate, ratio
 
 TINY: Final = float(np.finfo(np.float64).eps)
 """Log-loss takes scores to lie at least this far from 0 and 1."""
@@ -115,10 +116,13 @@ def _figures(current: IntArray, calibration: Calibration) -> Iterator[_Figure]:
 def _ratio(
     metric: Metric, part: FloatArray, whole: FloatArray, adds: FloatArray, adds_whole: float = 0.0
 ) -> _Figure:
-    """Return part/whole, to which a label of 1 instead of 0 adds `(2 or 1, bins or 1)` and so."""
-    value = _divided(part, whole)
+    """Return part/whole, each `(rows,)`.
+
+    A label of 1 instead of 0 adds `adds (2 or 1, bins or 1)` to the part, `adds_whole` to the whole.
+    """
+    value = ratio(part, whole)
     by_label = adds - adds_whole * value[:, None, None]
-    return _Figure(metric, value, _divided(by_label, whole[:, None, None]))
+    return _Figure(metric, value, ratio(by_label, whole[:, None, None]))
 
 
 def _auc(
@@ -128,17 +132,11 @@ def _auc(
     positive, negative = n * rates, n * (1 - rates)
     below = np.cumsum(negative, axis=1) - negative / 2
     above = positives[:, None] - np.cumsum(positive, axis=1) + positive / 2
-    value = _divided((positive * below).sum(axis=1), positives * negatives)
+    value = ratio((positive * below).sum(axis=1), positives * negatives)
     # A positive event more is a negative one less: both the pairs and what divides them change.
-    by_pairs = _divided(below - above, (positives * negatives)[:, None])
-    by_counts = value * (_divided(1.0, positives) - _divided(1.0, negatives))
+    by_pairs = ratio(below - above, (positives * negatives)[:, None])
+    by_counts = ratio(value, positives) - ratio(value, negatives)
     return _Figure(Metric.AUC, value, (by_pairs - by_counts[:, None])[:, None, :])
-
-
-def _divided(part: FloatArray | float, whole: FloatArray) -> FloatArray:
-    """Return part/whole, NaN where the whole is 0."""
-    result: FloatArray = part / np.where(whole > 0, whole, np.nan)
-    return result
 
 
 def _check(current: IntArray, calibration: Calibration) -> None:

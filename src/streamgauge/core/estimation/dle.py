@@ -17,7 +17,8 @@ import numpy as np
 from scipy.special import gammaln
 
 from streamgauge.core.batch import FloatArray, IntArray
-from streamgauge.core.estimation.interval import Estimate, normal_interval
+from streamgauge.core.estimation.interval import normal_interval
+from streamgauge.core.performance.intervals import Estimate
 
 
 class Loss(StrEnum):

@@ -1,19 +1,10 @@
-"""Estimates with the interval that the realised figure falls in."""
-
-from typing import NamedTuple
+"""The interval that a realised figure falls in, around its estimate."""
 
 import numpy as np
 from scipy.special import ndtri
 
 from streamgauge.core.batch import FloatArray
-
-
-class Estimate(NamedTuple):
-    """A figure per row and its interval, each `(rows,) float64`; NaN where it is not defined."""
-
-    value: FloatArray
-    lower: FloatArray
-    upper: FloatArray
+from streamgauge.core.performance.intervals import Estimate
 
 
 def normal_interval(
