@@ -132,10 +132,15 @@ def test_what_is_past_the_cap_is_not_compared_with_what_was_past_it_in_the_refer
     run = Run()
     past = RowKey("1", (("colour", OVERFLOW_VALUE),))
     rng = np.random.default_rng(1)
-    law = {WHOLE.slice: LAW, past.slice: draw_law(rng)}
+    law = {WHOLE.slice: LAW, past.slice: moved(draw_law(rng), LENGTH, MISSING_CELL, 0.5)}
     reference = reference_of({key: draw(rng, each, 20_000) for key, each in law.items()})
     run.detection = Detection(SPEC, reference, run.registry)
     run.warm_up({WHOLE: LAW, past: LAW}, 60)
+    lacking = moved(LAW, LENGTH, MISSING_CELL, 0.3)
+    found = [finding for _ in range(20) for finding in run.pane({WHOLE: LAW, past: lacking})]
+    assert about(found) == {(past, MISSING)}
+    whole = reference.block.counts[0, cells_of(LENGTH)]
+    assert found[0].detail.startswith(f"{whole[MISSING_CELL] / whole.sum():.2%} to ")
 
 
 def test_slow_requests_are_found_where_a_limit_is_set() -> None:

@@ -138,7 +138,7 @@ class Explainer:
         `row` is the row's number in the window.
         """
         kind = self._kinds[subject]
-        known = self.reference.row(finding.row.slice) or 0
+        known = self.reference.counterpart(finding.row.slice) or 0
         change = (
             self._rate_change(kind, window, row, known, dispersion)
             if isinstance(kind, _Rate)
