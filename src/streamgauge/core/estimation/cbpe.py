@@ -118,7 +118,7 @@ def _ratio(
 ) -> _Figure:
     """Return part/whole, each `(rows,)`.
 
-    A label of 1 instead of 0 adds `adds (2 or 1, bins or 1)` to the part, `adds_whole` to the whole.
+    A label of 1, not 0, adds `adds (2 or 1, bins or 1)` to the part and `adds_whole` to the whole.
     """
     value = ratio(part, whole)
     by_label = adds - adds_whole * value[:, None, None]
