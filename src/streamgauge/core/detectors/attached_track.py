@@ -35,7 +35,8 @@ class Track:
     It is calm after as many values without a signal as it took from its start to its last signal,
     at most `CALM`: a change as strong as that one would have been found again in that time, and a
     detector that ran for days need not be quiet for days. Turns wait until their event time is
-    over, so findings do not depend on how far ahead of it events are read.
+    over, so drift is found alike however far ahead of it events are read; `recent` and `newest`
+    are of what has been read.
     """
 
     detector: RiverDetector
