@@ -180,7 +180,7 @@ def test_what_is_watched_is_reported_whatever_it_is() -> None:
     assert finding.onset is None
 
 
-@pytest.mark.parametrize(("share", "events", "longer"), [(0.3, 300, False), (0.1, 300, True)])
+@pytest.mark.parametrize(("share", "events", "longer"), [(0.3, 300, False), (0.065, 300, True)])
 def test_a_change_is_measured_over_a_window_that_holds_its_beginning(
     share: float, events: int, *, longer: bool
 ) -> None:

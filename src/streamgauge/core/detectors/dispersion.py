@@ -8,7 +8,8 @@ variation. With residuals r = k − n·e and binomial variances v = n·e(1 − e
 
 is Pearson's dispersion about the row's own mean (McCullagh and Nelder, Generalized Linear Models,
 1989, section 4.5). Old blocks fade. What varies slowly shows in days alone. Only blocks before the
-one that is judged are used, and none of changes that stand: a fault is no variation to get used to.
+one that is judged are used, and none of changes that stand or may be about to show: a fault is no
+variation to get used to.
 """
 
 from dataclasses import dataclass, field

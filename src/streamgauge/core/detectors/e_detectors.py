@@ -282,7 +282,9 @@ class EDetectors:
         self._settle(rows, self._reached(rows, log, top), end)
         state.log[rows] = log
         state.dispersion[rows] = np.maximum.reduceat(phi, self.tolerance.table.starts, axis=1)
-        normal = ~state.alarmed[rows][:, self._subject_of]
+        levels, thresholds = self.levels(rows)
+        odd = state.alarmed[rows] | (levels > CLEAR * thresholds)
+        normal = ~odd[:, self._subject_of]
         expected = state.expected[rows] / size
         self._dispersion.add(rows, state.present[rows] * normal, gathered * normal, expected, end)
         for array in (state.present, state.total, state.expected, state.largest):
