@@ -119,3 +119,24 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBatch:
+    """The label events of one model out of one poll, as columns over n events.
+
+    `ids` are the prediction ids; `timestamp (n,) int64` event time in milliseconds since the epoch;
+    `partition (n,) int32` the input partition's index in the caller's numbering; `label` a
+    `Categories` without missing values for classes, `(n,) float64`, finite, for regression;
+    `version (n,) int64` the label's version, 0 where the event has none.
+    """
+
+    schema: ModelSchema
+    ids: list[str]
+    timestamp: IntArray
+    partition: CodeArray
+    label: Categories | FloatArray
+    version: IntArray
+
+    def __len__(self) -> int:
+        return len(self.timestamp)
