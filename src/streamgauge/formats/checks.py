@@ -1,7 +1,8 @@
-"""The rules of a prediction event in plain Python: one message at a time, first problem first.
+"""The rules of events in plain Python: one message at a time, first problem first.
 
-The order: the document; model; prediction id; key; timestamp; status; version; tags; latency;
-features; prediction; score. An optional field that is null is absent.
+The order: the document; model; prediction id; key; timestamp. Then of a prediction: status;
+version; tags; latency; features; prediction; score. Of a label: label; label version. An optional
+field that is null is absent.
 
 The typed decoder is only a short cut past these checks. Whatever it is not sure of comes here, and
 what is written here decides.
@@ -73,10 +74,10 @@ def read_model(document: Mapping[str, Any]) -> str:
     return model
 
 
-def read_envelope(
+def read_identity(
     document: Mapping[str, Any], key: bytes | None, broker_timestamp: int, times: EventTime
-) -> Envelope:
-    """The checked envelope of an event; its key must be the bytes of its prediction id."""
+) -> tuple[str, int]:
+    """An event's prediction id, whose bytes must be the key, and its time in milliseconds."""
     prediction_id = _text(_required(document, "prediction_id"), "prediction_id")
     id_bytes = prediction_id.encode()
     if not 0 < len(id_bytes) <= MAX_ID_BYTES:
@@ -86,6 +87,14 @@ def read_envelope(
     if key != id_bytes:
         raise RejectedError(DeadLetterReason.KEY, "", "the key is not the prediction id")
     timestamp = _read_timestamp(_required(document, "timestamp"), broker_timestamp, times)
+    return prediction_id, timestamp
+
+
+def read_envelope(
+    document: Mapping[str, Any], key: bytes | None, broker_timestamp: int, times: EventTime
+) -> Envelope:
+    """The checked envelope of a prediction event."""
+    prediction_id, timestamp = read_identity(document, key, broker_timestamp, times)
     status = document.get("status")
     if status is not None and not 0 < len(_text(status, "status")) <= MAX_STATUS_LENGTH:
         _schema("status", f"expected 1 to {MAX_STATUS_LENGTH} characters, got {len(status)}")
@@ -160,9 +169,7 @@ def read_prediction(document: Mapping[str, Any], task: Task, ok: bool) -> str | 
         if ok:
             _schema("prediction", "required unless the status is an error")
         return None
-    if task is Task.REGRESSION:
-        return float(_number(prediction, "prediction"))
-    return _name(prediction, "prediction")
+    return _outcome(prediction, task, "prediction")
 
 
 def read_score(
@@ -184,6 +191,23 @@ def read_score(
     if abs(math.fsum(probabilities.values()) - 1) > PROBABILITY_TOLERANCE:
         _schema("score", f"the probabilities do not sum to 1 within {PROBABILITY_TOLERANCE}")
     return probabilities
+
+
+def read_label(document: Mapping[str, Any], task: Task) -> str | float:
+    """The true class as text or the true number."""
+    return _outcome(_required(document, "label"), task, "label")
+
+
+def read_label_version(document: Mapping[str, Any]) -> int:
+    """The version of a label; 0 where it has none."""
+    version = document.get("label_version")
+    if version is None:
+        return 0
+    if type(version) is not int:
+        _refuse("label_version", "an integer", version)
+    if not 0 <= version <= INT64_MAX:
+        _schema("label_version", "expected an integer >= 0 of 64 bits")
+    return version
 
 
 def tag_text(value: Scalar | None) -> str | None:
@@ -250,6 +274,13 @@ def _name(value: object, field: str) -> str:
     if not INT64_MIN <= value <= INT64_MAX:
         _schema(field, "expected an integer of 64 bits")
     return str(value)
+
+
+def _outcome(value: object, task: Task, field: str) -> str | float:
+    """What is predicted or was true: a class as text, or a number."""
+    if task is Task.REGRESSION:
+        return float(_number(value, field))
+    return _name(value, field)
 
 
 def _number(value: object, field: str) -> int | float:

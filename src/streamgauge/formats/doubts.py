@@ -44,15 +44,16 @@ def doubtful_rows(
     doubtful |= ok & ~columns.has_features
     if None in columns.predictions:
         doubtful |= ok & np.array([value is None for value in columns.predictions], np.bool_)
-    doubtful |= _mismatched_keys(columns.ids, rows, messages.keys)
+    doubtful |= mismatched_keys(columns.ids, rows, messages.keys)
     if schema.task is Task.MULTICLASS:
         doubtful |= _improper_scores(columns.scores, frozenset(schema.classes))
     for column in (*columns.unknown_fields, *columns.unknown_features):
-        doubtful |= _unreadable(column)
+        doubtful |= unreadable(column)
     return set(rows[doubtful].tolist())
 
 
-def _mismatched_keys(ids: Sequence[str], rows: IntArray, keys: Sequence[bytes | None]) -> BoolArray:
+def mismatched_keys(ids: Sequence[str], rows: IntArray, keys: Sequence[bytes | None]) -> BoolArray:
+    """Which of `(n,)` ids are not their message's key, or not of a length that an id may have."""
     encoded = list(map(str.encode, ids))
     first, last = int(rows[0]), int(rows[-1])
     if last - first + 1 == len(rows):
@@ -82,7 +83,7 @@ def _improper_scores(
     return result
 
 
-def _unreadable(column: Sequence[Raw | None]) -> BoolArray:
+def unreadable(column: Sequence[Raw | None]) -> BoolArray:
     """Raw values that were skipped rather than parsed, and are not valid or not surely so.
 
     Of an unknown field that stands twice in one message only the last value can be looked at; this

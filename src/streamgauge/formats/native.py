@@ -1,26 +1,23 @@
 """Decodes native JSON prediction events into columnar batches."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-import msgspec
-import numpy as np
 from msgspec import Struct
 
 from streamgauge.core.batch import ModelSchema
 from streamgauge.formats import checks, doubts
+from streamgauge.formats.block_reader import BlockReader, Parse, build_parser, group_by_type
 from streamgauge.formats.columns import BatchBuilder, Columns, transpose
 from streamgauge.formats.event_time import EventTime, TimestampUnit
 from streamgauge.formats.event_types import KNOWN_FIELDS, event_types, feature_names, is_typed
 from streamgauge.formats.learned_names import LearnedNames
-from streamgauge.formats.messages import Decoded, RawMessages, Rejected
+from streamgauge.formats.messages import Decoded, RawMessages
 
 BLOCK: Final = 1024
 """Messages decoded at a time: their structs stay in the processor's cache."""
 _ENVELOPE: Final = frozenset({*KNOWN_FIELDS, "model"})
 _FEATURES: Final = KNOWN_FIELDS.index("features")
-
-Parse = Callable[[Any], Any]
 
 
 class NativeDecoder:
@@ -58,12 +55,9 @@ class NativeDecoder:
         return poll.finish()
 
     def _build_parser(self) -> Parse | None:
-        types = tuple(
+        return build_parser(
             model.types.event for model in self._models.values() if is_typed(model.schema)
         )
-        if not types:
-            return None
-        return msgspec.json.Decoder(Union[types]).decode  # noqa: UP007, made at run time
 
 
 class _Model:
@@ -97,25 +91,15 @@ class _Poll:
         self, messages: RawMessages, models: Mapping[str, _Model], times: EventTime
     ) -> None:
         self._messages = messages
-        self._models = models
         self._times = times
+        self._reader = BlockReader(messages, models, self._read_event)
         self._by_type = {model.types.event: model for model in models.values()}
         self._builders = {name: BatchBuilder(model.schema) for name, model in models.items()}
-        self._rejected: list[Rejected] = []
         self._wrong_types: dict[int, list[int]] = {}
-        self._tombstones = 0
-        self._unknown_models = 0
-        self._unknown_fields = 0
 
     def decode_block(self, parse: Parse | None, start: int, stop: int) -> None:
         """Decode the messages from `start` up to `stop`."""
-        values = self._messages.values[start:stop]
-        events = _parse_all(parse, values)
-        examined = doubts.nul_rows(values, start)
-        if None in events:
-            examined.update(row for row, event in enumerate(events, start) if event is None)
-        for row in examined:
-            events[row - start] = self._examine(row)
+        events, examined = self._reader.read_block(parse, start, stop)
         self._set_wrong_types_aside(events, start)
         groups = self._transpose(events, start)
         doubtful: set[int] = set()
@@ -123,24 +107,24 @@ class _Poll:
             doubtful |= doubts.doubtful_rows(model.schema, columns, self._messages, self._times)
         doubtful -= examined
         if doubtful:
-            for row in doubtful:
-                events[row - start] = self._examine(row)
+            self._reader.read_again(events, doubtful, start)
             groups = self._transpose(events, start)
         for model, columns in groups:
             self._builders[model.schema.model].add(columns, self._wrong_types)
 
     def finish(self) -> Decoded:
         """What the whole poll became."""
+        reader = self._reader
         builders = [builder for builder in self._builders.values() if len(builder)]
         built = [builder.build(self._messages) for builder in builders]
         return Decoded(
             batches=tuple(batch for batch, _, _ in built),
             rows=tuple(rows for _, rows, _ in built),
             ids=tuple(ids for _, _, ids in built),
-            rejected=tuple(sorted(self._rejected, key=lambda rejected: rejected.index)),
-            tombstones=self._tombstones,
-            unknown_models=self._unknown_models,
-            unknown_fields=self._unknown_fields + sum(b.unknown_fields for b in builders),
+            rejected=reader.rejected,
+            tombstones=reader.tombstones,
+            unknown_models=reader.unknown_models,
+            unknown_fields=reader.unknown_fields + sum(b.unknown_fields for b in builders),
         )
 
     def _set_wrong_types_aside(self, events: Sequence[Struct | None], start: int) -> None:
@@ -158,35 +142,11 @@ class _Poll:
         self, events: Sequence[Struct | None], start: int
     ) -> list[tuple[_Model, Columns]]:
         """The block's events by model."""
-        kinds = set(map(type, events))
-        places = np.array([id(type(event)) for event in events]) if len(kinds) > 1 else None
         groups = []
-        for kind, model in self._by_type.items():
-            if kind not in kinds:
-                continue
-            members, rows = events, np.arange(start, start + len(events))
-            if places is not None:
-                rows = np.flatnonzero(places == id(kind)) + start
-                members = [events[row - start] for row in rows.tolist()]
+        for kind, rows, members in group_by_type(events, start, self._by_type):
+            model = self._by_type[kind]
             groups.append((model, transpose(rows, members, model.types, self._times)))
         return groups
-
-    def _examine(self, row: int) -> Struct | None:
-        """Read one message by the rules; note what it is if it is no event."""
-        value = self._messages.values[row]
-        if value is None:
-            self._tombstones += 1
-            return None
-        try:
-            document = checks.parse_document(value)
-            model = self._models.get(checks.read_model(document))
-            if model is None:
-                self._unknown_models += 1
-                return None
-            return self._read_event(row, document, model)
-        except checks.RejectedError as error:
-            self._rejected.append(Rejected(row, error.reason, error.field, error.detail))
-            return None
 
     def _read_event(self, row: int, document: Mapping[str, Any], model: _Model) -> Struct:
         """The struct that the parser would have made, with None for features of a wrong type."""
@@ -204,34 +164,10 @@ class _Poll:
         fields = list(map(document.get, KNOWN_FIELDS))
         if features is not None:
             fields[_FEATURES] = model.types.features(*values)
-            self._count_unknown(features, model.known_features, model.unknown_features)
-        self._count_unknown(document, _ENVELOPE, model.unknown_fields)
+            self._reader.count_unknown(features, model.known_features, model.unknown_features)
+        self._reader.count_unknown(document, _ENVELOPE, model.unknown_fields)
         for place in wrong:
             model.loose_features.see(model.features[place])
         if wrong:
             self._wrong_types[row] = wrong
         return model.types.event(*fields)
-
-    def _count_unknown(
-        self, given: Mapping[str, Any], known: frozenset[str], names: LearnedNames
-    ) -> None:
-        for name in given.keys() - known:
-            self._unknown_fields += 1
-            names.see(name)
-
-
-def _parse_all(parse: Parse | None, values: Sequence[bytes | None]) -> list[Struct | None]:
-    """One event for each message, None where the parser refuses it or there is nothing to parse."""
-    if parse is None:
-        return [None] * len(values)
-    events: list[Struct | None] = []
-    remaining = iter(values)
-    while len(events) < len(values):
-        try:
-            for value in remaining:
-                events.append(parse(value))  # noqa: PERF401
-        # A tombstone is a TypeError, invalid UTF-8 a UnicodeDecodeError, deep nesting a
-        # RecursionError. Events parsed so far are kept, so the loop goes on behind the bad one.
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
-            events.append(None)
-    return events
