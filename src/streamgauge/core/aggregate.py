@@ -5,7 +5,7 @@ one `bincount` per field and slice specification, over arrays small enough for t
 cache.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -50,16 +50,23 @@ class Aggregator:
         self.pane_ms = pane_ms
 
     def aggregate(
-        self, batch: EventBatch, also: Callable[[slice, Column], None] | None = None
+        self,
+        batch: EventBatch,
+        also: Sequence[Callable[[slice, Column], None]] = (),
+        rows_also: Callable[[IntArray], None] | None = None,
     ) -> Partial:
         """Return the statistics of a batch.
 
-        `also` is called with every part of the batch and each of its columns, for what else is to
-        be counted of the same bins.
+        `also` are called with every part of the batch and each of its columns, for what else is to
+        be counted of the same bins; `rows_also` with every event's row, for the whole version and
+        then for each slice specification.
         """
         panes, pane_codes = compact(batch.timestamp // self.pane_ms)
         specs = (SliceSpec(()), *self.slices)
         groupings = [compact(slice_rows(batch, spec, self.registry)) for spec in specs]
+        if rows_also is not None:
+            for rows, places in groupings:
+                rows_also(rows[places])
         most = max(len(rows) for rows, _ in groupings) * len(panes)
         chunk = CHUNK if most <= MANY_ROWS else SMALL_CHUNK
         pieces: list[tuple[int, Block]] = []
@@ -73,8 +80,8 @@ class Aggregator:
             for column in columns(self.layout, batch, part):
                 for tally in tallies:
                     tally.add(column)
-                if also is not None:
-                    also(part, column)
+                for call in also:
+                    call(part, column)
             for tally in tallies:
                 pieces += [(int(panes[code]), block) for code, block in tally.blocks()]
         return Partial(tuple(pieces), self._unseen(batch))

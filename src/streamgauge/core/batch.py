@@ -116,6 +116,8 @@ class EventBatch:
     ok: BoolArray
     label: Categories | FloatArray | None = None
     """The truth, where it comes with the event: in training data alone."""
+    label_time: IntArray | None = None
+    """When the truth became known `(n,) int64` in ms since the epoch, where training data say."""
 
     def __len__(self) -> int:
         return len(self.timestamp)

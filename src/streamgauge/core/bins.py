@@ -170,6 +170,14 @@ class CategoricalBins:
 Bins = NumericBins | CategoricalBins
 
 
+def fold_table(bins: Bins) -> npt.NDArray[np.intp]:
+    """Return the folded cell of each cell of a field `(width,)`: distance groups, then specials."""
+    groups = np.searchsorted(bins.groups, np.arange(bins.value_bins), side="right") - 1
+    specials = np.arange(bins.width - bins.value_bins)
+    table: npt.NDArray[np.intp] = np.concatenate([groups, len(bins.groups) + specials])
+    return table
+
+
 def fold(counts: IntArray, bins: Bins) -> IntArray:
     """Add value-bin counts `(..., value_bins or more)` up to distance groups `(..., groups)`."""
     folded: IntArray = np.add.reduceat(

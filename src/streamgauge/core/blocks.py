@@ -22,7 +22,8 @@ class Block(NamedTuple):
 
     `rows (k,) int64`, distinct row numbers; `counts (k, W)`, an integer dtype; `sums (k, M, 2)
     float64`, Σ(x−c) and Σ(x−c)² about each field's centre c over its finite values; `extremes
-    (k, M, 2) float64`, their minimum and maximum (+inf and −inf where there are none).
+    (k, E, 2) float64`, their minimum and maximum (+inf and −inf where there are none), E = M or,
+    where none are kept, 0.
     """
 
     rows: IntArray
@@ -43,8 +44,13 @@ class Block(NamedTuple):
         """Return the same block with counts in the smallest dtype that holds them."""
         top = int(self.counts.max(initial=0))
         # uint64 is never needed, and would turn sums with int64 into floating-point numbers.
-        dtype = np.min_scalar_type(top) if top < 2**32 else np.dtype(np.int64)
+        small = top < 2**32 and self.counts.min(initial=0) >= 0
+        dtype = np.min_scalar_type(top) if small else np.dtype(np.int64)
         return self._replace(counts=self.counts.astype(dtype, copy=False))
+
+    def negated(self) -> "Block":
+        """Return what takes this block's counts and sums away; it has no extremes to take away."""
+        return Block(self.rows, -self.counts.astype(np.int64), -self.sums, self.extremes[:, :0])
 
 
 @dataclass(slots=True)
@@ -56,6 +62,7 @@ class BlockSum:
 
     width: int
     numeric: int
+    extremes: int
     _local: npt.NDArray[np.intp]
     _rows: IntArray
     _counts: IntArray
@@ -63,15 +70,16 @@ class BlockSum:
     _extremes: FloatArray
     _size: int
 
-    def __init__(self, width: int, numeric: int) -> None:
+    def __init__(self, width: int, numeric: int, extremes: int | None = None) -> None:
         self.width = width
         self.numeric = numeric
+        self.extremes = numeric if extremes is None else extremes
         self._size = 0
         self._local = np.empty(0, np.intp)
         self._rows = np.empty(0, np.int64)
         self._counts = np.empty((0, width), np.int64)
         self._sums = np.empty((0, numeric, 2))
-        self._extremes = np.empty((0, numeric, 2))
+        self._extremes = np.empty((0, self.extremes, 2))
 
     def __len__(self) -> int:
         return self._size
@@ -145,15 +153,15 @@ class BlockSum:
         self._rows = np.concatenate([self._rows, np.zeros(more, np.int64)])
         self._counts = np.concatenate([self._counts, np.zeros((more, self.width), np.int64)])
         self._sums = np.concatenate([self._sums, np.zeros((more, self.numeric, 2))])
-        empty = np.empty((more, self.numeric, 2))
+        empty = np.empty((more, self.extremes, 2))
         empty[..., MINIMUM] = np.inf
         empty[..., MAXIMUM] = -np.inf
         self._extremes = np.concatenate([self._extremes, empty])
 
 
-def total(blocks: list[Block], width: int, numeric: int) -> Block:
+def total(blocks: list[Block], width: int, numeric: int, extremes: int | None = None) -> Block:
     """Return the sum of blocks."""
-    result = BlockSum(width, numeric)
+    result = BlockSum(width, numeric, extremes)
     for block in blocks:
         result.add(block)
     return result.block()

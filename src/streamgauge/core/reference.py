@@ -11,6 +11,8 @@ from streamgauge.core.batch import Categories, EventBatch, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins, fold
 from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.layout import Layout, folded_widths
+from streamgauge.core.outcomes.building import OutcomeBuilder
+from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.overdispersion import PaneTable, dispersion_for
 from streamgauge.core.slices import OVERFLOW_VALUE, SliceRegistry, SliceSpec
 from streamgauge.core.timeline import Timeline, pane_length
@@ -50,6 +52,11 @@ class Reference:
     meta: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     zone: Zone = UTC_ZONE
+    outcomes: "Reference | None" = None
+    """Of the labelled events: the same slices in rows of an `OutcomeLayout`, whose watched fields
+    are `layout`. Its block is wider than that."""
+    positive: str = ""
+    """The positive class of a binary model, the last in order where it is empty."""
     _index: dict[SliceKey, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +120,7 @@ class ReferenceBuilder:
         *,
         zone: Zone = UTC_ZONE,
         max_slices: int = 1_000,
+        positive: str = "",
     ) -> None:
         self.layout = layout
         self.slices = slices
@@ -121,6 +129,8 @@ class ReferenceBuilder:
         self._aggregator = Aggregator(layout, slices, self._registry, pane_ms=1)
         self._block = BlockSum(layout.width, len(layout.numeric))
         self._timeline = Timeline(layout, zone)
+        self._positive = positive
+        self._outcomes = OutcomeBuilder(OutcomeLayout(layout, positive), zone)
 
     def add(self, batch: EventBatch, *, timed: bool = True) -> None:
         """Count a batch; versions are not told apart. `timed` is False without real timestamps."""
@@ -129,9 +139,15 @@ class ReferenceBuilder:
         if timed:
             self._timeline.begin(batch.timestamp, batch.ok)
         whole = replace(batch, timestamp=np.zeros(len(batch), np.int64), version=_no_version(batch))
-        partial = self._aggregator.aggregate(whole, self._timeline.add if timed else None)
+        tap = self._outcomes.tap(batch)
+        also = [self._timeline.add] if timed else []
+        if tap is not None:
+            also.append(tap.add)
+        partial = self._aggregator.aggregate(whole, also, None if tap is None else tap.rows)
         for _, block in partial.pieces:
             self._block.add(block)
+        if tap is not None:
+            self._outcomes.add(batch, tap, timed=timed)
 
     def finish(
         self, *, meta: Mapping[str, str] | None = None, sources: tuple[Source, ...] = ()
@@ -144,10 +160,11 @@ class ReferenceBuilder:
         keys = [self._registry.keys[row].slice for row in block.rows.tolist()]
         order = sorted(range(len(keys)), key=lambda i: (len(keys[i]), keys[i]))
         times = self._timeline
+        rows = tuple(keys[i] for i in order)
         return Reference(
             self.layout,
             self.slices,
-            tuple(keys[i] for i in order),
+            rows,
             block.take(np.array(order))._replace(rows=np.arange(len(order))),
             times.hour_of_week.copy() if times.span else None,
             times.panes.copy() if times.span else None,
@@ -155,6 +172,25 @@ class ReferenceBuilder:
             dict(meta or {}),
             sources,
             self._zone if times.span else UTC_ZONE,
+            self._finish_outcomes(rows, block.rows[np.array(order)]),
+            self._positive,
+        )
+
+    def _finish_outcomes(self, keys: tuple[SliceKey, ...], rows: IntArray) -> Reference | None:
+        """Return the reference of the labelled events, None where there are none."""
+        outcomes = self._outcomes
+        if not len(outcomes):
+            return None
+        times = outcomes.timeline
+        return Reference(
+            outcomes.layout.watched,
+            self.slices,
+            keys,
+            outcomes.block(rows),
+            outcomes.hour_of_week() if times.span else None,
+            times.panes.copy() if times.span else None,
+            times.span,
+            zone=self._zone if times.span else UTC_ZONE,
         )
 
 
@@ -164,21 +200,15 @@ def merge_references(first: Reference, second: Reference) -> Reference:
     Counts over time are kept where both have them; where both name the same metadata, the first
     one's stands. Raises ValueError where their bins, slices or time zones differ.
     """
-    if first.layout != second.layout:
+    if first.layout != second.layout or first.positive != second.positive:
         msg = "the bins differ: profile one of them with --edges-from the other"
         raise ValueError(msg)
     if first.slices != second.slices:
         msg = "the slices differ: profile both with the same slices"
         raise ValueError(msg)
     layout = first.layout
-    keys = sorted({*first.rows, *second.rows}, key=lambda key: (len(key), key))
-    index = {key: i for i, key in enumerate(keys)}
-    merged = BlockSum(layout.width, len(layout.numeric))
-    for part in (first, second):
-        rows = np.array([index[key] for key in part.rows], np.int64)
-        merged.add(part.block._replace(rows=rows))
-    block = merged.copy()
-    block = block.take(np.argsort(block.rows))
+    keys = tuple(sorted({*first.rows, *second.rows}, key=lambda key: (len(key), key)))
+    block = _merged_blocks(first, second, keys)
     hours, panes, span, zone = None, None, None, UTC_ZONE
     if first.span and second.span and first.panes and second.panes:
         if first.zone != second.zone:
@@ -197,7 +227,7 @@ def merge_references(first: Reference, second: Reference) -> Reference:
     return Reference(
         layout,
         first.slices,
-        tuple(keys),
+        keys,
         block,
         hours,
         panes,
@@ -205,7 +235,42 @@ def merge_references(first: Reference, second: Reference) -> Reference:
         {**second.meta, **first.meta},
         (*first.sources, *second.sources),
         zone,
+        _merged_outcomes(first, second, keys),
+        first.positive,
     )
+
+
+def _merged_blocks(first: Reference, second: Reference, keys: tuple[SliceKey, ...]) -> Block:
+    """Return the sum of two blocks over the rows of these keys."""
+    index = {key: i for i, key in enumerate(keys)}
+    width = first.block.counts.shape[1]
+    merged = BlockSum(width, first.block.sums.shape[1], first.block.extremes.shape[1])
+    for part in (first, second):
+        rows = np.array([index[key] for key in part.rows], np.int64)
+        merged.add(part.block._replace(rows=rows))
+    block = merged.copy()
+    return block.take(np.argsort(block.rows))
+
+
+def _merged_outcomes(
+    first: Reference, second: Reference, keys: tuple[SliceKey, ...]
+) -> Reference | None:
+    """Return both sides' labelled events over all rows of the whole, None where neither has any."""
+    parts = [part.outcomes for part in (first, second) if part.outcomes is not None]
+    if not parts:
+        return None
+    merged = parts[0] if len(parts) == 1 else merge_references(*parts)
+    index = {key: i for i, key in enumerate(merged.rows)}
+    total = BlockSum(
+        merged.block.counts.shape[1], merged.block.sums.shape[1], merged.block.extremes.shape[1]
+    )
+    at = np.array([index.get(key, -1) for key in keys], np.int64)
+    block = merged.block.take(np.maximum(at, 0))
+    absent = at < 0
+    counts, sums = block.counts.copy(), block.sums.copy()
+    counts[absent], sums[absent] = 0, 0.0
+    total.add(Block(np.arange(len(keys)), counts, sums, block.extremes))
+    return replace(merged, rows=keys, block=total.copy())
 
 
 def _no_version(batch: EventBatch) -> Categories:

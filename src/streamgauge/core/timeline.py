@@ -8,12 +8,11 @@ from itertools import accumulate
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, IntArray
-from streamgauge.core.bins import Bins
+from streamgauge.core.bins import fold_table
 from streamgauge.core.columns import Column
-from streamgauge.core.grouping import Places, compact
+from streamgauge.core.grouping import compact
 from streamgauge.core.layout import Layout, folded_widths
 from streamgauge.core.overdispersion import PaneTable
 from streamgauge.core.zone import UTC_ZONE, Zone
@@ -59,7 +58,7 @@ class Timeline:
         widths = folded_widths(layout)
         ends = list(accumulate(widths))
         self._cells = [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
-        self._folds = [_fold_table(item.bins) for item in layout.fields]
+        self._folds = [fold_table(item.bins) for item in layout.fields]
         self._zone = zone
         self.span: Span | None = None
         self.hour_of_week: IntArray = np.zeros((HOURS_OF_WEEK, ends[-1]), np.int64)
@@ -96,11 +95,3 @@ class Timeline:
             at = places if served is None or served.all() else places[served]
             counts = np.bincount(at * width + folded, minlength=size * width)
             table[rows, cells] += counts.reshape(size, width)
-
-
-def _fold_table(bins: Bins) -> Places:
-    """Return the folded cell of each cell of a field `(width,)`: distance groups, then specials."""
-    groups = np.searchsorted(bins.groups, np.arange(bins.value_bins), side="right") - 1
-    specials = np.arange(bins.width - bins.value_bins)
-    table: npt.NDArray[np.intp] = np.concatenate([groups, len(bins.groups) + specials])
-    return table

@@ -59,6 +59,8 @@ class WindowState:
     spec: WindowSpec
     width: int
     numeric: int
+    extremes: int | None = None
+    """Fields that have extremes, all of the numeric ones where it is None."""
     end: int | None = None
     revision: int = 0
     """Changes whenever what the window covers does."""
@@ -68,7 +70,7 @@ class WindowState:
     _open_step: int = 0
 
     def __post_init__(self) -> None:
-        self._total = BlockSum(self.width, self.numeric)
+        self._total = self._empty()
 
     @property
     def nbytes(self) -> int:
@@ -95,7 +97,7 @@ class WindowState:
             self._revise(step, block)
             return
         if self._open is None:
-            self._open = BlockSum(self.width, self.numeric)
+            self._open = self._empty()
             self._open_step = step
         assert step == self._open_step, "panes close in order and steps are closed between them"
         self._open.add(block)
@@ -161,7 +163,7 @@ class WindowState:
 
     def totals(self) -> Block:
         """Return the window's statistics over the rows that have events in it."""
-        moments = BlockSum(0, self.numeric)
+        moments = BlockSum(0, self.numeric, self.extremes)
         for step in self._steps:
             moments.add(step.block._replace(counts=step.block.counts[:, :0]))
         rows, _, sums, extremes = moments.block()
@@ -175,8 +177,11 @@ class WindowState:
         self._total.add(block)
         for i, known in enumerate(self._steps):
             if known.number == step:
-                both = total([known.block, block], self.width, self.numeric)
+                both = total([known.block, block], self.width, self.numeric, self.extremes)
                 self._steps[i] = Step.of(step, both)
                 return
         at = sum(known.number < step for known in self._steps)
         self._steps.insert(at, Step.of(step, block))
+
+    def _empty(self) -> BlockSum:
+        return BlockSum(self.width, self.numeric, self.extremes)

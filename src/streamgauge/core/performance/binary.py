@@ -72,8 +72,7 @@ def count_binary(
     confusion = confusion_counts(rows, size, 2, truth.astype(np.int64), predicted.astype(np.int64))
     scored = (score >= 0.0) & (score <= 1.0)
     rows, truth, score = rows[scored], truth[scored], score[scored]
-    # The first of the assigned bins is for what lies below 0.
-    bins = _BINS.assign(score) - 1
+    bins = score_bin(score)
     groups = rows * GROUPS + bins // (SCORE_BINS // GROUPS)
     log, square = log_loss(truth, score), (truth - score) ** 2
     return BinarySums(
@@ -82,6 +81,13 @@ def count_binary(
         sums_by_row(groups, size * GROUPS, score).reshape(size, GROUPS),
         sums_by_row(rows, size, log, log**2, square, square**2),
     )
+
+
+def score_bin(score: FloatArray) -> IntArray:
+    """Return the bin in [0, SCORE_BINS) of scores in [0, 1] `(n,) int64`."""
+    # The first of the assigned bins is for what lies below 0.
+    bins: IntArray = _BINS.assign(score).astype(np.int64, copy=False) - 1
+    return bins
 
 
 def log_loss(truth: BoolArray, score: FloatArray) -> FloatArray:

@@ -1,0 +1,215 @@
+"""Outcome layout: where the statistics of labelled events stand in a row of counts and of sums."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import Categories, CodeArray, Task
+from streamgauge.core.bins import Bins, CategoricalBins, NumericBins, fold_table
+from streamgauge.core.layout import LABEL, Field, Layout, Subject, SubjectKind, folded_widths
+from streamgauge.core.performance.binary import SCORE_BINS
+from streamgauge.core.performance.calibration import GROUPS
+from streamgauge.core.performance.regression import error_edges
+
+ERROR: Final = Subject(SubjectKind.PERFORMANCE, "error_rate")
+LOG_LOSS: Final = Subject(SubjectKind.PERFORMANCE, "log_loss")
+ABSOLUTE_ERROR: Final = Subject(SubjectKind.PERFORMANCE, "absolute_error")
+PREDICTION_ERROR: Final = Subject(SubjectKind.PERFORMANCE, "prediction_error")
+"""Prediction − truth, with its sign."""
+ESTIMATE_GAP: Final = Subject(SubjectKind.PERFORMANCE, "estimate_gap")
+"""How much more often predictions are wrong than their scores say."""
+CALIBRATION: Final = tuple(
+    Subject(SubjectKind.PERFORMANCE, f"calibration_{part}") for part in ("low", "middle", "high")
+)
+"""How often what the score speaks of comes true, for scores in each third of their range."""
+
+RIGHT, WRONG = 0, 1
+DECISION_BINS: Final = CategoricalBins(("right", "wrong"))
+TRUTH_BINS: Final = CategoricalBins(("no", "yes"))
+"""Whether what a score is the probability of came true."""
+
+_LOG_LOSS_EDGES: Final = tuple(float(f"{x:.6g}") for x in np.geomspace(0.005, 37.0, 61))
+LOG_LOSS_BINS: Final = NumericBins((0.0, *_LOG_LOSS_EDGES), (0, *range(2, 62)))
+"""Log-loss in nats: the largest that a score can have is −ln 2⁻⁵² = 36.04."""
+
+DELAY_BINS: Final = 50
+"""Bins of label delays: 49 up to the longest that is waited for, one for what is longer."""
+_SHORTEST_PART: Final = 1e-4
+
+
+def delay_edges(max_delay_ms: int) -> tuple[int, ...]:
+    """Return the edges `(DELAY_BINS − 1,)` of label delays in ms, ascending, the last max_delay.
+
+    Logarithmic from a ten-thousandth of the longest delay, at least a millisecond apart.
+    """
+    wanted = np.geomspace(max(max_delay_ms * _SHORTEST_PART, 1.0), max_delay_ms, DELAY_BINS - 1)
+    edges = np.ceil(wanted).astype(np.int64)
+    return tuple(np.maximum.accumulate(edges).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeLayout:
+    """What is counted of labelled events, a function of what is counted of all events.
+
+    A row of counts `(width,) int64` holds, in this order: the cells of the `watched` fields, which
+    detectors follow; `confusion`, [label, prediction] over `classes` (classification); `histogram`,
+    [label, score bin] (binary); `nonzero`, events with a truth that is not 0 (regression);
+    `feature_counts`, events by the folded bin of every feature; `feature_errors`, how many of these
+    were predicted wrongly (classification).
+
+    A row of sums `(sums, 2) float64` holds Σx and Σx²: of the watched numeric fields about their
+    centres; then, as pairs of other sums, what the task's figures need (see `counting`); then, for
+    regressions, Σ|e| and Σe² by the folded bin of every feature.
+    """
+
+    base: Layout
+    """Of all events."""
+    positive: str = ""
+    """The positive class of a binary model, the last in order where it is empty."""
+    task: Task = field(init=False)
+    classes: tuple[str, ...] = field(init=False)
+    """Of classification: for binary models the negative and the positive one, for others those of
+    the reference and one for any else."""
+    watched: Layout = field(init=False)
+    features: tuple[int, ...] = field(init=False)
+    """Positions of the features in the base layout."""
+    feature_starts: tuple[int, ...] = field(init=False)
+    """Where each feature's bins begin among all features' bins, and where the last ends."""
+    confusion: slice = field(init=False)
+    histogram: slice = field(init=False)
+    nonzero: slice = field(init=False)
+    feature_counts: slice = field(init=False)
+    feature_errors: slice = field(init=False)
+    width: int = field(init=False)
+    task_sums: slice = field(init=False)
+    feature_sums: slice = field(init=False)
+    sums: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        task = self.base.schema.task
+        classes = _classes(self.base, task, self.positive)
+        watched = Layout(self.base.schema, tuple(_watched(self.base, task)))
+        features = tuple(
+            i for i, item in enumerate(self.base.fields) if item.subject.kind is SubjectKind.FEATURE
+        )
+        widths = folded_widths(self.base)
+        starts = tuple(accumulate((widths[i] for i in features), initial=0))
+        binned = starts[-1]
+        sizes = (
+            watched.width,
+            len(classes) ** 2,
+            2 * SCORE_BINS if task is Task.BINARY else 0,
+            1 if task is Task.REGRESSION else 0,
+            binned,
+            0 if task is Task.REGRESSION else binned,
+        )
+        ends = list(accumulate(sizes))
+        places = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+        own = len(watched.numeric)
+        sums = own + _TASK_SUMS[task]
+        values = {
+            "task": task,
+            "classes": classes,
+            "watched": watched,
+            "features": features,
+            "feature_starts": starts,
+            "confusion": places[1],
+            "histogram": places[2],
+            "nonzero": places[3],
+            "feature_counts": places[4],
+            "feature_errors": places[5],
+            "width": ends[-1],
+            "task_sums": slice(own, sums),
+            "feature_sums": slice(sums, sums + (binned if task is Task.REGRESSION else 0)),
+            "sums": sums + (binned if task is Task.REGRESSION else 0),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def centre(self) -> float:
+        """The centre about which the truths of a regression are summed."""
+        bins = self._label_bins
+        return bins.center if isinstance(bins, NumericBins) else 0.0
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The edges of a regression's errors."""
+        position = self.watched.position(PREDICTION_ERROR)
+        assert position is not None
+        bins = self.watched.fields[position].bins
+        assert isinstance(bins, NumericBins)
+        return bins.edges
+
+    @property
+    def _label_bins(self) -> Bins:
+        position = self.base.position(LABEL)
+        assert position is not None
+        return self.base.fields[position].bins
+
+    def class_codes(self, column: Categories) -> CodeArray:
+        """Return each value's place among the classes `(n,) int32`; −1 where there is none.
+
+        For binary models all but the positive class are negative.
+        """
+        if self.task is Task.BINARY:
+            index, other = {self.classes[1]: 1}, 0
+        else:
+            index = {name: i for i, name in enumerate(self.classes[:-1])}
+            other = len(self.classes) - 1
+        table = np.array([*(index.get(v, other) for v in column.values), -1, -1], np.int32)
+        # Negative codes, of what is missing, index from the end of the table.
+        codes: CodeArray = table[column.codes]
+        return codes
+
+    def folds(self) -> list[npt.NDArray[np.intp]]:
+        """Return, for each feature, the folded bin of each of its bins `(width,)`."""
+        return [fold_table(self.base.fields[position].bins) for position in self.features]
+
+
+_TASK_SUMS: Final = {
+    # Σ score in each tenth of its range, in pairs; Σ and Σ² of (y − score)²; Σ of the estimated
+    # probability to be wrong.
+    Task.BINARY: GROUPS // 2 + 2,
+    # Σ of the estimated probability to be wrong.
+    Task.MULTICLASS: 1,
+    # Those of errors, truths, products and relative errors.
+    Task.REGRESSION: 6,
+}
+
+
+def _classes(base: Layout, task: Task, positive: str) -> tuple[str, ...]:
+    if task is Task.REGRESSION:
+        return ()
+    position = base.position(LABEL)
+    assert position is not None
+    bins = base.fields[position].bins
+    assert isinstance(bins, CategoricalBins)
+    known = sorted(bins.categories)
+    if task is Task.MULTICLASS:
+        return (*known, "(other)")
+    chosen = positive or (known[-1] if known else "1")
+    negatives = [name for name in known if name != chosen]
+    return (negatives[0] if len(negatives) == 1 else "(other)", chosen)
+
+
+def _watched(base: Layout, task: Task) -> Sequence[Field]:
+    """Return the fields that detectors follow; every labelled event counts in the first."""
+    position = base.position(LABEL)
+    assert position is not None
+    label = Field(LABEL, base.fields[position].bins)
+    if task is not Task.REGRESSION:
+        thirds = [Field(subject, TRUTH_BINS) for subject in CALIBRATION]
+        loss = [Field(LOG_LOSS, LOG_LOSS_BINS)] if task is Task.BINARY else []
+        return [Field(ERROR, DECISION_BINS), label, *loss, *thirds]
+    bins = label.bins
+    assert isinstance(bins, NumericBins)
+    edges = error_edges(bins.scale)
+    sizes = edges[len(edges) // 2 :]
+    signed = NumericBins(tuple(edges.tolist()), tuple(range(len(edges) + 1)), 0.0, bins.scale)
+    absolute = NumericBins((0.0, *sizes.tolist()), (0, *range(2, len(sizes) + 2)), 0.0, bins.scale)
+    return [Field(PREDICTION_ERROR, signed), Field(ABSOLUTE_ERROR, absolute), label]
