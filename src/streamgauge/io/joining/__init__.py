@@ -1,0 +1,1 @@
+"""Joining on disk: where predictions wait for labels that come days later."""

@@ -1,0 +1,98 @@
+"""A bucket on disk: a table with its records, and beside them what its filter is made of again."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Self
+
+import msgspec
+
+from streamgauge.core.joining.store import KEY_BYTES, Space
+from streamgauge.io.joining.filters import Filter, Segment, marks
+from streamgauge.io.joining.tables import Batch, Tables
+
+_SAVE_EVERY: Final = 1 << 17
+"""New keys after which segments are saved whole: what a start has to add key by key stays small."""
+
+
+class BucketEntry(msgspec.Struct, frozen=True):
+    """What the catalogue says of a bucket.
+
+    `segments` are the numbers of keys in the saved segments; the keys added since are listed in
+    `lists[0]` up to, not including, `lists[1]`.
+    """
+
+    space: Space
+    bucket: int
+    table: str
+    segments: tuple[int, ...] = ()
+    lists: tuple[int, int] = (0, 0)
+
+
+class DiskBucket:
+    """One bucket's table and filter. Keys of what is no record are not KEY_BYTES long."""
+
+    def __init__(self, entry: BucketEntry, filter_: Filter) -> None:
+        self.entry = entry
+        self.filter = filter_
+        self._unsaved = sum(segment.count for segment in filter_.segments) - sum(entry.segments)
+
+    @classmethod
+    def empty(cls, entry: BucketEntry) -> Self:
+        """Return a bucket whose table has just been made."""
+        return cls(entry, Filter())
+
+    @classmethod
+    def restored(cls, entry: BucketEntry, tables: Tables) -> Self:
+        """Return the bucket that the catalogue describes.
+
+        Raises ValueError where its table does not hold what the catalogue says.
+        """
+        names = [*_segment_names(range(len(entry.segments))), *_list_names(range(*entry.lists))]
+        found = tables.find(entry.table, names)
+        parts = [part for part in found if part is not None]
+        if len(parts) < len(names):
+            raise ValueError(f"table {entry.table} lacks parts of its filter")
+        saved = parts[: len(entry.segments)]
+        segments = map(Segment.restored, saved, entry.segments)
+        filter_ = Filter(list(segments))
+        for part in parts[len(entry.segments) :]:
+            filter_.add(marks(_split(part)))
+        return cls(entry, filter_)
+
+    def write(self, batch: Batch, records: Mapping[bytes, bytes]) -> None:
+        """Put records into the batch, and what their keys change in the filter."""
+        table = self.entry.table
+        batch.put(table, records.items())
+        keys = list(records)
+        new = self.filter.add(marks(keys)).tolist()
+        added = [key for key, is_new in zip(keys, new, strict=True) if is_new]
+        self._unsaved += len(added)
+        if self._unsaved >= _SAVE_EVERY:
+            self._save(batch)
+        elif added:
+            first, after = self.entry.lists
+            (name,) = _list_names([after])
+            batch.put(table, [(name, b"".join(added))])
+            self.entry = msgspec.structs.replace(self.entry, lists=(first, after + 1))
+
+    def _save(self, batch: Batch) -> None:
+        table, segments = self.entry.table, self.filter.segments
+        changed = range(max(0, len(self.entry.segments) - 1), len(segments))
+        parts = [segments[i].data for i in changed]
+        batch.put(table, zip(_segment_names(changed), parts, strict=True))
+        first, after = self.entry.lists
+        batch.delete(table, _list_names(range(first, after)))
+        counts = tuple(segment.count for segment in segments)
+        self.entry = msgspec.structs.replace(self.entry, segments=counts, lists=(after, after))
+        self._unsaved = 0
+
+
+def _segment_names(numbers: range) -> Iterator[bytes]:
+    return (b"segment-%d" % number for number in numbers)
+
+
+def _list_names(numbers: range | list[int]) -> Iterator[bytes]:
+    return (b"keys-%d" % number for number in numbers)
+
+
+def _split(keys: bytes) -> list[bytes]:
+    return [keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)]

@@ -1,0 +1,317 @@
+"""JoinStore: a local, disposable index in which predictions wait for their labels.
+
+What is put is kept in memory until `flush`, which writes it together with a value of the caller's
+(the input offsets that the store then reflects) as one batch: after a crash the store is what it
+was after some flush, as a rule the last one. Nothing in it is the only copy of anything, so a
+folder that cannot be understood is emptied and begun anew, and the caller, who finds no offsets in
+it, reads the inputs again.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+import numpy as np
+
+from streamgauge.core.joining.store import Space
+from streamgauge.io.joining.bucket import BucketEntry, DiskBucket
+from streamgauge.io.joining.errors import JoinStoreBusyError, JoinStoreDamagedError, os_failure
+from streamgauge.io.joining.filters import marks
+from streamgauge.io.joining.tables import Tables
+
+FORMAT: Final = 1
+"""Version of what is in the folder; a store of another one is begun anew."""
+
+_HEAD: Final = "head"
+_CATALOGUE: Final = b"catalogue"
+_META: Final = b"meta"
+_RECORDS: Final = "join-store.rocksdb"
+_LOCK: Final = "in-use"
+_DAMAGED: Final = "damaged"
+_RECORD_OVERHEAD: Final = 24
+
+
+class Origin(StrEnum):
+    """Where the content of a store that was opened comes from."""
+
+    NEW = "new"
+    """There was none."""
+    KEPT = "kept"
+    """It was there."""
+    REPLACED = "replaced"
+    """There was one, and it was thrown away."""
+
+
+class _Catalogue(msgspec.Struct, frozen=True):
+    format: int
+    fingerprint: str
+    made: int
+    buckets: tuple[BucketEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a folder held: its tables, and what the catalogue in them says, restored."""
+
+    tables: Tables
+    buckets: list[DiskBucket]
+    made: int
+    meta: bytes | None
+
+
+class _Unusable(Exception):  # noqa: N818 # a decision on its way up, not an error
+    """The folder holds a store that this one cannot go on with."""
+
+
+class JoinStore:
+    """Records on disk: what `streamgauge.core.joining.store.Store` asks for, with `flush`.
+
+    `origin` says whether the store was found, and `reason` why not, "" where there is nothing to
+    say. After an error the store is closed and opened again, or left.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = JoinStore.open(Path(folder), "flights 1")
+    ...     store.put(Space.LABELS, 3, [bytes(16)], [b"a label"])
+    ...     store.flush(b"offsets")
+    ...     store.close()
+    ...     store = JoinStore.open(Path(folder), "flights 1")
+    ...     store.origin.value, store.meta(), store.get(Space.LABELS, [bytes(16), bytes(15) + b"x"])
+    ...     store.close()
+    ('kept', b'offsets', [b'a label', None])
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, lock: int) -> None:
+        self.origin = Origin.NEW
+        self.reason = ""
+        self._folder = folder
+        self._path = folder / _RECORDS
+        self._fingerprint = fingerprint
+        self._lock = lock
+        self._waiting: dict[Space, dict[int, dict[bytes, bytes]]] = {space: {} for space in Space}
+        self._latest: dict[Space, dict[bytes, bytes]] = {space: {} for space in Space}
+        self._waiting_bytes: dict[Space, dict[int, int]] = {space: {} for space in Space}
+        self._dropped: list[str] = []
+        found = self._found()
+        self._tables = found.tables
+        self._made = found.made
+        self._meta = found.meta
+        self._buckets: dict[Space, dict[int, DiskBucket]] = {space: {} for space in Space}
+        for bucket in found.buckets:
+            self._buckets[bucket.entry.space][bucket.entry.bucket] = bucket
+
+    @classmethod
+    def open(cls, folder: Path, fingerprint: str) -> Self:
+        """Open the store in `folder`, which is made where it is missing.
+
+        `fingerprint` tells stores apart whose records or keys mean something else: a store of
+        another one is replaced, like one that is damaged. Raises JoinStoreBusyError while another
+        process has the folder open, JoinStoreError when it cannot be read or written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise os_failure(folder, error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return cls(folder, fingerprint, lock)
+        except BlockingIOError:
+            os.close(lock)
+            raise JoinStoreBusyError(
+                f"join store {folder}: another process has it open; end that one, or give each its"
+                " own folder"
+            ) from None
+        except OSError as error:
+            os.close(lock)
+            raise os_failure(folder, error) from error
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def meta(self) -> bytes | None:
+        """Return what the last flush was given, None where there has been none."""
+        return self._meta
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the files take."""
+        with os.scandir(self._path) as files:
+            return sum(_size(file) for file in files)
+
+    def get(self, space: Space, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the record of every key, None where there is none."""
+        values: list[bytes | None] = list(map(self._latest[space].get, keys))
+        buckets = self._buckets[space]
+        if not buckets:
+            return values
+        sought = np.array([i for i, value in enumerate(values) if value is None], np.intp)
+        if not len(sought):
+            return values
+        signs = marks([keys[i] for i in sought.tolist()])
+        for number in sorted(buckets, reverse=True):
+            bucket = buckets[number]
+            places = sought[bucket.filter.perhaps(signs)].tolist()
+            if places:
+                found = self._find(bucket.entry.table, [keys[i] for i in places])
+                for i, value in zip(places, found, strict=True):
+                    if value is not None:
+                        values[i] = value
+        return values
+
+    def put(
+        self, space: Space, bucket: int, keys: Sequence[bytes], values: Sequence[bytes]
+    ) -> None:
+        """Write records, in place of what these keys had in this bucket; the keys are distinct."""
+        records = dict(zip(keys, values, strict=True))
+        self._waiting[space].setdefault(bucket, {}).update(records)
+        self._latest[space].update(records)
+        sizes = self._waiting_bytes[space]
+        added = sum(map(len, values)) + len(values) * (16 + _RECORD_OVERHEAD)
+        sizes[bucket] = sizes.get(bucket, 0) + added
+
+    def drop(self, space: Space, bucket: int) -> None:
+        """Forget a bucket and all records in it; its files go with the next flush."""
+        latest = self._latest[space]
+        for key in self._waiting[space].pop(bucket, ()):
+            del latest[key]
+        self._waiting_bytes[space].pop(bucket, None)
+        kept = self._buckets[space].pop(bucket, None)
+        if kept is not None:
+            self._dropped.append(kept.entry.table)
+
+    def sizes(self, space: Space) -> dict[int, int]:
+        """Return about how many bytes each bucket takes, on disk and before, buckets ascending."""
+        sizes = dict(self._waiting_bytes[space])
+        for number, bucket in self._buckets[space].items():
+            sizes[number] = sizes.get(number, 0) + self._tables.nbytes(bucket.entry.table)
+        return dict(sorted(sizes.items()))
+
+    def flush(self, meta: bytes) -> None:
+        """Write what was put and forgotten since the last flush, and `meta`, all or nothing."""
+        batch = self._tables.batch()
+        for space, waiting in self._waiting.items():
+            for number, records in waiting.items():
+                self._bucket(space, number).write(batch, records)
+        catalogue = _Catalogue(
+            FORMAT,
+            self._fingerprint,
+            self._made,
+            tuple(b.entry for buckets in self._buckets.values() for b in buckets.values()),
+        )
+        encoded = msgspec.json.encode(catalogue)
+        batch.put(_HEAD, [(_CATALOGUE, encoded), (_META, meta)])
+        self._tables.write(batch)
+        self._meta = meta
+        for space in Space:
+            self._waiting[space].clear()
+            self._latest[space].clear()
+            self._waiting_bytes[space].clear()
+        # Only now: had the batch failed, the tables would still be needed. Those that a crash
+        # leaves behind here are in no catalogue, and go when the store is opened.
+        while self._dropped:
+            self._tables.drop(self._dropped.pop())
+
+    def close(self) -> None:
+        """Close the files; what was not flushed is forgotten."""
+        self._tables.close()
+        os.close(self._lock)
+
+    def _bucket(self, space: Space, number: int) -> DiskBucket:
+        buckets = self._buckets[space]
+        if number not in buckets:
+            # A number of its own: the bucket may have had a table that is still to be dropped.
+            table = f"{space.value}-{number}-{self._made}"
+            self._made += 1
+            self._tables.create(table)
+            buckets[number] = DiskBucket.empty(BucketEntry(space, number, table))
+        return buckets[number]
+
+    def _find(self, table: str, keys: list[bytes]) -> list[bytes | None]:
+        try:
+            return self._tables.find(table, keys)
+        except JoinStoreDamagedError as error:
+            try:
+                (self._folder / _DAMAGED).write_text(f"{error}\n", encoding="utf-8")
+            except OSError as second:
+                raise os_failure(self._folder, second) from error
+            raise
+
+    def _found(self) -> _Found:
+        damaged = self._folder / _DAMAGED
+        try:
+            if damaged.exists():
+                raise _Unusable("it was found damaged")
+            if self._path.exists() and not self._path.is_dir():
+                raise _Unusable("it is no folder")
+            return self._restored()
+        except (_Unusable, JoinStoreDamagedError) as unusable:
+            self.origin, self.reason = Origin.REPLACED, str(unusable)
+            if self._path.is_dir() and not self._path.is_symlink():
+                shutil.rmtree(self._path)
+            else:
+                self._path.unlink(missing_ok=True)
+            damaged.unlink(missing_ok=True)
+            tables = Tables(self._folder, self._path)
+            tables.create(_HEAD)
+            return _Found(tables, [], 0, None)
+
+    def _restored(self) -> _Found:
+        tables = Tables(self._folder, self._path)
+        try:
+            found = self._read(tables)
+        except BaseException:
+            tables.close()
+            raise
+        if found.meta is not None:
+            self.origin = Origin.KEPT
+        return found
+
+    def _read(self, tables: Tables) -> _Found:
+        names = tables.names
+        if not names:
+            tables.create(_HEAD)
+            return _Found(tables, [], 0, None)
+        if _HEAD not in names:
+            raise _Unusable("it has no catalogue")
+        encoded, meta = tables.find(_HEAD, [_CATALOGUE, _META])
+        buckets: list[DiskBucket] = []
+        made = 0
+        if encoded is not None:
+            catalogue = self._catalogue(encoded)
+            made = catalogue.made
+            lost = {entry.table for entry in catalogue.buckets} - names
+            if lost or meta is None:
+                raise _Unusable("parts of it are missing")
+            try:
+                buckets = [DiskBucket.restored(entry, tables) for entry in catalogue.buckets]
+            except ValueError as error:
+                raise _Unusable(str(error)) from error
+        for name in names - {_HEAD} - {bucket.entry.table for bucket in buckets}:
+            tables.drop(name)
+        return _Found(tables, buckets, made, meta)
+
+    def _catalogue(self, encoded: bytes) -> _Catalogue:
+        try:
+            head = msgspec.json.decode(encoded)
+            if not isinstance(head, dict) or head.get("format") != FORMAT:
+                raise _Unusable("it has another format")
+            catalogue = msgspec.convert(head, _Catalogue)
+        except msgspec.MsgspecError as error:
+            raise _Unusable(f"its catalogue cannot be read: {error}") from error
+        if catalogue.fingerprint != self._fingerprint:
+            raise _Unusable("it was made for another configuration")
+        return catalogue
+
+
+def _size(file: os.DirEntry[str]) -> int:
+    try:
+        return file.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:  # compaction removes files at any time
+        return 0
