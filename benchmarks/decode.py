@@ -1,4 +1,6 @@
-"""How fast native prediction events are decoded, against generic JSON parsers on the same bytes.
+"""How fast native events are decoded, against generic JSON parsers on the same bytes.
+
+Prediction events unless a line says labels.
 
 Run with `python -m benchmarks.decode [--quick] [--json]`.
 """
@@ -15,6 +17,7 @@ import orjson
 from benchmarks.common import Row, arguments, best_seconds, report
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.event_types import event_types
+from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.native import NativeDecoder
 
@@ -56,6 +59,30 @@ def make_messages(n: int, change: Change | None = None) -> RawMessages:
         if change is not None:
             change(i, event)
         values.append(json.dumps(event, separators=(",", ":")).encode())
+    return _poll(values, keys)
+
+
+def make_labels(n: int, change: Change | None = None) -> RawMessages:
+    """`n` label events of a binary model, about 110 bytes each."""
+    values: list[bytes | None] = []
+    keys: list[bytes | None] = []
+    for i in range(n):
+        event = {
+            "prediction_id": f"p{i:08d}",
+            "timestamp": START_MS + i,
+            "model": SCHEMA.model,
+            "label": i % 2,
+            "label_version": 1,
+        }
+        keys.append(f"p{i:08d}".encode())
+        if change is not None:
+            change(i, event)
+        values.append(json.dumps(event, separators=(",", ":")).encode())
+    return _poll(values, keys)
+
+
+def _poll(values: list[bytes | None], keys: list[bytes | None]) -> RawMessages:
+    n = len(values)
     return RawMessages(
         values=values,
         keys=keys,
@@ -102,9 +129,22 @@ STREAMS: Mapping[str, Change | None] = {
 }
 
 
+def _one_percent_bad_labels(i: int, event: dict[str, Any]) -> None:
+    if i % 100 == 0:
+        event["label"] = None
+
+
+LABEL_STREAMS: Mapping[str, Change | None] = {
+    "clean": None,
+    "RFC 3339 timestamps": _rfc3339,
+    "an unknown field in each event": _unknown,
+    "1 % dead letters": _one_percent_bad_labels,
+}
+
+
 def main() -> None:
     """Measure and print."""
-    options = arguments("Decoding of native prediction events")
+    options = arguments("Decoding of native events")
     n, repeats = 10_000, 5 if options.quick else 40
     clean = make_messages(n)
     values = [value for value in clean.values if value is not None]
@@ -120,6 +160,11 @@ def main() -> None:
         decoder = NativeDecoder([SCHEMA])
         decoder.decode(messages)  # learns what the stream keeps bringing
         works[f"batch: {name}"] = partial(decoder.decode, messages)
+    for name, change in LABEL_STREAMS.items():
+        messages = make_labels(n, change)
+        labels = LabelDecoder([SCHEMA])
+        labels.decode(messages)
+        works[f"labels: {name}"] = partial(labels.decode, messages)
     seconds = best_seconds(works, repeats)
     rows: list[Row] = [
         {
@@ -130,7 +175,7 @@ def main() -> None:
         for name, best in seconds.items()
     ]
     size = sum(map(len, values)) / n
-    report(f"decode, {size:.0f} bytes an event, polls of {n:,}", rows, as_json=options.json)
+    report(f"decode, {size:.0f} bytes a prediction, polls of {n:,}", rows, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.learned_names import SIGHTINGS
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.native import NativeDecoder
+from tests.support.native_draws import anything, mutate, part, sent, timestamps
 from tests.support.native_events import BINARY, T0, Outcome, event, messages, outcomes
 from tests.support.native_oracle import judge
 
@@ -30,38 +31,6 @@ SCHEMAS = (
     ModelSchema(model="bare", task=Task.BINARY),
 )
 
-# JSON that no Python value is written as; put in after the rest is encoded.
-RAW = {
-    "@huge": "1" * 400,
-    "@inf": "1e999",
-    "@word": "18446744073709551616",
-    "@long": "0.1000000000000000055511151231257827",
-    "@zero": "-0",
-    "@octal": "01",
-    "@half": '"\\ud800"',
-    "@deep": "[" * 40 + "]" * 40,
-}
-anything = st.sampled_from(
-    [
-        *(None, True, False, 0, 1, -1, 7, 0.5, 1.0, 1.5, -0.0, 1e300, 2**63, -(2**63), 2**64 - 1),
-        *("", "a", "b", "1", "ok", "UA", "\0", "\\u0000", "é", "😀", "x" * 65, "x" * 1025),
-        *(float("nan"), float("inf"), [], {}, [1, {"a": None}], {"a": 1.0}, {"a": 0.5, "b": 0.5}),
-        *RAW,
-    ]
-)
-timestamps = st.sampled_from(
-    [
-        *(T0, T0 + 301_000, T0 + 301_001, 0, -1, T0 * 1000, T0 // 1000, 946_684_800_000),
-        *("2025-11-24T16:00:00Z", "2025-11-24t17:00:00.1239+01:00", "2025-11-24T16:00:00"),
-        *(
-            "2025-11-24T16:00:60z",
-            "2025-02-30T16:00:00Z",
-            "2025-11-24",
-            "2025-11-24T16:00:00+25:00",
-        ),
-        *("1999-12-31T23:59:59.999Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"),
-    ]
-)
 class_scores = st.one_of(
     st.dictionaries(st.sampled_from("abcd"), st.sampled_from([0, 0.25, 0.5, 1, 1.0, 2])),
     st.sampled_from(
@@ -108,16 +77,7 @@ def message(draw: st.DrawFn) -> tuple[bytes | None, bytes | None]:
         if isinstance(holder, dict):
             for name in [name for name, value in holder.items() if value is ...]:
                 del holder[name]
-    names = draw(st.permutations(list(fields)))
-    ordered = {name: fields[name] for name in names}
-    text = json.dumps(ordered, ensure_ascii=draw(st.booleans()))
-    for token, raw in RAW.items():
-        text = text.replace(f'"{token}"', raw)
-    key = fields.get("prediction_id")
-    own_key = key.encode() if isinstance(key, str) else b"p1"
-    oddities = [b"", b"null", b"[]", text.encode()[:-1], b"\xef\xbb\xbf" + text.encode()]
-    sent = draw(st.sampled_from([text.encode()] * 20 + [None, *oddities]))
-    return sent, draw(st.sampled_from([own_key] * 30 + [None, b"", b"p2"]))
+    return draw(sent(fields))
 
 
 polls = st.lists(message(), min_size=1, max_size=12)
@@ -128,16 +88,6 @@ def _poll(
     pairs: Sequence[tuple[bytes | None, bytes | None]], clock: int = T0 + 1000
 ) -> RawMessages:
     return messages([value for value, _ in pairs], [key for _, key in pairs], clock)
-
-
-def _part(poll: RawMessages, start: int, stop: int) -> RawMessages:
-    return RawMessages(
-        values=poll.values[start:stop],
-        keys=poll.keys[start:stop],
-        partition=poll.partition[start:stop],
-        offset=poll.offset[start:stop],
-        broker_timestamp=poll.broker_timestamp[start:stop],
-    )
 
 
 def _judge(poll: RawMessages) -> tuple[list[Outcome], int]:
@@ -176,10 +126,10 @@ def test_a_poll_decodes_the_same_whole_or_in_parts(
     cut = min(cut, len(poll))
     whole = _result(NativeDecoder(SCHEMAS).decode(poll), len(poll))
     decoder = NativeDecoder(SCHEMAS)
-    halves = [_part(poll, 0, cut), _part(poll, cut, len(poll))]
-    singles = [_part(poll, row, row + 1) for row in range(len(poll))]
+    halves = [part(poll, 0, cut), part(poll, cut, len(poll))]
+    singles = [part(poll, row, row + 1) for row in range(len(poll))]
     for parts in (halves, singles):
-        results = [_result(decoder.decode(part), len(part)) for part in parts]
+        results = [_result(decoder.decode(each), len(each)) for each in parts]
         joined = [outcome for outcomes_, _ in results for outcome in outcomes_]
         assert (joined, sum(unknown for _, unknown in results)) == whole
 
@@ -196,17 +146,6 @@ def test_what_a_decoder_learns_changes_no_result(
     assert _result(decoder.decode(poll), len(poll)) == fresh
 
 
-def _mutate(rng: Random, value: bytes) -> bytes:
-    """Bytes replaced, removed, inserted or doubled at a few places."""
-    data = bytearray(value)
-    for _ in range(rng.choice([1, 1, 1, 2, 5])):
-        place = rng.randrange(len(data) + 1)
-        some = bytes(rng.choice(b'{}[]",:\\u0189.eE+-ntf\x00\x7f\xff\xed ') for _ in range(2))
-        end = place + rng.choice([0, 1, 1, 2, 40])
-        data[place:end] = rng.choice([some[:1], some, b"", data[place:end] * 2])
-    return bytes(data)
-
-
 def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> None:
     rng = Random(20_250_101)
     unknown: dict[str, Any] = {"trace": "4bf92f", "größe": [1, {"a": "é"}]}
@@ -220,7 +159,7 @@ def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> N
         event(model="bare", tags={"a": True, "b": 1, "c": 1.5, "d": None}, features={}),
     ]
     values = [json.dumps(fields, ensure_ascii=False).encode() for fields in good]
-    mutated = [_mutate(rng, rng.choice(values)) for _ in range(2_000)]
+    mutated = [mutate(rng, rng.choice(values)) for _ in range(2_000)]
     poll = _poll([(value, b"p1") for value in mutated])
     expected = _judge(poll)
     decoder = NativeDecoder(SCHEMAS)

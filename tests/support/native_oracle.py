@@ -20,8 +20,8 @@ KNOWN = {
 }
 
 
-class _RefusedError(Exception):
-    pass
+class RefusedError(Exception):
+    """A dead letter: reason and field."""
 
 
 def judge(
@@ -32,25 +32,28 @@ def judge(
     partition: int,
 ) -> tuple[Outcome, int]:
     """What has to become of a message, and how many unknown fields it adds."""
-    if value is None:
-        return None, 0
+    for_model = {schema.model: schema for schema in schemas}
     try:
-        try:
-            document = parse(value)
-        except (ValueError, RecursionError):
-            _refuse("decode", "")
-        if not isinstance(document, dict):
-            _refuse("schema", "")
-        model = document.get("model")
-        if not isinstance(model, str):
-            _refuse("schema", "model")
-        for schema in schemas:
-            if schema.model == model:
-                return _read(schema, document, key, broker_timestamp, partition)
-    except _RefusedError as error:
+        document = None if value is None else read_document(value)
+        schema = None if document is None else for_model.get(document["model"])
+        if document is None or schema is None:
+            return None, 0
+        return _read(schema, document, key, broker_timestamp, partition)
+    except RefusedError as error:
         reason, field = error.args
         return Refused(reason, field), 0
-    return None, 0
+
+
+def read_document(value: bytes) -> dict[str, Any]:
+    """The object in a message, which names its model."""
+    try:
+        document = parse(value)
+    except (ValueError, RecursionError):
+        refuse("decode", "")
+    require(isinstance(document, dict), "")
+    assert isinstance(document, dict)
+    require(isinstance(document.get("model"), str), "model")
+    return document
 
 
 def parse(value: bytes) -> Any:
@@ -106,27 +109,27 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _refuse(reason: str, field: str) -> NoReturn:
-    raise _RefusedError(reason, field)
+def refuse(reason: str, field: str) -> NoReturn:
+    raise RefusedError(reason, field)
 
 
-def _require(condition: object, field: str) -> None:
+def require(condition: object, field: str) -> None:
     if not condition:
-        _refuse("schema", field)
+        refuse("schema", field)
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
     return isinstance(value, str) and "\0" not in value
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_name(value: object) -> bool:
+def is_name(value: object) -> bool:
     if isinstance(value, int) and not isinstance(value, bool):
         return -(2**63) <= value < 2**63
-    return _is_text(value)
+    return is_text(value)
 
 
 def _read(
@@ -136,27 +139,21 @@ def _read(
     broker_timestamp: int,
     partition: int,
 ) -> tuple[Event, int]:
-    prediction_id = document.get("prediction_id")
-    _require(_is_text(prediction_id), "prediction_id")
-    assert isinstance(prediction_id, str)
-    _require(1 <= len(prediction_id.encode()) <= 1024, "prediction_id")
-    if key != prediction_id.encode():
-        _refuse("key", "")
-    timestamp = _timestamp(document.get("timestamp"), broker_timestamp)
+    prediction_id, timestamp = read_identity(document, key, broker_timestamp)
     given = {name: value for name, value in document.items() if value is not None}
     status = given.get("status", "ok")
-    _require(_is_text(status) and 1 <= len(status) <= 64, "status")
+    require(is_text(status) and 1 <= len(status) <= 64, "status")
     version = given.get("model_version", "")
-    _require(_is_name(version), "model_version")
+    require(is_name(version), "model_version")
     tags = given.get("tags", {})
-    _require(isinstance(tags, dict), "tags")
+    require(isinstance(tags, dict), "tags")
     for name, tag in tags.items():
-        _require(_is_text(name), "tags")
-        _require(tag is None or isinstance(tag, bool) or _is_number(tag) or _is_text(tag), "tags")
+        require(is_text(name), "tags")
+        require(tag is None or isinstance(tag, bool) or is_number(tag) or is_text(tag), "tags")
     latency = given.get("latency_ms", 0)
-    _require(_is_number(latency) and latency >= 0, "latency_ms")
+    require(is_number(latency) and latency >= 0, "latency_ms")
     features = given.get("features", None if status == "ok" else {})
-    _require(isinstance(features, dict) and "" not in features, "features")
+    require(isinstance(features, dict) and "" not in features, "features")
     assert isinstance(features, dict)
     values = _features(schema, features)
     prediction = _prediction(schema, given, status)
@@ -179,18 +176,31 @@ def _read(
     return decoded, len(document.keys() - KNOWN) + len(features.keys() - names)
 
 
+def read_identity(
+    document: dict[str, Any], key: bytes | None, broker_timestamp: int
+) -> tuple[str, int]:
+    """The prediction id, which has to be the key, and the event time in milliseconds."""
+    prediction_id = document.get("prediction_id")
+    require(is_text(prediction_id), "prediction_id")
+    assert isinstance(prediction_id, str)
+    require(1 <= len(prediction_id.encode()) <= 1024, "prediction_id")
+    if key != prediction_id.encode():
+        refuse("key", "")
+    return prediction_id, _timestamp(document.get("timestamp"), broker_timestamp)
+
+
 def _timestamp(value: object, broker_timestamp: int) -> int:
     if isinstance(value, str):
         milliseconds = _rfc3339(value)
     else:
-        _require(_is_name(value), "timestamp")
+        require(is_name(value), "timestamp")
         assert isinstance(value, int)
         milliseconds = value
     latest = datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000
     if broker_timestamp >= 0:
         latest = min(latest, broker_timestamp + 300_000)
     if not datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000 <= milliseconds <= latest:
-        _refuse("timestamp", "timestamp")
+        refuse("timestamp", "timestamp")
     return milliseconds
 
 
@@ -198,7 +208,7 @@ def _rfc3339(text: str) -> int:
     form = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
     upper = text.upper() if text.isascii() else text
     if re.fullmatch(form, upper) is None:
-        _refuse("timestamp", "timestamp")
+        refuse("timestamp", "timestamp")
     main, fraction, offset = re.split(r"(\.[0-9]+)?(?=Z|[+-][0-9]{2}:[0-9]{2}$)", upper, maxsplit=1)
     leap = main.endswith(":60")
     try:
@@ -206,7 +216,7 @@ def _rfc3339(text: str) -> int:
             (main[:-2] + "59" if leap else main) + offset, "%Y-%m-%dT%H:%M:%S%z"
         )
     except ValueError:
-        _refuse("timestamp", "timestamp")
+        refuse("timestamp", "timestamp")
     below = Fraction("0" + fraction) if fraction else Fraction(0)
     whole = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     return whole * 1000 + (999 if leap else math.floor(below * 1000))
@@ -218,25 +228,25 @@ def _features(schema: ModelSchema, features: dict[str, Any]) -> dict[str, float 
         if value is None:
             continue
         if name in schema.numeric:
-            values[name] = float(value) if _is_number(value) else WRONG_TYPE
+            values[name] = float(value) if is_number(value) else WRONG_TYPE
         elif name in schema.categorical:
             values[name] = value if isinstance(value, str) else WRONG_TYPE
         elif name in schema.boolean:
             values[name] = str(value).lower() if isinstance(value, bool) else WRONG_TYPE
     for name in schema.categorical:
-        _require("\0" not in str(values.get(name)), f"features.{name}")
+        require("\0" not in str(values.get(name)), f"features.{name}")
     return values
 
 
 def _prediction(schema: ModelSchema, given: dict[str, Any], status: str) -> str | float | None:
     prediction = given.get("prediction")
     if prediction is None:
-        _require(status != "ok", "prediction")
+        require(status != "ok", "prediction")
         return None
     if schema.task is Task.REGRESSION:
-        _require(_is_number(prediction), "prediction")
+        require(is_number(prediction), "prediction")
         return float(prediction)
-    _require(_is_name(prediction), "prediction")
+    require(is_name(prediction), "prediction")
     return str(prediction)
 
 
@@ -247,14 +257,14 @@ def _score(
     if score is None:
         return None
     if schema.task is not Task.MULTICLASS:
-        _require(_is_number(score) and 0 <= score <= 1, "score")
+        require(is_number(score) and 0 <= score <= 1, "score")
         return float(score)
-    _require(isinstance(score, dict), "score")
+    require(isinstance(score, dict), "score")
     for name, probability in score.items():
-        _require(_is_text(name), "score")
-        _require(_is_number(probability) and 0 <= probability <= 1, "score")
-    _require(not schema.classes or score.keys() == set(schema.classes), "score")
-    _require(abs(math.fsum(score.values()) - 1) <= 1e-3, "score")
+        require(is_text(name), "score")
+        require(is_number(probability) and 0 <= probability <= 1, "score")
+    require(not schema.classes or score.keys() == set(schema.classes), "score")
+    require(abs(math.fsum(score.values()) - 1) <= 1e-3, "score")
     own = None if prediction is None else score.get(str(prediction))
     return None if own is None else float(own)
 

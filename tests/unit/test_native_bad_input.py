@@ -9,9 +9,11 @@ import pytest
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.messages import DeadLetterReason, RawMessages, Rejected
 from streamgauge.formats.native import NativeDecoder
+from tests.support.broken_json import TOKENS, not_json
 from tests.support.native_events import BINARY, T0, event, messages, with_features
 
 GOOD = json.dumps(event()).encode()
+NOT_JSON = not_json(GOOD)
 SPECIES = ModelSchema(model="species", task=Task.MULTICLASS, classes=("a", "b"))
 PRICE = ModelSchema(model="price", task=Task.REGRESSION)
 
@@ -42,58 +44,6 @@ def _reject_between(value: bytes | dict[str, Any]) -> Rejected:
     rejected = _reject(messages([event(), value, event()]))
     assert rejected.index == 1
     return rejected
-
-
-NOT_JSON = {
-    "empty": b"",
-    "white space": b" \n\t",
-    "truncated": GOOD[:-1],
-    "cut in a string": GOOD[:25],
-    "two documents": GOOD + GOOD,
-    "two lines": GOOD + b"\n" + GOOD,
-    "trailing comma": GOOD[:-1] + b",}",
-    "comment": GOOD[:-1] + b"/* */}",
-    "single quotes": GOOD.replace(b'"', b"'"),
-    "byte order mark": b"\xef\xbb\xbf" + GOOD,
-    "UTF-16": GOOD.decode().encode("utf-16"),
-    "UTF-32": GOOD.decode().encode("utf-32-le"),
-    "Avro": b"\x00\x00\x00\x00\x07" + GOOD,
-    "gzip": b"\x1f\x8b\x08\x00",
-    "trailing NUL": GOOD + b"\x00",
-    "vertical tab": b"\x0b" + GOOD,
-    "text": b"hello",
-}
-TOKENS = {
-    "NaN": b"NaN",
-    "Infinity": b"Infinity",
-    "minus Infinity": b"-Infinity",
-    "overflow": b"1e999",
-    "negative overflow": b"-1e999",
-    "400 digits": b"1" * 400,
-    "5,000 digits": b"1" * 5000,
-    "leading zero": b"01",
-    "plus sign": b"+1",
-    "no digit after the point": b"1.",
-    "no digit before the point": b".5",
-    "hexadecimal": b"0x10",
-    "bare word": b"nul",
-    "lone high surrogate": rb'"\ud800"',
-    "lone high surrogate before text": rb'"\ud800abcdef"',
-    "lone low surrogate": rb'"\udc00"',
-    "two high surrogates": rb'"\ud800\ud800"',
-    "invalid UTF-8": b'"\xff"',
-    "overlong UTF-8": b'"\xc0\x80"',
-    "surrogate bytes": b'"\xed\xa0\x80"',
-    "beyond Unicode": b'"\xf4\x90\x80\x80"',
-    "raw control byte": b'"a\x01b"',
-    "raw line feed": b'"a\nb"',
-    "unknown escape": rb'"\q"',
-    "cut escape": rb'"\u12"',
-    "100,000 open brackets": b"[" * 100_000,
-    "100,000 nested arrays": b"[" * 100_000 + b"]" * 100_000,
-    "100,000 nested objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-    "one level too deep": b"[" * 1024 + b"]" * 1024,
-}
 
 
 @pytest.mark.parametrize("name", NOT_JSON)
@@ -207,6 +157,13 @@ def test_a_field_that_breaks_the_schema_is_a_dead_letter_with_its_path(name: str
     rejected = _reject_between(value)
     assert (rejected.reason, rejected.field) == (DeadLetterReason.SCHEMA, field)
     assert rejected.detail
+
+
+@pytest.mark.parametrize("name", ["no model", "number as model", "null model"])
+def test_an_event_names_its_model_even_where_only_one_is_watched(name: str) -> None:
+    value, field = WRONG_FIELDS[name]
+    (rejected,) = NativeDecoder([BINARY]).decode(messages([value])).rejected
+    assert (rejected.reason, rejected.field) == (DeadLetterReason.SCHEMA, field)
 
 
 @pytest.mark.parametrize("value", [b"null", b"[]", b"1", b'"text"', b"true", b"[{}]"])

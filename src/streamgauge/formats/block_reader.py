@@ -1,11 +1,11 @@
 """Reads a poll block by block: by type where the parser is sure, by the rules where it is not."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, Union
+from typing import Annotated, Any, Generic, TypeVar, Union
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from streamgauge.core.batch import IntArray
 from streamgauge.formats import checks, doubts
@@ -21,11 +21,20 @@ Raises RejectedError if the document breaks a rule.
 """
 
 
+class _Nothing(Struct, tag_field="model", tag="\0"):
+    """What no message is, of a model that no configuration can name."""
+
+    never: Annotated[int, Meta(ge=1, le=0)]
+
+
 def build_parser(events: Iterable[type[Struct]]) -> Parse | None:
     """A parser of events of any of the types, told apart by their tags; None if there are none."""
     types = tuple(events)
     if not types:
         return None
+    if len(types) == 1:
+        # A type on its own would take an event that does not say which model it is of.
+        types += (_Nothing,)
     return msgspec.json.Decoder(Union[types]).decode  # noqa: UP007, made at run time
 
 

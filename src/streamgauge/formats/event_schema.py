@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from streamgauge.formats.event_types import INT64_MAX
+
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 ID_LIMIT: Final = 1024
 """Longest id, in bytes; the schema can only count characters."""
@@ -14,7 +16,7 @@ TIMESTAMP: Final[Schema] = {
     "description": "Event time: integer milliseconds since the epoch (unless the configuration "
     "names another unit), or an RFC 3339 string with an offset.",
     "anyOf": [
-        {"type": "integer", "minimum": 0},
+        {"type": "integer", "minimum": 0, "maximum": INT64_MAX},
         {
             "type": "string",
             "format": "date-time",
@@ -82,6 +84,7 @@ def _prediction() -> Schema:
             },
             "prediction": {
                 "type": ["string", "number", "null"],
+                "pattern": NO_NUL,
                 "description": "A class (string or integer), or a number for regression.",
             },
             "score": {
@@ -150,12 +153,16 @@ def _label() -> Schema:
             "model": _identifier("The model's name, as in the configuration."),
             "label": {
                 "type": ["string", "number"],
-                "description": "The true class (string or integer), or number for regression.",
+                "pattern": NO_NUL,
+                "description": "The true class (string or integer), or number for regression; 1 "
+                "and `1` are the same class.",
             },
             "label_version": {
                 "type": ["integer", "null"],
                 "minimum": 0,
-                "description": "A higher version corrects a lower one.",
+                "maximum": INT64_MAX,
+                "description": "A higher version corrects a lower one; 0, the default, is the "
+                "lowest.",
             },
         },
         "examples": [
