@@ -1,0 +1,121 @@
+"""Fronts: of the labels of one id that wait, those that may still be the one that is taken.
+
+Of the labels that are in time the one with the highest version is taken, the first to come among
+equals. Which are in time is known when the prediction comes: those up to some time. So a label
+gives way to another that is as early or earlier and goes before it; what is left, in order of time,
+goes up in strength too, and the last one in time is taken. Nearly always one label is left.
+
+A record is one label as `RecordFormat.waiting` has it, in the bucket of its time. Where that does
+not do, the number of the record's bucket goes first and any number of labels follow: several, or
+one in the bucket of another that came first, or none once a prediction took them.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from streamgauge.core.joining.records import RecordFormat
+
+MOST_LABELS: Final = 8
+"""Labels of one id that wait; of more, the earliest ones and the strongest are kept."""
+_HEAD: Final = struct.Struct("<q")
+
+
+class Item(NamedTuple):
+    """One label that waits."""
+
+    time: int
+    label: int | float
+    version: int
+
+
+class Added(NamedTuple):
+    """What a label did to a front: whether it was dropped, and how many gave way to it."""
+
+    duplicate: bool
+    superseded: int
+
+
+@dataclass(slots=True)
+class Front:
+    """The labels of one id, by time, and the bucket where their record is."""
+
+    bucket: int
+    items: list[Item] = field(default_factory=list)
+
+    def add(self, new: Item) -> Added:
+        """Let a label wait that comes after all others."""
+        for item in self.items:
+            if item.time <= new.time and item.version >= new.version:
+                return Added(duplicate=True, superseded=0)
+        before = len(self.items)
+        self.items = [i for i in self.items if i.time < new.time or i.version >= new.version]
+        # Where times are equal the label that came before is there no more, or this one is not.
+        self.items.append(new)
+        self.items.sort(key=lambda item: item.time)
+        if len(self.items) > MOST_LABELS:
+            del self.items[-2]
+        return Added(duplicate=False, superseded=before + 1 - len(self.items))
+
+
+class Choice(NamedTuple):
+    """What a prediction finds: the label to take, or the earliest one where none is in time.
+
+    `others_late`, `superseded` and `equals` count the rest: those too late, those of a lower
+    version and those of the same version that came later.
+    """
+
+    taken: Item
+    others_late: int
+    superseded: int
+    equals: int
+
+
+def choose(items: Sequence[Item], latest: int) -> Choice:
+    """Choose among the labels of a front for a prediction that takes labels up to a time."""
+    in_time = [item for item in items if item.time <= latest]
+    if not in_time:
+        return Choice(items[0], len(items) - 1, 0, 0)
+    taken = in_time[-1]
+    equals = sum(item.version == taken.version for item in in_time) - 1
+    return Choice(taken, len(items) - len(in_time), len(in_time) - 1 - equals, equals)
+
+
+class FrontCodec:
+    """Reads and writes the records of labels that wait."""
+
+    def __init__(self, form: RecordFormat, width_ms: int) -> None:
+        self._item = struct.Struct("<qdq" if form.numbers else "<qiq")
+        self._width = width_ms
+        self.plain = form.waiting.itemsize
+        """Length of a record that is one label in the bucket of its time."""
+        assert self._item.size == self.plain
+
+    def read(self, record: bytes) -> Front:
+        """Return a record's labels."""
+        if len(record) == self.plain:
+            item = Item(*self._item.unpack(record))
+            return Front(item.time // self._width, [item])
+        (bucket,) = _HEAD.unpack_from(record)
+        return Front(bucket, [Item(*i) for i in self._item.iter_unpack(record[_HEAD.size :])])
+
+    def write(self, front: Front) -> bytes:
+        """Return the record of these labels."""
+        if len(front.items) == 1 and front.items[0].time // self._width == front.bucket:
+            return self.item(front.items[0])
+        return _HEAD.pack(front.bucket) + b"".join(map(self.item, front.items))
+
+    def item(self, item: Item) -> bytes:
+        """Return one label as a plain record."""
+        return self._item.pack(*item)
+
+
+def is_taken(record: bytes) -> bool:
+    """Tell whether a prediction took the labels of this record."""
+    return len(record) == _HEAD.size
+
+
+def taken(bucket: int) -> bytes:
+    """Return the record, in this bucket, of an id whose labels a prediction took."""
+    return _HEAD.pack(bucket)

@@ -1,0 +1,240 @@
+"""Joiner: labels meet the predictions that they are about, whichever comes first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from streamgauge.core.batch import IntArray
+from streamgauge.core.joining.ledger import JoinCounts, Ledger
+from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat
+from streamgauge.core.joining.revisions import revisions
+from streamgauge.core.joining.shelf import Shelf, pick
+from streamgauge.core.joining.store import Space, Store
+from streamgauge.core.joining.waiting import WaitingLabels
+from streamgauge.errors import DataError
+
+KEPT_BUCKETS: Final = 1
+"""Buckets of predictions kept after their time, so that what comes is told late, not orphaned."""
+_NO_TIME: Final = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSpec:
+    """How long predictions wait for a label, and how many bytes both sides may take.
+
+    A label is late whose time is more than `max_delay_ms` after its prediction's. `max_bytes`
+    bounds the predictions, `max_waiting_bytes` the labels that come before theirs. Both are
+    forgotten in buckets of event time, `buckets` of them in `max_delay_ms`.
+    """
+
+    max_delay_ms: int
+    max_bytes: int
+    max_waiting_bytes: int
+    buckets: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("max_delay_ms", "max_bytes", "max_waiting_bytes", "buckets"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    @property
+    def width_ms(self) -> int:
+        """Width of a bucket in milliseconds."""
+        return max(1, self.max_delay_ms // self.buckets)
+
+
+class Joiner:
+    """Joins the labels of one model with its predictions; all that waits is in the store.
+
+    Events are taken in the order they come. The first prediction of an id counts; the label with
+    the highest version does, the first of equals, among those in time. Once the watermark says that
+    a bucket's time is over, all labels for its predictions are late.
+
+    When a space exceeds its bytes, its oldest buckets are dropped. The newest stays, but admits no
+    new ids once it alone takes `shelf.FULL` of them: until the next bucket begins, new predictions
+    expire and labels without a prediction are orphans at once. Should what it has outgrow the bytes
+    all the same, it goes too. A space is above its cap during a call at most, by that call's batch.
+
+    To bring a store up to date after a crash, call the same methods with the events that came since
+    and leave what they return. Events that the store knows already change no record; only a label
+    whose prediction has been dropped since waits anew, as an orphan.
+    """
+
+    def __init__(
+        self, spec: JoinSpec, form: RecordFormat, store: Store, ledger: Ledger | None = None
+    ) -> None:
+        self._spec = spec
+        self._form = form
+        self._width = spec.width_ms
+        self._ledger = ledger or Ledger()
+        self._shelf = Shelf(Space.PREDICTIONS, spec.max_bytes, store, self._ledger)
+        self._labels = Shelf(Space.LABELS, spec.max_waiting_bytes, store, self._ledger)
+        self._waiting = WaitingLabels(self._labels, form, spec.width_ms, self._ledger)
+
+    @classmethod
+    def restore(
+        cls, spec: JoinSpec, form: RecordFormat, store: Store, state: Mapping[str, Any]
+    ) -> "Joiner":
+        """Go on with a store where a joiner left it when its state was taken.
+
+        Raises:
+            DataError: the state was left with other records or buckets.
+        """
+        for name, value in _identity(spec, form).items():
+            if state[name] != value:
+                raise DataError(
+                    f"join state: {name} was {state[name]}, now it is {value}; remove the join "
+                    "store, it is built again from the inputs"
+                )
+        return cls(spec, form, store, Ledger.restore(state["ledger"]))
+
+    def state(self) -> dict[str, object]:
+        """Return what the joiner knows besides the store, as plain data."""
+        return _identity(self._spec, self._form) | {"ledger": self._ledger.state()}
+
+    def counts(self) -> JoinCounts:
+        """Return what became of all events so far."""
+        return self._ledger.counts()
+
+    def predictions(self, keys: Sequence[bytes], pending: Pending) -> Joined:
+        """Let predictions wait for their labels, and return the pairs with labels that did.
+
+        `keys` are those of the n events.
+        """
+        self._ledger.predictions += len(keys)
+        buckets = pending.time // self._width
+        chosen = self._new_ids(keys, buckets)
+        if len(chosen) < len(keys):
+            keys, pending, buckets = pick(keys, chosen), pending.take(chosen), buckets[chosen]
+        found, labels = self._waiting.take(keys, self._latest(pending.time, buckets))
+        if not len(found):
+            self._ledger.add_pending(buckets)
+            self._shelf.put(buckets, keys, self._form.pack_pending(pending))
+            self._shelf.make_room()
+            return self._form.none()
+        rest = np.delete(np.arange(len(keys)), found)
+        self._ledger.add_pending(buckets[rest])
+        records = self._form.pack_pending(pending.take(rest))
+        self._shelf.put(buckets[rest], pick(keys, rest), records)
+        events = pending.take(found)
+        label_time = np.maximum(labels.time, events.time)
+        self._ledger.joined += len(found)
+        records = self._form.pack_labelled(events, labels, label_time)
+        self._shelf.put(buckets[found], pick(keys, found), records)
+        self._shelf.make_room()
+        ones = np.ones(len(found), np.int8)
+        return self._form.pairs(events, labels.label, label_time, ones)
+
+    def labels(self, keys: Sequence[bytes], labels: Labels) -> Joined:
+        """Give labels to their predictions, and return the pairs to add and to take away.
+
+        `keys` are those of the n events. A correction takes the pair with the label before away and
+        adds the one with the new label, both with the label time of the first.
+        """
+        self._ledger.labels += len(keys)
+        stored = self._shelf.get(keys)
+        unknown = np.flatnonzero([record is None for record in stored])
+        if len(unknown):
+            self._waiting.add(pick(keys, unknown), labels.take(unknown))
+            known = np.delete(np.arange(len(keys)), unknown)
+            keys, labels = pick(keys, known), labels.take(known)
+        held = {k: r for k, r in zip(keys, filter(None, stored), strict=True)}  # noqa: C416
+        if not held:
+            return self._form.none()
+        owner = np.arange(len(keys))
+        if len(held) < len(keys):
+            places = {key: place for place, key in enumerate(held)}
+            owner = np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
+        return self._revise(list(held), list(held.values()), owner, labels)
+
+    def advance(self, watermark_ms: int) -> None:
+        """Forget what the watermark says can find no partner any more; it never goes back."""
+        ledger, spec = self._ledger, self._spec
+        if watermark_ms <= ledger.watermark:
+            return
+        ledger.watermark = watermark_ms
+        first = (watermark_ms - spec.max_delay_ms) // spec.width_ms
+        if first <= ledger.open_from:
+            return
+        ledger.open(first)
+        self._shelf.drop_before(first - KEPT_BUCKETS)
+        self._labels.drop_before(first)
+
+    def _new_ids(self, keys: Sequence[bytes], buckets: IntArray) -> IntArray:
+        """Find the events whose id is new and that may be kept; count the others."""
+        stored = self._shelf.get(keys)
+        kept = buckets >= self._ledger.predictions_from
+        if self._shelf.is_full():
+            kept[:] = False
+        if kept.all() and stored.count(None) == len(set(keys)) == len(keys):
+            return np.arange(len(keys))
+        chosen: dict[bytes, int] = {}
+        for place, (key, record, keep) in enumerate(zip(keys, stored, kept.tolist(), strict=True)):
+            if record is not None or key in chosen:
+                self._ledger.duplicates += 1
+            elif keep:
+                chosen[key] = place
+            else:
+                self._ledger.expired += 1
+        return np.fromiter(chosen.values(), np.int64, len(chosen))
+
+    def _revise(
+        self, keys: Sequence[bytes], raw: Sequence[bytes], owner: IntArray, labels: Labels
+    ) -> Joined:
+        """Label known predictions; `owner (n,) int64` says whose each label is."""
+        ledger = self._ledger
+        records, labelled = self._form.unpack(raw)
+        time, version = records["time"].astype(np.int64), records["version"].astype(np.int64)
+        buckets = time // self._width
+        in_time = np.flatnonzero(labels.time <= self._latest(time, buckets)[owner])
+        ledger.late += len(owner) - len(in_time)
+        if len(in_time) < len(owner):
+            owner, labels = owner[in_time], labels.take(in_time)
+        taken = revisions(owner, labels.version, labelled, version)
+        ledger.duplicate_labels += len(owner) - len(taken.label)
+        if not len(taken.label):
+            return self._form.none()
+        # A prediction's first label sets the time when the pair became known.
+        first = taken.first & ~labelled[taken.prediction]
+        fresh = taken.prediction[first]
+        label_time = records["label_time"].astype(np.int64)
+        label_time[fresh] = np.maximum(labels.time[taken.label[first]], time[fresh])
+        ledger.take_pending(buckets[fresh])
+        ledger.corrections += len(first) - len(fresh)
+        new = labels.label[taken.label]
+        before = np.where(taken.first, records["label"][taken.prediction], np.roll(new, 1))
+        events = self._form.events(records)
+        whose, label, sign = taken.prediction, new, np.ones(len(new), np.int8)
+        if not first.all():
+            whose = np.concatenate((whose[~first], whose))
+            label = np.concatenate((before[~first], new))
+            sign = np.concatenate((np.full(np.count_nonzero(~first), -1, np.int8), sign))
+        touched = taken.prediction[taken.last]
+        final = taken.label[taken.last]
+        records["label"][touched] = labels.label[final]
+        records["version"][touched] = labels.version[final]
+        records["label_time"] = label_time
+        if len(touched) == len(keys):
+            self._shelf.put(buckets, keys, records)
+        else:
+            self._shelf.put(buckets[touched], pick(keys, touched), records[touched])
+        self._shelf.make_room()
+        if len(whose) < len(keys) or not first.all():
+            events, label_time = events.take(whose), label_time[whose]
+        return self._form.pairs(events, label, label_time, sign)
+
+    def _latest(self, time: IntArray, buckets: IntArray) -> IntArray:
+        """Return up to when labels are in time: for predictions whose time is over, never."""
+        latest = time + self._spec.max_delay_ms
+        latest[buckets < self._ledger.open_from] = _NO_TIME
+        return latest
+
+
+def _identity(spec: JoinSpec, form: RecordFormat) -> dict[str, object]:
+    return {
+        "records": form.signature,
+        "max_delay_ms": spec.max_delay_ms,
+        "bucket_ms": spec.width_ms,
+    }

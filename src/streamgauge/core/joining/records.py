@@ -1,0 +1,231 @@
+"""Columns of events on their way to a join, and the packed records in which they wait."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import CodeArray, FloatArray, IntArray
+from streamgauge.errors import DataError
+
+Records = npt.NDArray[np.void]
+"""A structured array `(n,)` of one of the record types of a `RecordFormat`."""
+
+BYTE_BINS: Final = 256
+"""Features with fewer bins than this take a byte each."""
+
+
+class Pending(NamedTuple):
+    """n prediction events that may get a label.
+
+    Shapes: `time (n,) int64` event time in milliseconds; `rows (n, S) int64` row numbers of the
+    whole version and of each slice specification; `bins (n, F) uint16` the folded bin of every
+    feature; `predicted (n,)` an int32 class code, or a float64 for regression; `score (n,)
+    float64`, NaN where absent.
+    """
+
+    time: IntArray
+    rows: IntArray
+    bins: npt.NDArray[np.uint16]
+    predicted: CodeArray | FloatArray
+    score: FloatArray
+
+    def take(self, index: IntArray) -> "Pending":
+        """Return the events at these places."""
+        return Pending(
+            self.time[index],
+            self.rows[index],
+            self.bins[index],
+            self.predicted[index],
+            self.score[index],
+        )
+
+
+class Labels(NamedTuple):
+    """n label events.
+
+    Shapes: `time (n,) int64` event time in milliseconds; `label (n,)` an int32 class code, or a
+    float64 for regression; `version (n,) int64`, the higher one corrects the lower.
+    """
+
+    time: IntArray
+    label: CodeArray | FloatArray
+    version: IntArray
+
+    def take(self, index: IntArray) -> "Labels":
+        """Return the events at these places."""
+        return Labels(self.time[index], self.label[index], self.version[index])
+
+
+class Joined(NamedTuple):
+    """n pairs of a prediction and a label: contributions to add, or to take away again.
+
+    The first columns are those of `Pending`, `label` is that of `Labels`. `label_time (n,) int64`
+    is when the pair became known: the time of the first label taken, or that of the prediction if
+    that is later; a correction keeps it. `sign (n,) int8` is 1 to add and -1 to take away.
+    """
+
+    time: IntArray
+    rows: IntArray
+    bins: npt.NDArray[np.uint16]
+    predicted: CodeArray | FloatArray
+    score: FloatArray
+    label: CodeArray | FloatArray
+    label_time: IntArray
+    sign: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, init=False)
+class RecordFormat:
+    """How predictions and labels are written as bytes: packed, little-endian, without loss.
+
+    `specs` is S, the number of row numbers of an event; `features` the number of bins of each
+    feature; `numbers` says that predictions and labels are numbers, not classes. A prediction that
+    waits, one that is labelled, and a label that waits are told apart by their lengths.
+    """
+
+    specs: int
+    features: tuple[int, ...]
+    numbers: bool
+    pending: np.dtype[np.void] = field(compare=False, repr=False)
+    """A prediction without a label: the columns of `Pending`."""
+    labelled: np.dtype[np.void] = field(compare=False, repr=False)
+    """The same, then `label` and `version` of the label taken last, and `label_time`."""
+    waiting: np.dtype[np.void] = field(compare=False, repr=False)
+    """A label without a prediction: the columns of `Labels`."""
+
+    def __init__(self, specs: int, features: Sequence[int], numbers: bool) -> None:
+        # Frozen: a format that changed under its records could not read them.
+        value = "<f8" if numbers else "<i4"
+        bins = "u1" if all(width < BYTE_BINS for width in features) else "<u2"
+        pending: list[Any] = [
+            ("time", "<i8"),
+            ("score", "<f8"),
+            ("predicted", value),
+            ("rows", "<u4", (specs,)),
+            ("bins", bins, (len(features),)),
+        ]
+        label: list[Any] = [("label", value), ("version", "<i8")]
+        for name, attribute in (
+            ("specs", specs),
+            ("features", tuple(features)),
+            ("numbers", numbers),
+            ("pending", np.dtype(pending)),
+            ("labelled", np.dtype([*pending, *label, ("label_time", "<i8")])),
+            ("waiting", np.dtype([("time", "<i8"), *label])),
+        ):
+            object.__setattr__(self, name, attribute)
+
+    @property
+    def signature(self) -> str:
+        """What records of this format have in common, for a check before others are read."""
+        value = "numbers" if self.numbers else "classes"
+        return f"{value}/{self.specs}/{','.join(map(str, self.features))}"
+
+    def pack_pending(self, events: Pending) -> Records:
+        """Return predictions as records that wait."""
+        records = np.empty(len(events.time), self.pending)
+        self._fill(records, events)
+        return records
+
+    def pack_labelled(self, events: Pending, labels: Labels, label_time: IntArray) -> Records:
+        """Return predictions as labelled records."""
+        records = np.empty(len(events.time), self.labelled)
+        self._fill(records, events)
+        records["label"] = labels.label
+        records["version"] = labels.version
+        records["label_time"] = label_time
+        return records
+
+    def pack_waiting(self, labels: Labels) -> Records:
+        """Return labels as records that wait."""
+        records = np.empty(len(labels.time), self.waiting)
+        for name, column in zip(Labels._fields, labels, strict=True):
+            records[name] = column
+        return records
+
+    def unpack(self, raw: Sequence[bytes]) -> tuple[Records, npt.NDArray[np.bool_]]:
+        """Return predictions as labelled records, and which of them have a label.
+
+        `label`, `version` and `label_time` of those without are zero.
+
+        Raises:
+            DataError: a record has neither length.
+        """
+        lengths = np.fromiter(map(len, raw), np.int64, len(raw))
+        labelled = lengths == self.labelled.itemsize
+        if not np.all(labelled | (lengths == self.pending.itemsize)):
+            raise DataError(
+                "join store: a record of a prediction has an unknown length; remove the store, it "
+                "is built again from the inputs"
+            )
+        if labelled.all():
+            return np.frombuffer(bytearray().join(raw), self.labelled), labelled
+        records = np.zeros(len(raw), self.labelled)
+        table = records.view(np.uint8).reshape(len(raw), self.labelled.itemsize)
+        if not labelled.any():
+            table[:, : self.pending.itemsize] = self._table(raw, self.pending.itemsize)
+            return records, labelled
+        with_label = [record for record, told in zip(raw, labelled.tolist(), strict=True) if told]
+        without = [record for record, told in zip(raw, labelled.tolist(), strict=True) if not told]
+        table[labelled] = self._table(with_label, self.labelled.itemsize)
+        table[~labelled, : self.pending.itemsize] = self._table(without, self.pending.itemsize)
+        return records, labelled
+
+    def unpack_waiting(self, raw: Sequence[bytes]) -> Labels:
+        """Return labels from records that wait."""
+        records = np.frombuffer(b"".join(raw), self.waiting, len(raw))
+        return Labels(records["time"], records["label"], records["version"])
+
+    def events(self, records: Records) -> Pending:
+        """Return the predictions in pending or labelled records."""
+        return Pending(
+            records["time"].astype(np.int64),
+            records["rows"].astype(np.int64),
+            records["bins"].astype(np.uint16),
+            self._values(records["predicted"]),
+            records["score"].astype(np.float64),
+        )
+
+    def pairs(
+        self,
+        events: Pending,
+        label: CodeArray | FloatArray,
+        label_time: IntArray,
+        sign: npt.NDArray[np.int8],
+    ) -> Joined:
+        """Return predictions with their labels."""
+        return Joined(*events, label=label, label_time=label_time, sign=sign)
+
+    def none(self) -> Joined:
+        """Return no pairs at all."""
+        empty = self.events(np.empty(0, self.pending))
+        return Joined(
+            *empty,
+            label=empty.predicted.copy(),
+            label_time=np.empty(0, np.int64),
+            sign=np.empty(0, np.int8),
+        )
+
+    def _values(self, column: npt.NDArray[Any]) -> CodeArray | FloatArray:
+        return column.astype(np.float64) if self.numbers else column.astype(np.int32)
+
+    def _fill(self, records: Records, events: Pending) -> None:
+        rows, bins = events.rows, events.bins
+        assert not rows.size or (rows.min() >= 0 and rows.max() <= np.iinfo(np.uint32).max)
+        assert not bins.size or bins.max() <= np.iinfo(records.dtype["bins"].base).max
+        for name, column in zip(Pending._fields, events, strict=True):
+            records[name] = column
+
+    @staticmethod
+    def _table(raw: Sequence[bytes], length: int) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(b"".join(raw), np.uint8).reshape(len(raw), length)
+
+
+def as_bytes(records: Records) -> list[bytes]:
+    """Return each record's bytes."""
+    # The fastest of the ways to cut an array of records into bytes, by three times.
+    found: list[bytes] = np.ascontiguousarray(records).view(f"V{records.dtype.itemsize}").tolist()
+    return found
