@@ -13,8 +13,10 @@ from streamgauge.core.reference import Reference
 from streamgauge.core.zone import UTC_ZONE
 from streamgauge.errors import ReferenceFileError
 from streamgauge.formats import json_lines
-from streamgauge.formats.reference_decode import ContentError, decode, located
-from streamgauge.formats.reference_encode import encode, place
+from streamgauge.formats.reference_decode import decode
+from streamgauge.formats.reference_decode_field import ContentError, located
+from streamgauge.formats.reference_encode import encode
+from streamgauge.formats.reference_encode_field import place
 from streamgauge.formats.reference_types import FORMAT, VERSION, Document, Header
 
 ID_LENGTH: Final = 12
@@ -46,7 +48,19 @@ def reference_id(reference: Reference) -> str:
     ]
     if reference.zone != UTC_ZONE:
         head.append(reference.zone.name)
+    if reference.positive:
+        head.append(["positive", reference.positive])
     digest.update(orjson.dumps(head))
+    _digest_counts(digest, reference)
+    outcomes = reference.outcomes
+    if outcomes is not None:
+        # Their bins follow from those above.
+        digest.update(orjson.dumps(["outcomes", outcomes.span, outcomes.zone.name]))
+        _digest_counts(digest, outcomes)
+    return digest.hexdigest()[:ID_LENGTH]
+
+
+def _digest_counts(digest: "hashlib._Hash", reference: Reference) -> None:
     block = reference.block
     digest.update(block.counts.astype("<i8").tobytes())
     digest.update(block.sums.astype("<f8").tobytes())
@@ -56,7 +70,6 @@ def reference_id(reference: Reference) -> str:
         digest.update(reference.panes.length_ms.to_bytes(8, "little"))
         digest.update(reference.panes.panes.astype("<i8").tobytes())
         digest.update(reference.panes.counts.astype("<i8").tobytes())
-    return digest.hexdigest()[:ID_LENGTH]
 
 
 def dump_reference(reference: Reference) -> bytes:

@@ -46,7 +46,8 @@ class SourceEntry(Struct):
 class TimeEntry(Struct):
     """The period in ms since the epoch, and the numbers of its panes (start / length).
 
-    The hours of the week are in `timezone`.
+    The hours of the week are in `timezone`; where they are not told apart, lists by hour hold one
+    count that stands for every hour.
     """
 
     first_ms: Time
@@ -54,6 +55,7 @@ class TimeEntry(Struct):
     pane_ms: Count
     panes: list[Time]
     timezone: str = UTC_ZONE.name
+    hours_told_apart: bool = True
 
 
 class FieldEntry(Struct):
@@ -75,6 +77,7 @@ class NumericEntry(FieldEntry, tag_field="kind", tag="numeric", kw_only=True):
     """A numeric field: its bins, and per slice the moments about the centre.
 
     An edge of null is infinite; an extreme of null is that of a slice without finite values.
+    Outcomes have no extremes.
     """
 
     edges: list[float | None]
@@ -86,8 +89,8 @@ class NumericEntry(FieldEntry, tag_field="kind", tag="numeric", kw_only=True):
     negative_infinity: list[Count]
     sum: list[float]
     sum_of_squares: list[float]
-    minimum: list[float | None]
-    maximum: list[float | None]
+    minimum: list[float | None] = []
+    maximum: list[float | None] = []
 
 
 class CategoricalEntry(FieldEntry, tag_field="kind", tag="categorical", kw_only=True):
@@ -103,6 +106,41 @@ class BooleanEntry(CategoricalEntry, tag_field="kind", tag="boolean", kw_only=Tr
 
 
 AnyField = NumericEntry | CategoricalEntry | BooleanEntry
+
+
+class OutcomeFeatureEntry(Struct):
+    """A feature's outcomes: lists per slice, over its distance groups and kinds of missing.
+
+    Without `counts` they are those of all events. `errors` belong to classes; `absolute_error` and
+    `squared_error`, sums, to regressions.
+    """
+
+    counts: list[list[Count]] | None = None
+    errors: list[list[Count]] = []
+    absolute_error: list[list[float]] = []
+    squared_error: list[list[float]] = []
+
+
+class OutcomesEntry(Struct):
+    """The labelled events: lists per slice, which end where only zeros follow.
+
+    `confusion` is over label and prediction in the order of `classes`, `scores_came_false` and
+    `scores_came_true` over equal bins of the score, by whether what it is the probability of came
+    true; `nonzero` and `expected_errors` hold one count per slice. `sums` are by name.
+    """
+
+    performance: dict[str, Raw]
+    label: Raw
+    features: dict[str, Raw]
+    prediction: Raw = Raw(b"")
+    classes: list[str] = []
+    time: TimeEntry | None = None
+    confusion: list[list[Count]] = []
+    scores_came_false: list[list[Count]] = []
+    scores_came_true: list[list[Count]] = []
+    nonzero: list[Count] = []
+    expected_errors: list[Count] = []
+    sums: dict[str, list[list[float]]] = {}
 
 
 class Document(Struct):
@@ -122,3 +160,5 @@ class Document(Struct):
     sources: list[SourceEntry] = []
     time: TimeEntry | None = None
     score: Raw = Raw(b"")
+    positive: str = ""
+    outcomes: Raw = Raw(b"")
