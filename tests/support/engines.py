@@ -76,7 +76,7 @@ def published(snapshot: ModelSnapshot) -> Cells:
 def windowed(engine: ModelEngine) -> dict[str, tuple[int | None, Cells]]:
     """Every window's end and counts by row."""
     found = {}
-    for window in engine._windows:
+    for window in engine._track.windows:
         rows, counts = window.counts()
         keys = (engine.registry.keys[row] for row in rows.tolist())
         found[window.spec.name] = (window.end, dict(zip(keys, counts.tolist(), strict=True)))

@@ -11,7 +11,7 @@ from streamgauge.core.batch import IntArray
 from streamgauge.core.blocks import Block
 from streamgauge.core.detectors.allowance import series_weights
 from streamgauge.core.detectors.e_detectors import EDetectors, Evidence
-from streamgauge.core.detectors.series import series_table
+from streamgauge.core.detectors.series import SeriesTable, series_table
 from streamgauge.core.detectors.specs import LatencyLimit, Spending
 from streamgauge.core.detectors.tolerance import measure_tolerance
 from streamgauge.core.explain import Explainer, Size
@@ -40,14 +40,25 @@ class DetectionSpec:
 
 
 class Detection:
-    """Detectors of all rows of one model, and what their changes come to."""
+    """Detectors of all rows of one model, and what their changes come to.
 
-    def __init__(self, spec: DetectionSpec, reference: Reference, registry: SliceRegistry) -> None:
+    `table` holds the series to follow, those of `series_table` where it is None.
+    """
+
+    def __init__(
+        self,
+        spec: DetectionSpec,
+        reference: Reference,
+        registry: SliceRegistry,
+        table: SeriesTable | None = None,
+    ) -> None:
         self._spec = spec
         self._reference = reference
         self._registry = registry
-        whole = reference.block.counts[0].astype(np.int64)
-        self._table = series_table(reference.layout, whole, spec.latency)
+        if table is None:
+            whole = reference.block.counts[0].astype(np.int64)
+            table = series_table(reference.layout, whole, spec.latency)
+        self._table = table
         self._numbers = {subject: i for i, subject in enumerate(self._table.subjects)}
         tolerance = measure_tolerance(reference, self._table, spec.tolerance, spec.latency)
         self._explainer = Explainer(reference, self._table, tolerance.dispersion)

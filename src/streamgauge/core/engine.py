@@ -11,7 +11,7 @@ from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.bins import NumericBins
-from streamgauge.core.blocks import SUM, Block, BlockSum
+from streamgauge.core.blocks import SUM, Block
 from streamgauge.core.detection import Detection, DetectionSpec
 from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.detectors.specs import (
@@ -32,6 +32,7 @@ from streamgauge.core.reference import Reference, reference_keys
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
 from streamgauge.core.snapshot import Counters, ModelSnapshot, WindowStats
 from streamgauge.core.summary import Summarizer
+from streamgauge.core.track import Track, TrackSpec
 from streamgauge.core.windows import WindowSpec, WindowState
 
 TOP_UNSEEN: Final = 10
@@ -93,11 +94,12 @@ class ModelEngine:
         """Event time up to which panes are closed (ms)."""
         self.last_event: int | None = None
         self.late = LateEvents(0, 0)
-        self._open: dict[int, BlockSum] = {}
-        self._windows = self._new_windows()
-        self._measured = self._new_windows() if spec.exclusions else self._windows
-        """The windows that changes are measured in: without excluded panes."""
-        self._totals = BlockSum(layout.width, len(layout.numeric))
+        numeric = len(layout.numeric)
+        self._track = Track(
+            TrackSpec(
+                layout.width, numeric, numeric, spec.windows, spec.pane_ms, bool(spec.exclusions)
+            )
+        )
         self._unseen: dict[str, FrequentValues] = {}
         self._set_reference(reference, reference_id)
 
@@ -161,9 +163,7 @@ class ModelEngine:
             if self.closed is not None and start < self.closed:
                 self._add_late(start, block)
                 continue
-            if pane not in self._open:
-                self._open[pane] = self._empty()
-            self._open[pane].add(block)
+            self._track.add(pane, block, hidden=self._is_excluded(start))
         for name, counts in partial.unseen.items():
             self._unseen.setdefault(name, FrequentValues()).add(counts)
 
@@ -174,13 +174,12 @@ class ModelEngine:
             self.late = self.late._replace(dropped=self.late.dropped + events)
             return
         self.late = self.late._replace(revised=self.late.revised + events)
-        if self._detection is not None and not self._is_excluded(start):
+        hidden = self._is_excluded(start)
+        if self._detection is not None and not hidden:
             self._detection.feed(block, start)
             if self._traffic is not None:
                 self._traffic.feed_late(events)
-        for window in self._windows_of(start):
-            window.add_late(start, block, self.closed)
-        self._totals.add(block)
+        self._track.add_late(start, block, self.closed, hidden=hidden)
 
     def advance(self, watermark: int) -> tuple[AlertRecord, ...]:
         """Close the panes that end at or before the watermark (ms); return the alerts' revisions.
@@ -193,37 +192,24 @@ class ModelEngine:
             return ()
         records: list[AlertRecord] = []
         while True:
-            ends = [window.next_end for window in self._every_window()]
-            due = [end for end in ends if end is not None]
-            if self._open:
-                due.append((min(self._open) + 1) * self.spec.pane_ms)
-            if self._traffic is not None and self._traffic.next_end is not None:
-                due.append(self._traffic.next_end)
-            now = min(due, default=target + 1)
+            ends = [self._track.next_end, None if self._traffic is None else self._traffic.next_end]
+            now = min((end for end in ends if end is not None), default=target + 1)
             if now > target:
                 break
             rows = self._close_pane(now)
-            if self._advance_windows(now) or len(rows) or self._traffic is not None:
+            if self._track.advance(now) or len(rows) or self._traffic is not None:
                 records += self._judge(rows, now)
         self.closed = target
         return tuple(records)
 
     def _close_pane(self, end: int) -> IntArray:
         """Close the pane that ends at `end`; return the rows that detectors have looked at."""
-        pane = end // self.spec.pane_ms - 1
-        closed = self._open.pop(pane, None)
+        block = self._track.close(end)
+        start = end - self.spec.pane_ms
         if self._traffic is not None:
-            events = 0 if closed is None else self._events(closed.block())
-            hidden = self._is_excluded(pane * self.spec.pane_ms)
-            self._traffic.close(end, None if hidden else events)
-        if closed is None:
-            return np.empty(0, np.int64)
-        start = pane * self.spec.pane_ms
-        block = closed.block()
-        self._totals.add(block)
-        for window in self._windows_of(start):
-            window.add(start, block)
-        if self._is_excluded(start):
+            events = 0 if block is None else self._events(block)
+            self._traffic.close(end, None if self._is_excluded(start) else events)
+        if block is None:
             return np.empty(0, np.int64)
         keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
         self._attached.close(keys, block.counts.astype(np.int64, copy=False), block.sums, end)
@@ -243,19 +229,12 @@ class ModelEngine:
         times = np.array([start], np.int64)
         return bool(excluded(self.spec.exclusions, times, self.spec.pane_ms)[0])
 
-    def _advance_windows(self, now: int) -> bool:
-        """Advance the windows whose step ends now; say whether there are any."""
-        due = [window for window in self._every_window() if window.next_end == now]
-        for window in due:
-            window.advance(now)
-        return bool(due)
-
     def _judge(self, rows: IntArray, now: int) -> tuple[AlertRecord, ...]:
         """Let alerts follow what detectors say of rows that they have just looked at."""
         watched = self.book.watched()
         findings = self._attached.findings(now, watched)
         if self._detection is not None:
-            findings += self._detection.findings(rows, self._measured, now, watched)
+            findings += self._detection.findings(rows, self._track.measured, now, watched)
         if self._traffic is not None:
             findings += self._traffic.findings(now, watched)
         return self.book.update(findings, now, self._explain)
@@ -263,19 +242,15 @@ class ModelEngine:
     def _explain(self, finding: Finding) -> Finding:
         if self._detection is None:
             return finding
-        return self._detection.explain(finding, self._measured)
+        return self._detection.explain(finding, self._track.measured)
 
     def snapshot(self, watermark: int | None) -> ModelSnapshot:
         """Return everything that metrics and pages show, open panes included in the counters."""
         whole, shown = self._shown_rows()
-        totals = self._empty()
-        totals.add(self._totals.block())
-        for pane in self._open.values():
-            totals.add(pane.block())
-        kept = totals.block()
+        kept = self._track.counted()
         at = np.flatnonzero(np.isin(kept.rows, whole + shown))
         counters = self._counters(kept.take(at))
-        windows = [self._stats(w, whole + shown) for w in self._windows if w.end is not None]
+        windows = [self._stats(w, whole + shown) for w in self._track.windows if w.end is not None]
         return ModelSnapshot(
             model=self.spec.model,
             layout=self.layout,
@@ -335,7 +310,7 @@ class ModelEngine:
         sliced = [row for row, key in enumerate(keys) if key.slice]
         if len(sliced) <= self.spec.exported_slices:
             return whole, sliced
-        kept = self._totals.block()
+        kept = self._track.totals.block()
         traffic = np.zeros(len(keys), np.int64)
         traffic[kept.rows] = kept.counts[:, self.layout.cells(0)].sum(axis=1)
         firing = {RowKey(a.model_version, a.slice) for a in self.book.active()}
@@ -357,20 +332,4 @@ class ModelEngine:
     @property
     def nbytes(self) -> int:
         """Memory of the windows' steps in bytes."""
-        return sum(window.nbytes for window in self._every_window())
-
-    def _new_windows(self) -> list[WindowState]:
-        layout = self.layout
-        return [WindowState(w, layout.width, len(layout.numeric)) for w in self.spec.windows]
-
-    def _every_window(self) -> list[WindowState]:
-        if self._measured is self._windows:
-            return self._windows
-        return [*self._windows, *self._measured]
-
-    def _windows_of(self, start: int) -> list[WindowState]:
-        """Return the windows that count the pane that begins at `start`."""
-        return self._windows if self._is_excluded(start) else self._every_window()
-
-    def _empty(self) -> BlockSum:
-        return BlockSum(self.layout.width, len(self.layout.numeric))
+        return self._track.nbytes

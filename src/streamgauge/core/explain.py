@@ -9,7 +9,7 @@ from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.bins import NumericBins, fold
 from streamgauge.core.blocks import SUM
 from streamgauge.core.describe import describe
-from streamgauge.core.detectors.series import SeriesTable
+from streamgauge.core.detectors.series import SHAPES, UNITS, Kind, SeriesTable
 from streamgauge.core.findings import Effect, Finding
 from streamgauge.core.layout import folded_widths
 from streamgauge.core.onset import onset_step
@@ -46,16 +46,30 @@ class _Shape(NamedTuple):
 
 
 class _Rate(NamedTuple):
-    """A subject that is a share of bad values: their cells among those of all values."""
+    """A subject that is a share of events: their cells among those of all events.
+
+    It is held against the reference's or, where there is a cell of `expected` events in units of
+    1 / `UNITS`, against that.
+    """
 
     cells: IntArray
     of: slice
+    expected: int | None = None
 
     def split(self, counts: IntArray) -> IntArray:
         """Return bad and other values `(..., 2)` from counts of the layout's cells `(..., W)`."""
         bad = counts[..., self.cells].sum(axis=-1)
         all_values = counts[..., self.of].sum(axis=-1)
         both: IntArray = np.stack([bad, all_values - bad], axis=-1).astype(np.int64)
+        return both
+
+    def before(self, reference: IntArray, counts: IntArray) -> IntArray:
+        """Return what counts `(..., W)` are held against, in the form of `split`."""
+        if self.expected is None:
+            return self.split(reference)
+        total = counts[..., self.of].sum(axis=-1) * UNITS
+        expected = np.minimum(counts[..., self.expected], total)
+        both: IntArray = np.stack([expected, total - expected], axis=-1).astype(np.int64)
         return both
 
 
@@ -87,13 +101,14 @@ class Explainer:
             self.table.subjects, self.table.starts.tolist(), ends, strict=True
         ):
             position = self.reference.layout.position(subject)
-            if self.table.compared[start]:
+            if self.table.series[start].kind in SHAPES:
                 assert position is not None
                 kinds.append(_Shape(position, self._season(position, start, end)))
                 continue
             runs = self.table.series[start:end]
             cells = np.concatenate([np.arange(run.first, run.last) for run in runs])
-            kinds.append(_Rate(cells, slice(runs[0].whole, runs[0].end)))
+            expected = self.table.expected if runs[0].kind is Kind.GAP else None
+            kinds.append(_Rate(cells, slice(runs[0].whole, runs[0].end), expected))
         self._kinds = tuple(kinds)
 
     def _season(self, position: int, first: int, end: int) -> Season | None:
@@ -121,8 +136,9 @@ class Explainer:
         kind = self._kinds[subject]
         before = self.reference.block.counts[np.maximum(known, 0)].astype(np.int64)
         if isinstance(kind, _Rate):
-            both = zip(kind.split(counts), kind.split(before), dispersion.tolist(), strict=True)
-            return [_share(now, old, phi) for now, old, phi in both]
+            old = kind.before(before, counts)
+            both = zip(kind.split(counts), old, dispersion.tolist(), strict=True)
+            return [_share(now, one, phi) for now, one, phi in both]
         cells = self.reference.layout.cells(kind.position)
         bins = self.reference.layout.fields[kind.position].bins
         now = fold(counts[:, cells], bins)
@@ -158,9 +174,10 @@ class Explainer:
     ) -> _Change:
         steps, counts = window.step_counts(row)
         now = kind.split(counts)
-        before = kind.split(self.reference.block.counts[known].astype(np.int64))
-        first = onset_step(now.astype(np.float64), before)
+        reference = self.reference.block.counts[known].astype(np.int64)
+        first = onset_step(now.astype(np.float64), kind.split(reference))
         since = now[first:].sum(axis=0)
+        before = kind.before(reference, counts[first:].sum(axis=0))
         detail = f"{_part(before):.2%} to {_part(since):.2%}"
         onset = int(steps[first]) * window.spec.step_ms
         return _Change(onset, _share(since, before, dispersion), detail)

@@ -24,7 +24,7 @@ def log_parts(table: SeriesTable, weights: FloatArray) -> FloatArray:
     First of rows that the reference does not know, then of those that it does. Sides are risen and
     fallen; `NOTHING` where one is not judged.
     """
-    both = np.stack([weights, np.where(table.compared, weights, 0.0)], axis=-1)
+    both = np.stack([weights, np.where(table.falls, weights, 0.0)], axis=-1)
     parts = np.stack([np.where(table.compared[:, None], 0.0, both), both])
     parts /= np.maximum(parts.sum(axis=(1, 2), keepdims=True), 1e-300)
     with np.errstate(divide="ignore"):

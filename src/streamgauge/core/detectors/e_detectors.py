@@ -188,7 +188,11 @@ class EDetectors:
         first = rows[state.quiet_until[rows, 0] == _NEVER]
         state.quiet_until[first] = start
         present, total = self.tolerance.table.counts(counts)
-        bounds = self.tolerance.bounds(state.known[rows], start)
+        known = state.known[rows]
+        bounds = self.tolerance.bounds(known, start)
+        if self.tolerance.table.expected is not None:
+            shares = self.tolerance.table.expected_shares(counts)
+            bounds = self.tolerance.with_expected(bounds, known, shares)
         state.present[rows] += present
         state.total[rows] += total
         state.expected[rows] += bounds.expected * total

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from streamgauge.core.batch import BoolArray, IntArray
+from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.bins import CategoricalBins, NumericBins, Special
 from streamgauge.core.detectors.specs import LatencyLimit
 from streamgauge.core.layout import (
@@ -29,6 +29,9 @@ CUTS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 """Reference shares near which an ordered field is cut."""
 MIDDLE: Final = (0.25, 0.75)
 """Reference shares near which the middle of an ordered field begins and ends."""
+UNITS: Final = 1 << 20
+"""Into how many parts an event is divided where expected numbers are counted, so that they add up
+exactly."""
 MOST_CATEGORIES: Final = 20
 """Categories with a series of their own: the most frequent."""
 
@@ -48,10 +51,20 @@ class Kind(StrEnum):
     UNSEEN = "unseen"
     ERROR = "error"
     SLOW = "slow"
+    WRONG = "wrong"
+    LOSS = "loss"
+    TRUE = "true"
+    GAP = "gap"
 
 
-COMPARED: Final = frozenset({Kind.ABOVE, Kind.BETWEEN, Kind.CATEGORY, Kind.OTHER})
-"""Kinds that mean something only against the same slice's own reference, and in both directions."""
+COMPARED: Final = frozenset(
+    {Kind.ABOVE, Kind.BETWEEN, Kind.CATEGORY, Kind.OTHER, Kind.WRONG, Kind.LOSS, Kind.TRUE}
+)
+"""Kinds that mean something only against the same slice's own reference."""
+WORSE: Final = frozenset({Kind.WRONG, Kind.LOSS})
+"""Kinds of these whose fall is no one's trouble."""
+SHAPES: Final = frozenset({Kind.ABOVE, Kind.BETWEEN, Kind.CATEGORY, Kind.OTHER, Kind.LOSS})
+"""Kinds that are about how a field's values are distributed; others are shares by themselves."""
 OUTLIERS: Final = frozenset({Kind.BELOW_RANGE, Kind.ABOVE_RANGE, Kind.UNSEEN})
 """Kinds of bad values that stand among the good ones."""
 RATES: Final = {
@@ -80,15 +93,21 @@ class Series(NamedTuple):
 class SeriesTable:
     """All Q series of a layout, those of one subject side by side, as arrays of bounds `(Q,)`.
 
-    `subjects (S,)` are what they are about and `starts (S,)` the first series of each.
+    `subjects (S,)` are what they are about and `starts (S,)` the first series of each. `compared`
+    and `falls` say of which series only rows with a reference of their own are judged, and a fall
+    as well as a rise. Series of `Kind.GAP` are held against what the events themselves let expect:
+    `expected` is the cell of that number of events, in units of 1 / `UNITS`.
     """
 
     series: tuple[Series, ...]
+    expected: int | None = None
     first: IntArray = field(init=False)
     last: IntArray = field(init=False)
     whole: IntArray = field(init=False)
     end: IntArray = field(init=False)
     compared: BoolArray = field(init=False)
+    falls: BoolArray = field(init=False)
+    gaps: IntArray = field(init=False)
     subjects: tuple[Subject, ...] = field(init=False)
     starts: IntArray = field(init=False)
 
@@ -98,6 +117,10 @@ class SeriesTable:
             object.__setattr__(self, name, bounds)
         compared = np.array([s.kind in COMPARED for s in self.series], bool)
         object.__setattr__(self, "compared", compared)
+        worse = np.array([s.kind in WORSE for s in self.series], bool)
+        object.__setattr__(self, "falls", compared & ~worse)
+        gaps = [i for i, s in enumerate(self.series) if s.kind is Kind.GAP]
+        object.__setattr__(self, "gaps", np.array(gaps, np.int64))
         subjects = tuple(dict.fromkeys(s.subject for s in self.series))
         known = [s.subject for s in self.series]
         object.__setattr__(self, "subjects", subjects)
@@ -113,6 +136,14 @@ class SeriesTable:
         present: IntArray = sums[..., self.last] - sums[..., self.first]
         total: IntArray = sums[..., self.end] - sums[..., self.whole]
         return present, total
+
+    def expected_shares(self, counts: IntArray) -> FloatArray:
+        """Return the share of events that gaps are held against `(k,)`, from counts `(k, W)`."""
+        assert self.expected is not None
+        gap = self.series[int(self.gaps[0])]
+        total = counts[:, gap.whole : gap.end].sum(axis=1)
+        share: FloatArray = counts[:, self.expected] / (UNITS * np.maximum(total, 1))
+        return share
 
 
 def series_table(layout: Layout, whole: IntArray, latency: LatencyLimit | None) -> SeriesTable:
@@ -132,14 +163,17 @@ def series_table(layout: Layout, whole: IntArray, latency: LatencyLimit | None) 
             cell = start + 1 + LATENCY_EDGES.index(latency.limit)
             found.append(Series(item.subject, Kind.SLOW, cell, values, start, values))
         elif item.subject.kind in (SubjectKind.FEATURE, SubjectKind.SCORE, SubjectKind.PREDICTION):
-            found += _shape(start, item, counts)
+            found += shape_series(start, item, counts)
             if item.subject.kind is SubjectKind.FEATURE:
                 found += _quality(start, item)
     return SeriesTable(tuple(found))
 
 
-def _shape(start: int, item: Field, counts: IntArray) -> list[Series]:
-    """Return the series that follow the distribution of a field's values."""
+def shape_series(start: int, item: Field, counts: IntArray) -> list[Series]:
+    """Return the series that follow the distribution of a field's values.
+
+    Its cells begin at `start`, `counts (width,)` are the reference's.
+    """
     bins = item.bins
     values = counts[: bins.value_bins]
     if not values.any() or len(bins.groups) < 2:

@@ -69,9 +69,17 @@ class Tolerance:
         room = self.room + ERRORS * error
         largest = np.stack([share + room, 1.0 - share + room], axis=-1)
         largest[(rows < 0)[:, None] & self.table.compared] = 1.0
-        # Fewer bad values than usual are no one's trouble.
-        largest[:, ~self.table.compared, 1] = 1.0
+        # Fewer bad values than usual, or a smaller loss, are no one's trouble.
+        largest[:, ~self.table.falls, 1] = 1.0
         return Bounds(share, np.minimum(largest, 1.0))
+
+    def with_expected(self, bounds: Bounds, rows: IntArray, shares: FloatArray) -> Bounds:
+        """Return bounds of rows whose gaps are held against these shares `(k,)`."""
+        gaps = self.table.gaps
+        room = self.room[gaps] + ERRORS * self.error[np.maximum(rows, 0)[:, None], gaps]
+        bounds.expected[:, gaps] = shares[:, None]
+        bounds.largest[:, gaps, 0] = np.minimum(shares[:, None] + room, 1.0)
+        return bounds
 
 
 def measure_tolerance(

@@ -11,6 +11,7 @@ from streamgauge.core.batch import CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.bins import CategoricalBins, NumericBins, Special
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block
 from streamgauge.core.columns import Column
+from streamgauge.core.detectors.series import UNITS
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import LABEL, Subject
 from streamgauge.core.outcomes.layout import (
@@ -22,7 +23,7 @@ from streamgauge.core.outcomes.layout import (
     TRUTH_BINS,
     OutcomeLayout,
 )
-from streamgauge.core.performance.binary import count_binary, log_loss, score_bin
+from streamgauge.core.performance.binary import SCORE_BINS, count_binary, log_loss, score_bin
 from streamgauge.core.performance.counting import confusion_counts
 from streamgauge.core.performance.regression import count_regression
 
@@ -174,7 +175,7 @@ class OutcomeCounter:
             )
             counts[:, layout.confusion] = binary.confusion.reshape(size, -1)
             counts[:, layout.histogram] = binary.histogram.reshape(size, -1)
-            task[:, :-2] = np.concatenate([binary.score_sums, binary.losses[:, 2:]], axis=1)
+            task[:] = np.concatenate([binary.score_sums, binary.losses[:, 2:]], axis=1)
         else:
             classes = len(layout.classes)
             label, predicted = (
@@ -182,10 +183,13 @@ class OutcomeCounter:
             )
             confusion = confusion_counts(at, size, classes, label, predicted)
             counts[:, layout.confusion] = confusion.reshape(size, -1)
-        if self._rates is not None and layout.task is not Task.REGRESSION:
-            wrong = self._expected_wrong(events)
-            task[:, -2] = np.bincount(at, wrong, size)
-            task[:, -1] = np.bincount(at, wrong * (1.0 - wrong), size)
+            scored = (events.score >= 0.0) & (events.score <= 1.0)
+            cell = np.where(label == predicted, SCORE_BINS, 0)[scored]
+            cell += score_bin(events.score[scored])
+            counts[:, layout.histogram] = _counted(at[scored], size, cell, 2 * SCORE_BINS)
+        if layout.expected is not None and self._rates is not None:
+            wrong = np.bincount(at, np.rint(self._expected_wrong(events) * UNITS), size)
+            counts[:, layout.expected] = wrong.astype(np.int64)
         sums[:, layout.task_sums] = task.reshape(size, -1, 2)
 
     def _expected_wrong(self, events: Outcomes) -> FloatArray:

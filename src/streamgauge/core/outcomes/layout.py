@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from streamgauge.core.batch import Categories, CodeArray, Task
 from streamgauge.core.bins import Bins, CategoricalBins, NumericBins, fold_table
-from streamgauge.core.layout import LABEL, Field, Layout, Subject, SubjectKind, folded_widths
+from streamgauge.core.layout import (
+    LABEL,
+    PREDICTION,
+    Field,
+    Layout,
+    Subject,
+    SubjectKind,
+    folded_widths,
+)
 from streamgauge.core.performance.binary import SCORE_BINS
 from streamgauge.core.performance.calibration import GROUPS
 from streamgauge.core.performance.regression import error_edges
@@ -36,20 +44,6 @@ _LOG_LOSS_EDGES: Final = tuple(float(f"{x:.6g}") for x in np.geomspace(0.005, 37
 LOG_LOSS_BINS: Final = NumericBins((0.0, *_LOG_LOSS_EDGES), (0, *range(2, 62)))
 """Log-loss in nats: the largest that a score can have is −ln 2⁻⁵² = 36.04."""
 
-DELAY_BINS: Final = 50
-"""Bins of label delays: 49 up to the longest that is waited for, one for what is longer."""
-_SHORTEST_PART: Final = 1e-4
-
-
-def delay_edges(max_delay_ms: int) -> tuple[int, ...]:
-    """Return the edges `(DELAY_BINS − 1,)` of label delays in ms, ascending, the last max_delay.
-
-    Logarithmic from a ten-thousandth of the longest delay, at least a millisecond apart.
-    """
-    wanted = np.geomspace(max(max_delay_ms * _SHORTEST_PART, 1.0), max_delay_ms, DELAY_BINS - 1)
-    edges = np.ceil(wanted).astype(np.int64)
-    return tuple(np.maximum.accumulate(edges).tolist())
-
 
 @dataclass(frozen=True, slots=True)
 class OutcomeLayout:
@@ -57,9 +51,12 @@ class OutcomeLayout:
 
     A row of counts `(width,) int64` holds, in this order: the cells of the `watched` fields, which
     detectors follow; `confusion`, [label, prediction] over `classes` (classification); `histogram`,
-    [label, score bin] (binary); `nonzero`, events with a truth that is not 0 (regression);
-    `feature_counts`, events by the folded bin of every feature; `feature_errors`, how many of these
-    were predicted wrongly (classification).
+    [whether what the score is the probability of came true, score bin] (classification); `nonzero`,
+    events with a truth that is not 0 (regression); `feature_counts`, events by the folded bin of
+    every feature; `feature_errors`, how many of these were predicted wrongly (classification);
+    `expected`, how many events the scores let expect to be wrong, in units of 1 / `UNITS`
+    (classification, where a calibration is known). Of a regression the prediction counts as the
+    last feature.
 
     A row of sums `(sums, 2) float64` holds Σx and Σx²: of the watched numeric fields about their
     centres; then, as pairs of other sums, what the task's figures need (see `counting`); then, for
@@ -84,6 +81,7 @@ class OutcomeLayout:
     nonzero: slice = field(init=False)
     feature_counts: slice = field(init=False)
     feature_errors: slice = field(init=False)
+    expected: int | None = field(init=False)
     width: int = field(init=False)
     task_sums: slice = field(init=False)
     feature_sums: slice = field(init=False)
@@ -102,10 +100,11 @@ class OutcomeLayout:
         sizes = (
             watched.width,
             len(classes) ** 2,
-            2 * SCORE_BINS if task is Task.BINARY else 0,
+            0 if task is Task.REGRESSION else 2 * SCORE_BINS,
             1 if task is Task.REGRESSION else 0,
             binned,
             0 if task is Task.REGRESSION else binned,
+            0 if task is Task.REGRESSION else 1,
         )
         ends = list(accumulate(sizes))
         places = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
@@ -122,6 +121,7 @@ class OutcomeLayout:
             "nonzero": places[3],
             "feature_counts": places[4],
             "feature_errors": places[5],
+            "expected": None if task is Task.REGRESSION else places[6].start,
             "width": ends[-1],
             "task_sums": slice(own, sums),
             "feature_sums": slice(sums, sums + (binned if task is Task.REGRESSION else 0)),
@@ -144,6 +144,13 @@ class OutcomeLayout:
         bins = self.watched.fields[position].bins
         assert isinstance(bins, NumericBins)
         return bins.edges
+
+    @property
+    def prediction_groups(self) -> int:
+        """The distance groups of a regression's predictions."""
+        position = self.base.position(PREDICTION)
+        assert position is not None
+        return len(self.base.fields[position].bins.groups)
 
     @property
     def _label_bins(self) -> Bins:
@@ -172,11 +179,9 @@ class OutcomeLayout:
 
 
 _TASK_SUMS: Final = {
-    # Σ score in each tenth of its range, in pairs; Σ and Σ² of (y − score)²; Σ of the estimated
-    # probability to be wrong.
-    Task.BINARY: GROUPS // 2 + 2,
-    # Σ of the estimated probability to be wrong.
-    Task.MULTICLASS: 1,
+    # Σ score in each tenth of its range, in pairs; Σ and Σ² of (y − score)².
+    Task.BINARY: GROUPS // 2 + 1,
+    Task.MULTICLASS: 0,
     # Those of errors, truths, products and relative errors.
     Task.REGRESSION: 6,
 }

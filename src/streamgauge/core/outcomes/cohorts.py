@@ -1,0 +1,337 @@
+"""Cohorts: predictions by when they were made, kept until no label comes for them any more.
+
+Steps of event time are long enough that at most `MOST_STEPS` of them span the largest delay and
+the longest window. Each counts, for every slice, its predictions by what was predicted and its
+labelled events by outcome; for whole versions also all that figures need.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray, Task
+from streamgauge.core.blocks import SUM, SUM_SQUARES, Block, BlockSum
+from streamgauge.core.cohorts.arrival import Ages, delay_edges, learn_delays
+from streamgauge.core.cohorts.maturity import matured
+from streamgauge.core.cohorts.weighting import (
+    Expected,
+    Weights,
+    expected_labels,
+    label_weights,
+    labelled_share,
+    weighted_mean,
+    weighted_shares,
+)
+from streamgauge.core.grouping import compact
+from streamgauge.core.outcomes.figures import Figures, performance
+from streamgauge.core.outcomes.layout import OutcomeLayout
+from streamgauge.core.performance.decisions import decision_figures
+from streamgauge.core.performance.intervals import Estimate, mean, wilson
+from streamgauge.core.windows import WindowSpec
+
+MOST_STEPS: Final = 128
+
+
+class CohortStats(NamedTuple):
+    """Figures of the predictions made in a window, over R rows; NaN where there are none.
+
+    `predicted` and `labelled (R,) int64` count the window's events so far; `early` figures are of
+    the labels that have come, `weighted` those with each label weighing as much as labels like it
+    are still to come. `matured` figures are of the latest window that has its labels, which ends at
+    `matured_end (R,)` (ms, −1 where there is none) and has the `coverage (R,)`.
+    """
+
+    window: str
+    start: int
+    end: int
+    predicted: IntArray
+    labelled: IntArray
+    early: Figures
+    weighted: Figures
+    matured: Figures
+    matured_end: IntArray
+    coverage: FloatArray
+
+
+@dataclass(slots=True)
+class Cohorts:
+    """Predictions and labelled events by step of the prediction's time."""
+
+    layout: OutcomeLayout
+    windows: tuple[WindowSpec, ...]
+    pane_ms: int
+    max_delay_ms: int
+    step_ms: int = field(init=False)
+    groups: int = field(init=False)
+    """Kinds of predictions: the two classes of a binary model, one of others."""
+    strata: int = field(init=False)
+    """Kinds of outcomes: those of a binary model are [label, prediction], of other classifiers
+    wrong or right, of regressions all one."""
+    _edges: FloatArray = field(init=False)
+    _light: dict[int, BlockSum] = field(default_factory=dict)
+    _full: dict[int, BlockSum] = field(default_factory=dict)
+    _delays: dict[int, IntArray] = field(default_factory=dict)
+    _first: int = 0
+
+    def __post_init__(self) -> None:
+        span = self.max_delay_ms + max(window.length_ms for window in self.windows)
+        panes = -(-span // (MOST_STEPS * self.pane_ms))
+        self.step_ms = panes * self.pane_ms
+        binary = self.layout.task is Task.BINARY
+        self.groups = 2 if binary else 1
+        self.strata = {Task.BINARY: 4, Task.MULTICLASS: 2, Task.REGRESSION: 1}[self.layout.task]
+        self._edges = delay_edges(self.max_delay_ms)
+
+    @property
+    def delay_edges_ms(self) -> FloatArray:
+        """The edges of label delays `(D + 1,)`, from 0 to the largest."""
+        return self._edges
+
+    def delay_bins(self, delay_ms: IntArray) -> IntArray:
+        """Return the bin of label delays `(n,)`, none below 0 or above the largest."""
+        bins: IntArray = np.searchsorted(self._edges[1:-1], delay_ms, side="left").astype(np.int64)
+        return bins
+
+    def add_predictions(self, time: IntArray, rows: IntArray, predicted: CodeArray) -> None:
+        """Count predictions: `time (n,)`, `rows (n, S)`, class codes `predicted (n,)`."""
+        group = (np.asarray(predicted) == 1).astype(np.int64) if self.groups == 2 else None
+        for step, chosen in self._steps(time):
+            mine = rows[chosen]
+            kinds = np.zeros(len(mine), np.int64) if group is None else group[chosen]
+            self._add_light(step, mine, kinds, np.ones(len(mine), np.int64), None)
+
+    def add_labels(
+        self,
+        time: IntArray,
+        rows: IntArray,
+        stratum: IntArray,
+        delay_ms: IntArray,
+        sign: IntArray,
+        error: FloatArray | None,
+    ) -> None:
+        """Count labelled events, or take them away again where `sign (n,)` is −1.
+
+        `error (n,)` is that of regressions.
+        """
+        for step, chosen in self._steps(time):
+            mine, signs = rows[chosen], sign[chosen]
+            errors = None if error is None else error[chosen]
+            self._add_light(step, mine, self.groups + stratum[chosen], signs, errors)
+            delays = self._delays.setdefault(
+                step, np.zeros((self.strata, len(self._edges) - 1), np.int64)
+            )
+            np.add.at(delays, (stratum[chosen], self.delay_bins(delay_ms[chosen])), signs)
+
+    def add_block(self, step: int, block: Block) -> None:
+        """Add the statistics of whole versions' labelled events to a step."""
+        if step < self._first:
+            return
+        if step not in self._full:
+            self._full[step] = BlockSum(self._full_width, self._full_sums, 0)
+        cut = block._replace(
+            counts=block.counts[:, : self._full_width], sums=block.sums[:, : self._full_sums]
+        )
+        self._full[step].add(cut)
+
+    def forget(self, now: int) -> None:
+        """Drop the steps that no window and no label needs any more at `now` (ms)."""
+        span = self.max_delay_ms + max(window.length_ms for window in self.windows)
+        first = (now - span) // self.step_ms
+        if first <= self._first:
+            return
+        self._first = first
+        for kept in (self._light, self._full, self._delays):
+            for step in [step for step in kept if step < first]:
+                del kept[step]
+
+    def stats(self, now: int, rows: IntArray, whole: IntArray) -> tuple[CohortStats, ...]:
+        """Return the figures of some rows at `now` (ms), for every window that is long enough.
+
+        `rows (R,)` are registry rows; `whole (V,)` those of them that are whole versions, whose
+        labels teach how late labels come.
+        """
+        if not self._light or not len(rows):
+            return ()
+        last = max(*self._light, (now - 1) // self.step_ms)
+        first = max(min(self._light), last - MOST_STEPS)
+        steps = np.arange(first, last + 1)
+        light = np.zeros((len(rows), len(steps), self.groups + self.strata), np.int64)
+        sums = np.zeros((len(rows), len(steps), self._light_sums, 2))
+        for at, step in enumerate(steps.tolist()):
+            kept = self._light.get(step)
+            if kept is None:
+                continue
+            block = kept.block()
+            place = {row: i for i, row in enumerate(block.rows.tolist())}
+            here = np.array([place.get(row, -1) for row in rows.tolist()])
+            known = here >= 0
+            light[known, at] = block.counts[here[known]]
+            sums[known, at] = block.sums[here[known]]
+        predicted, labelled = light[:, :, : self.groups], light[:, :, self.groups :]
+        is_whole = np.isin(rows, whole)
+        ages = Ages.of(steps * self.step_ms, self.step_ms, now)
+        none = np.zeros((self.strata, len(self._edges) - 1), np.int64)
+        delays = np.stack([self._delays.get(step, none) for step in steps.tolist()])
+        weights = label_weights(learn_delays(np.maximum(delays, 0), self._edges, ages), ages)
+        group = np.arange(self.strata) % 2 if self.groups == 2 else np.zeros(self.strata, np.int64)
+        share = labelled_share(
+            labelled[is_whole].sum(axis=0), predicted[is_whole].sum(axis=0), group, weights
+        )
+        aged = ages.youngest >= self.max_delay_ms
+        found = []
+        for window in self.windows:
+            length = window.length_ms // self.step_ms
+            if not 0 < length <= len(steps):
+                continue
+            part = slice(len(steps) - length, len(steps))
+            expected = expected_labels(predicted[:, part], group, share)
+            mature = matured(labelled.sum(axis=2), predicted.sum(axis=2), aged, length)
+            found.append(
+                CohortStats(
+                    window.name,
+                    int(steps[part.start]) * self.step_ms,
+                    (int(steps[-1]) + 1) * self.step_ms,
+                    predicted[:, part].sum(axis=(1, 2)),
+                    labelled[:, part].sum(axis=(1, 2)),
+                    self._plain(labelled[:, part].sum(axis=1), sums[:, part].sum(axis=1)),
+                    self._weighted(labelled[:, part], sums[:, part], weights.of(part), expected),
+                    self._matured(mature.end, length, labelled, sums, rows, steps, is_whole),
+                    np.where(mature.end >= 0, (first + mature.end) * self.step_ms, -1),
+                    mature.coverage,
+                )
+            )
+        return tuple(found)
+
+    @property
+    def _light_sums(self) -> int:
+        """Errors and squared errors of regressions."""
+        return 2 if self.layout.task is Task.REGRESSION else 0
+
+    @property
+    def _full_width(self) -> int:
+        width: int = self.layout.feature_counts.start
+        return width
+
+    @property
+    def _full_sums(self) -> int:
+        sums: int = self.layout.feature_sums.start
+        return sums
+
+    def _steps(self, time: IntArray) -> Iterator[tuple[int, BoolArray]]:
+        """Yield each step that is kept and which of the times `(n,)` are in it."""
+        steps = time // self.step_ms
+        for step in np.unique(steps).tolist():
+            if step >= self._first:
+                yield step, steps == step
+
+    def _add_light(
+        self, step: int, rows: IntArray, kind: IntArray, weight: IntArray, error: FloatArray | None
+    ) -> None:
+        """Count events by row and kind; `weight (n,)` is 1 or −1."""
+        width = self.groups + self.strata
+        if step not in self._light:
+            self._light[step] = BlockSum(width, self._light_sums, 0)
+        specs = rows.shape[1]
+        known, at = compact(rows.ravel())
+        cells = at * width + np.repeat(kind, specs)
+        signs = np.repeat(weight, specs)
+        counts = np.rint(np.bincount(cells, signs, len(known) * width)).astype(np.int64)
+        sums = np.zeros((len(known), self._light_sums, 2))
+        if error is not None:
+            size = np.repeat(np.abs(error), specs)
+            for moment, values in enumerate((size, size**2)):
+                sums[:, moment, SUM] = np.bincount(at, signs * values, len(known))
+                sums[:, moment, SUM_SQUARES] = np.bincount(at, signs * values**2, len(known))
+        block = Block(known, counts.reshape(-1, width), sums, np.empty((len(known), 0, 2)))
+        self._light[step].add(block)
+
+    def _plain(self, labelled: IntArray, sums: FloatArray) -> Figures:
+        """Return figures of labelled events by stratum `(R, S)` and their sums `(R, 2, 2)`."""
+        task, count = self.layout.task, labelled.sum(axis=1)
+        if task is Task.REGRESSION:
+            size = mean(sums[:, 0, SUM], sums[:, 0, SUM_SQUARES], count, low=0.0)
+            square = mean(sums[:, 1, SUM], sums[:, 1, SUM_SQUARES], count, low=0.0)
+            return _errors(size, square)
+        if task is Task.MULTICLASS:
+            return {"accuracy": wilson(labelled[:, 1], count)}
+        decisions = decision_figures(labelled.reshape(-1, 2, 2))
+        return {name: getattr(decisions, name) for name in WEIGHTED}
+
+    def _weighted(
+        self, labelled: IntArray, sums: FloatArray, weights: Weights, expected: Expected
+    ) -> Figures:
+        """Return weighted figures of events `(R, T, S)` and their sums `(R, T, 2, 2)`."""
+        if self.layout.task is Task.REGRESSION:
+            size, square = (
+                weighted_mean(
+                    labelled, sums[:, :, k, SUM, None], sums[:, :, k, SUM_SQUARES, None], weights
+                )
+                for k in range(2)
+            )
+            return _errors(size, square)
+        names = WEIGHTED if self.layout.task is Task.BINARY else ("accuracy",)
+        shares = _SHARES if self.layout.task is Task.BINARY else _RIGHT
+        hits = np.array([shares[name][0] for name in names], np.float64)
+        among = np.array([shares[name][1] for name in names], np.float64)
+        found = weighted_shares(labelled, weights, expected, hits, among)
+        return {name: Estimate(*(part[:, k] for part in found)) for k, name in enumerate(names)}
+
+    def _matured(
+        self,
+        end: IntArray,
+        length: int,
+        labelled: IntArray,
+        sums: FloatArray,
+        rows: IntArray,
+        steps: IntArray,
+        whole: BoolArray,
+    ) -> Figures:
+        """Return the figures of each row's latest mature window, which ends at step `end (R,)`."""
+        mine = np.arange(len(steps))
+        inside = (mine < end[:, None]) & (mine >= end[:, None] - length)
+        counts = np.where(inside[:, :, None], labelled, 0).sum(axis=1)
+        found = self._plain(counts, np.where(inside[:, :, None, None], sums, 0.0).sum(axis=1))
+        for at in np.flatnonzero(whole & (end >= 0)).tolist():
+            total = BlockSum(self.layout.width, self.layout.sums, 0)
+            for step in steps[inside[at]].tolist():
+                kept = self._full.get(step)
+                place = None if kept is None else kept.place(int(rows[at]))
+                if kept is not None and place is not None:
+                    total.add(self._widened(kept.block().take(np.array([place]))))
+            if len(total):
+                for name, estimate in performance(self.layout, total.block()).items():
+                    column = found.setdefault(name, _nothing(len(rows)))
+                    for part, value in zip(column, estimate, strict=True):
+                        part[at] = value[0]
+        return found
+
+    def _widened(self, block: Block) -> Block:
+        rows = len(block.rows)
+        counts = np.zeros((rows, self.layout.width), np.int64)
+        counts[:, : self._full_width] = block.counts
+        sums = np.zeros((rows, self.layout.sums, 2))
+        sums[:, : self._full_sums] = block.sums
+        return block._replace(counts=counts, sums=sums)
+
+
+def _errors(size: Estimate, square: Estimate) -> Figures:
+    return {"mae": size, "mse": square, "rmse": Estimate(*(np.sqrt(part) for part in square))}
+
+
+def _nothing(rows: int) -> Estimate:
+    return Estimate(*(np.full(rows, np.nan) for _ in range(3)))
+
+
+# Over the strata [label, prediction]: which of them a share counts, and of which it is one. F1 is
+# no share; as 2J/(1 + J) it is one of J = TP/(TP + FP + FN).
+_SHARES: Final = {
+    "accuracy": ((1, 0, 0, 1), (1, 1, 1, 1)),
+    "precision": ((0, 0, 0, 1), (0, 1, 0, 1)),
+    "recall": ((0, 0, 0, 1), (0, 0, 1, 1)),
+    "specificity": ((1, 0, 0, 0), (1, 1, 0, 0)),
+}
+_RIGHT: Final = {"accuracy": ((0, 1), (1, 1))}
+WEIGHTED: Final = tuple(_SHARES)
+"""Figures of decisions that are given early and weighted."""

@@ -1,0 +1,232 @@
+"""Stream: what a model's labels say, from pairs to windows, cohorts, estimates and detectors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from streamgauge.core.batch import BoolArray, IntArray, Task
+from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.core.detection import Detection, DetectionSpec
+from streamgauge.core.grouping import compact
+from streamgauge.core.joining.records import Joined
+from streamgauge.core.outcomes.cohorts import Cohorts
+from streamgauge.core.outcomes.counting import OutcomeCounter, Outcomes
+from streamgauge.core.outcomes.estimates import Estimator, learn_estimator
+from streamgauge.core.outcomes.events import Predicted
+from streamgauge.core.outcomes.layout import OutcomeLayout
+from streamgauge.core.outcomes.series import outcome_series
+from streamgauge.core.reference import Reference
+from streamgauge.core.slices import SliceRegistry
+from streamgauge.core.track import Track, TrackSpec
+from streamgauge.core.windows import WindowSpec
+
+MS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpec:
+    """How a model's labels are used.
+
+    Labels are joined up to `max_delay_ms` after their prediction. A binary model's prediction is
+    positive from a score of `threshold` on, where it is not None; `values` say what an event of
+    [label, prediction] is worth.
+    """
+
+    max_delay_ms: int
+    threshold: float | None = None
+    values: tuple[tuple[float, ...], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """What an outcome stream is to do; see `ModelSpec`."""
+
+    labels: LabelSpec
+    windows: tuple[WindowSpec, ...]
+    pane_ms: int
+    grace_ms: int
+    measured_apart: bool
+
+
+class OutcomeStream:
+    """Everything that is kept of one model's outcomes.
+
+    A pair counts when its label came: in the pane of its label time or, where that is closed, in
+    the first open one, so that no label comes too late. What a correction takes away and adds is
+    changed where the first label was counted; detectors have seen that label and see no other.
+    """
+
+    def __init__(
+        self,
+        spec: StreamSpec,
+        layout: OutcomeLayout,
+        reference: Reference | None,
+        registry: SliceRegistry,
+        detection: DetectionSpec,
+    ) -> None:
+        self.spec = spec
+        self.layout = layout
+        self.estimator: Estimator | None = None
+        self.detection: Detection | None = None
+        if reference is not None:
+            self.estimator = learn_estimator(layout, reference)
+            calibrated = self.estimator is not None and layout.task is not Task.REGRESSION
+            table = outcome_series(layout, reference, calibrated=calibrated)
+            self.detection = Detection(detection, reference, registry, table)
+        rates = None if self.estimator is None else self.estimator.rates()
+        self._counter = OutcomeCounter(layout, rates)
+        self.track = Track(self._shape(layout.width, layout.sums))
+        self.estimates = Track(
+            self._shape(0 if self.estimator is None else self.estimator.width, 0)
+        )
+        self.cohorts = Cohorts(layout, spec.windows, spec.pane_ms, spec.labels.max_delay_ms)
+        self.delays = BlockSum(len(self.cohorts.delay_edges_ms) - 1, 1, 0)
+        """Labels by how late they came, and the sum of that in seconds, since the start."""
+
+    def predict(
+        self, time: IntArray, events: Predicted, closed: int | None, hidden: BoolArray
+    ) -> None:
+        """Count predictions that may get a label: `time (n,)` of those in `events`."""
+        self.cohorts.add_predictions(time, events.rows, np.asarray(events.predicted))
+        if self.estimator is None:
+            return
+        cells = self.estimator.cells(events)
+        known = cells >= 0
+        panes = time // self.spec.pane_ms
+        for secret in (False, True):
+            chosen = known & (hidden == secret)
+            blocks = _cell_blocks(
+                panes[chosen], events.rows[chosen], cells[chosen], self.estimator.width
+            )
+            for pane, block in blocks:
+                start = pane * self.spec.pane_ms
+                if closed is None or start >= closed:
+                    self.estimates.add(pane, block, hidden=secret)
+                elif start >= closed - self.spec.grace_ms:
+                    self.estimates.add_late(start, block, closed, hidden=secret)
+
+    def join(self, joined: Joined, hidden: BoolArray) -> None:
+        """Count pairs whose panes are open; `hidden (n,)` are those that detectors must not see."""
+        self._count_cohorts(joined)
+        panes = joined.label_time // self.spec.pane_ms
+        for pane, block, secret in self._signed_blocks(joined, panes, hidden):
+            self.track.add(pane, block, hidden=secret)
+
+    def revise(self, joined: Joined, closed: int | None, hidden: BoolArray) -> None:
+        """Count what a correction takes away and adds, where the first label was counted."""
+        self._count_cohorts(joined)
+        panes = joined.label_time // self.spec.pane_ms
+        for pane, block, secret in self._signed_blocks(joined, panes, hidden):
+            start = pane * self.spec.pane_ms
+            if closed is None or start >= closed:
+                self.track.add(pane, block, hidden=secret)
+            else:
+                self.track.add_late(start, block, closed, hidden=secret)
+
+    def close(self, end: int) -> IntArray:
+        """Close the panes that end at `end` (ms); return rows that detectors have looked at."""
+        self.estimates.close(end)
+        block = self.track.close(end)
+        if block is None or self.detection is None:
+            return np.empty(0, np.int64)
+        self.detection.feed(block, end - self.spec.pane_ms)
+        return self.detection.close(block.rows, end)
+
+    @property
+    def next_end(self) -> int | None:
+        """Return when there is next something to close or to advance (ms), None if there is not."""
+        ends = [end for end in (self.track.next_end, self.estimates.next_end) if end is not None]
+        return min(ends, default=None)
+
+    def advance(self, now: int) -> bool:
+        """Advance the windows whose step ends now (ms); say whether there are any of labels."""
+        self.estimates.advance(now)
+        return self.track.advance(now)
+
+    def _shape(self, width: int, sums: int) -> TrackSpec:
+        spec = self.spec
+        return TrackSpec(width, sums, 0, spec.windows, spec.pane_ms, spec.measured_apart)
+
+    def _signed_blocks(
+        self, joined: Joined, panes: IntArray, hidden: BoolArray
+    ) -> Sequence[tuple[int, Block, bool]]:
+        """Return the pairs' blocks by pane, and whether they are hidden."""
+        found: list[tuple[int, Block, bool]] = []
+        for secret in (False, True):
+            for sign in (1, -1):
+                chosen = (joined.sign == sign) & (hidden == secret)
+                if not chosen.any():
+                    continue
+                blocks = self._counter.blocks(_outcomes(joined, chosen), panes[chosen])
+                found += [
+                    (pane, block if sign > 0 else block.negated(), secret) for pane, block in blocks
+                ]
+        return found
+
+    def _count_cohorts(self, joined: Joined) -> None:
+        if not len(joined.sign):
+            return
+        delay = joined.label_time - joined.time
+        error = None
+        if self.layout.task is Task.REGRESSION:
+            error = np.asarray(joined.predicted - joined.label, np.float64)
+        self.cohorts.add_labels(
+            joined.time, joined.rows, self._strata(joined), delay, joined.sign, error
+        )
+        self._count_delays(joined, delay)
+        whole = joined.rows[:, :1]
+        steps = joined.time // self.cohorts.step_ms
+        for sign in (1, -1):
+            chosen = joined.sign == sign
+            if not chosen.any():
+                continue
+            events = _outcomes(joined, chosen)._replace(rows=whole[chosen])
+            for step, block in self._counter.blocks(events, steps[chosen]):
+                self.cohorts.add_block(step, block if sign > 0 else block.negated())
+
+    def _strata(self, joined: Joined) -> IntArray:
+        label, predicted = joined.label, joined.predicted
+        if self.layout.task is Task.BINARY:
+            return np.asarray(2 * (label == 1) + (predicted == 1), np.int64)
+        if self.layout.task is Task.MULTICLASS:
+            return np.asarray(label == predicted, np.int64)
+        return np.zeros(len(label), np.int64)
+
+    def _count_delays(self, joined: Joined, delay: IntArray) -> None:
+        specs = joined.rows.shape[1]
+        known, at = compact(joined.rows.ravel())
+        width = self.delays.width
+        cells = at * width + np.repeat(self.cohorts.delay_bins(delay), specs)
+        signs = np.repeat(joined.sign.astype(np.int64), specs)
+        counts = np.rint(np.bincount(cells, signs, len(known) * width)).astype(np.int64)
+        sums = np.zeros((len(known), 1, 2))
+        sums[:, 0, 0] = np.bincount(at, signs * np.repeat(delay / MS, specs), len(known))
+        block = Block(known, counts.reshape(-1, width), sums, np.empty((len(known), 0, 2)))
+        self.delays.add(block)
+
+
+def _outcomes(joined: Joined, chosen: BoolArray) -> Outcomes:
+    return Outcomes(
+        joined.rows[chosen],
+        joined.bins[chosen],
+        joined.predicted[chosen],
+        joined.score[chosen],
+        joined.label[chosen],
+    )
+
+
+def _cell_blocks(
+    panes: IntArray, rows: IntArray, cells: IntArray, width: int
+) -> Sequence[tuple[int, Block]]:
+    """Return counts by pane of events with rows `(n, S)` and cells `(n,)` below `width`."""
+    found: list[tuple[int, Block]] = []
+    for pane in np.unique(panes).tolist():
+        mine = panes == pane
+        known, at = compact(rows[mine].ravel())
+        flat = at * width + np.repeat(cells[mine], rows.shape[1])
+        counts = np.bincount(flat, minlength=len(known) * width).reshape(-1, width)
+        empty = np.zeros((len(known), 0, 2))
+        found.append((pane, Block(known, counts, empty, empty)))
+    return found

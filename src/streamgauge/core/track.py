@@ -1,0 +1,114 @@
+"""Track: one kind of blocks on their way from open panes into windows and totals."""
+
+from dataclasses import dataclass, field
+
+from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.core.windows import WindowSpec, WindowState
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSpec:
+    """The shape of a track's blocks, its windows, and the length of its panes.
+
+    `measured_apart` says that some blocks are hidden from detectors.
+    """
+
+    width: int
+    sums: int
+    extremes: int
+    windows: tuple[WindowSpec, ...]
+    pane_ms: int
+    measured_apart: bool = False
+
+
+@dataclass(slots=True)
+class Track:
+    """Open panes, windows and totals of blocks of one shape.
+
+    Hidden blocks, those of excluded times, are in `windows` and `totals` but not in `measured`, the
+    windows that changes are measured in; without any both are the same windows.
+    """
+
+    spec: TrackSpec
+    windows: list[WindowState] = field(init=False)
+    measured: list[WindowState] = field(init=False)
+    totals: BlockSum = field(init=False)
+    """Everything in closed panes, and what came late for them, since the start."""
+    _open: dict[int, BlockSum] = field(default_factory=dict)
+    _hidden: dict[int, BlockSum] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.windows = self._new_windows()
+        self.measured = self._new_windows() if self.spec.measured_apart else self.windows
+        self.totals = self.empty()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the windows' steps in bytes."""
+        return sum(window.nbytes for window in self._every_window())
+
+    @property
+    def next_end(self) -> int | None:
+        """Return when there is next something to close or to advance (ms), None if there is not."""
+        ends = [w.next_end for w in self._every_window() if w.next_end is not None]
+        panes = [*self._open, *self._hidden]
+        if panes:
+            ends.append((min(panes) + 1) * self.spec.pane_ms)
+        return min(ends, default=None)
+
+    def add(self, pane: int, block: Block, *, hidden: bool = False) -> None:
+        """Add a block to an open pane."""
+        panes = self._hidden if hidden else self._open
+        if pane not in panes:
+            panes[pane] = self.empty()
+        panes[pane].add(block)
+
+    def add_late(self, start: int, block: Block, closed: int, *, hidden: bool = False) -> None:
+        """Add a block of a pane that began at `start` although all up to `closed` (ms) are."""
+        for window in self.windows if hidden else self._every_window():
+            window.add_late(start, block, closed)
+        self.totals.add(block)
+
+    def close(self, end: int) -> Block | None:
+        """Close the pane that ends at `end` (ms); return what is not hidden of it, if anything."""
+        pane = end // self.spec.pane_ms - 1
+        start = pane * self.spec.pane_ms
+        hidden = self._hidden.pop(pane, None)
+        if hidden is not None:
+            self.totals.add(hidden.block())
+            for window in self.windows:
+                window.add(start, hidden.block())
+        closed = self._open.pop(pane, None)
+        if closed is None:
+            return None
+        block = closed.block()
+        self.totals.add(block)
+        for window in self._every_window():
+            window.add(start, block)
+        return block
+
+    def advance(self, now: int) -> bool:
+        """Advance the windows whose step ends now (ms); say whether there are any."""
+        due = [window for window in self._every_window() if window.next_end == now]
+        for window in due:
+            window.advance(now)
+        return bool(due)
+
+    def counted(self) -> Block:
+        """Return everything since the start, open panes included."""
+        whole = self.empty()
+        whole.add(self.totals.block())
+        for pane in (*self._open.values(), *self._hidden.values()):
+            whole.add(pane.block())
+        return whole.block()
+
+    def empty(self) -> BlockSum:
+        """Return a sum of no blocks."""
+        return BlockSum(self.spec.width, self.spec.sums, self.spec.extremes)
+
+    def _new_windows(self) -> list[WindowState]:
+        spec = self.spec
+        return [WindowState(w, spec.width, spec.sums, spec.extremes) for w in spec.windows]
+
+    def _every_window(self) -> list[WindowState]:
+        return self.windows if self.measured is self.windows else [*self.windows, *self.measured]
