@@ -58,12 +58,21 @@ def profile(
             " carrier | carrier,origin | distance:500:1500. Repeatable.",
         ),
     ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS", help="The positive class of a binary model; else the last in order."
+        ),
+    ] = None,
     prediction_column: Annotated[str, typer.Option(help="The model's output.")] = "prediction",
     score_column: Annotated[
         str, typer.Option(help="The probability of the positive class.")
     ] = "score",
     label_column: Annotated[str, typer.Option(help="The truth.")] = "label",
     timestamp_column: Annotated[str, typer.Option(help="The event time.")] = "timestamp",
+    label_timestamp_column: Annotated[
+        str, typer.Option(help="When the truth became known.")
+    ] = "label_timestamp",
     timestamp_unit: Annotated[
         Literal["s", "ms", "us", "ns"] | None,
         typer.Option(help="What integer times count; else ms.", show_default=False),
@@ -112,7 +121,8 @@ def profile(
 ) -> None:
     """Build a reference from training or validation data.
 
-    Columns prediction, score, label and timestamp are known by name; the others are features.
+    Columns prediction, score, label, timestamp and label_timestamp are known by name; the others
+    are features.
 
     Example: streamgauge profile training.csv -o churn.reference.json --slice plan
     """
@@ -124,7 +134,7 @@ def profile(
         raise UsageError(f"{target}: exists already; replace it with --force")
     started = time.monotonic()
     if merge:
-        if edges_from or slices or config or timezone is not None:
+        if edges_from or slices or config or positive or timezone is not None:
             raise UsageError("--merge adds up references as they are; leave out the other options")
         made = Profile(_merged(data, _metadata(meta)), {}, ())
     else:
@@ -136,6 +146,7 @@ def profile(
                 score=score_column,
                 label=label_column,
                 timestamp=timestamp_column,
+                label_timestamp=label_timestamp_column,
                 numeric=frozenset(numeric or ()),
                 categorical=frozenset(categorical or ()),
                 ignored=frozenset(ignore or ()),
@@ -150,6 +161,7 @@ def profile(
             meta=_metadata(meta),
             bins_of=read_reference(edges_from) if edges_from else None,
             zone=_zone(settings.timezone if timezone is None else timezone),
+            positive=positive or "",
         )
         with progress(quiet=as_json) as report:
             made = make_profile(request, report)

@@ -15,7 +15,7 @@ from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
-from streamgauge.formats.profile_report import FieldRow, field_rows
+from streamgauge.formats.profile_report import FieldRow, field_rows, outcome_report
 from streamgauge.formats.profiling import Profile, Progress
 from streamgauge.formats.reference_file import reference_id
 
@@ -112,6 +112,8 @@ def print_profile(made: Profile, path: Path, seconds: float) -> None:
     for remark in made.remarks:
         typer.echo(remark)
     reference = made.reference
+    for line in outcome_report(reference).lines():
+        typer.echo(line)
     slices = len(reference.rows) - 1
     typer.echo(
         f"{reference.events:,} rows, {slices:,} slices, {seconds:.1f} s"
@@ -141,6 +143,7 @@ def print_json(made: Profile, path: Path, seconds: float) -> None:
         "seconds": round(seconds, 3),
         "rows_per_second": round(reference.events / max(seconds, 1e-9)),
         "fields": [asdict(row) for row in field_rows(reference, made.notes)],
+        "outcomes": asdict(outcome_report(reference)),
         "remarks": list(made.remarks),
     }
     sys.stdout.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -1,7 +1,7 @@
 """What a reference will count: fitted to a table's survey, or taken from another reference."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +11,7 @@ from streamgauge.core.batch import FeatureKind, ModelSchema, Task
 from streamgauge.core.bins import Bins, CategoricalBins
 from streamgauge.core.fitting import fit_categorical
 from streamgauge.core.layout import FeatureSpec, Layout, build_layout
+from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import Dimension, SliceSpec
 from streamgauge.errors import DataError, UsageError
@@ -24,6 +25,7 @@ from streamgauge.formats.outcomes import (
 )
 from streamgauge.formats.survey import ColumnSurvey, Survey
 from streamgauge.formats.table import TableOptions
+from streamgauge.formats.table_events import Events, says_label_times
 
 FEW_DISTINCT: Final = 20
 """Whole numbers with no more distinct values than this may be codes, which readers are told."""
@@ -33,13 +35,16 @@ FEW_DISTINCT: Final = 20
 class Plan:
     """What is counted, and what readers should know of it.
 
-    `class_scores` are columns with the probabilities of the classes, by class. `notes` are remarks
-    by column, `remarks` those on the whole.
+    `label_timed` tells whether the data say when labels became known, `positive` is the positive
+    class of a binary model where it was said. `class_scores` are columns with the probabilities of
+    the classes, by class. `notes` are remarks by column, `remarks` those on the whole.
     """
 
     layout: Layout
     slices: tuple[SliceSpec, ...]
     timed: bool
+    label_timed: bool = False
+    positive: str = ""
     class_scores: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
@@ -52,15 +57,19 @@ def fit_plan(
     *,
     model: str,
     task: Task | None,
+    positive: str = "",
 ) -> Plan:
     """Fit bins to all that a table holds.
 
-    Raises DataError where it holds nothing to count, UsageError for slices that cannot be taken.
+    Raises DataError where it holds nothing to count, UsageError for slices that cannot be taken and
+    for a positive class that is none of the data's.
     """
     remarks = []
     if task is None:
         task, reason = guess_task(survey, options)
         remarks.append(f"task {task}: {reason} (--task says otherwise)")
+    if positive:
+        _check_positive(positive, task, class_counts(survey))
     prediction, label = outcome_bins(survey, task, options)
     class_scores = {}
     if task is not Task.REGRESSION and survey.score is None:
@@ -93,24 +102,51 @@ def fit_plan(
         schema, tuple(specs.values()), prediction=prediction, label=label, score=score
     )
     notes = {name: note for name, c in survey.features.items() if (note := _note(c))}
-    return Plan(layout, slices, survey.timed, class_scores, notes, tuple(remarks))
+    return Plan(
+        layout,
+        slices,
+        survey.timed,
+        survey.label_timed,
+        positive,
+        class_scores,
+        notes,
+        tuple(remarks),
+    )
 
 
 def reuse_plan(
-    reference: Reference, names: Sequence[str], slices: tuple[SliceSpec, ...], *, timed: bool
+    reference: Reference,
+    first: Events,
+    slices: tuple[SliceSpec, ...],
+    *,
+    positive: str = "",
 ) -> Plan:
     """Count in the bins of another reference, and in its slices unless others are given.
 
-    `names` are the feature columns of the table. Raises UsageError for slices that cannot be
-    taken.
+    `first` are the table's first events, which show its columns. Raises UsageError for slices that
+    cannot be taken and for another positive class.
     """
     layout = reference.layout
     schema = layout.schema
     slices = slices or reference.slices
     check_slices(slices, schema)
+    if positive and positive != _positive_of(reference):
+        raise UsageError(
+            f"--positive: the reference takes {_positive_of(reference) or 'no class'} for positive,"
+            f" not {positive}; leave out one of --positive and --edges-from"
+        )
     known = {*schema.numeric, *schema.categorical, *schema.boolean, *schema.tags}
-    notes = {name: "not in the reference: not counted" for name in names if name not in known}
-    return Plan(layout, slices, timed, notes=notes)
+    notes = {
+        name: "not in the reference: not counted" for name in first.features if name not in known
+    }
+    return Plan(
+        layout,
+        slices,
+        timed=first.times is not None,
+        label_timed=says_label_times(first),
+        positive=reference.positive,
+        notes=notes,
+    )
 
 
 def check_columns(reference: Reference, names: set[str]) -> None:
@@ -151,10 +187,10 @@ def check_names(options: TableOptions, names: set[str]) -> None:
         *(("--ignore", name) for name in options.ignored),
         *(("--tag", name) for name in options.tags),
     ]
-    for role in ("prediction", "score", "label", "timestamp"):
+    for role in ("prediction", "score", "label", "timestamp", "label_timestamp"):
         name = getattr(options, role)
         if name != getattr(defaults, role):
-            named.append((f"--{role}-column", name))
+            named.append((f"--{role.replace('_', '-')}-column", name))
     for option, name in named:
         if name not in names:
             raise UsageError(f"{option}: there is no column {name!r}{like(name, names)}")
@@ -170,6 +206,22 @@ def like(name: str, names: Iterable[str]) -> str:
         return f"; did you mean {close[0]!r}?"
     known = sorted(names)
     return f"; there are {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}"
+
+
+def _check_positive(positive: str, task: Task, classes: Collection[str]) -> None:
+    if task is not Task.BINARY:
+        raise UsageError(f"--positive: the task is {task}, but only binary ones have such a class")
+    if positive not in classes:
+        raise UsageError(
+            f"--positive: the data never hold the class {positive!r}{like(positive, classes)}"
+        )
+
+
+def _positive_of(reference: Reference) -> str:
+    """Return the class that a reference takes for positive, nothing where it has none."""
+    if reference.layout.schema.task is not Task.BINARY:
+        return ""
+    return OutcomeLayout(reference.layout, reference.positive).classes[1]
 
 
 def _unknown_slice(spec: SliceSpec, dimension: Dimension, names: Iterable[str]) -> str:

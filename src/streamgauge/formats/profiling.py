@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from streamgauge.core.batch import Task
+import numpy as np
+
+from streamgauge.core.batch import BoolArray, Categories, FloatArray, Task
 from streamgauge.core.reference import Reference, ReferenceBuilder, Source
 from streamgauge.core.slices import SliceSpec
 from streamgauge.core.zone import UTC_ZONE, Zone
 from streamgauge.errors import DataError
 from streamgauge.formats.ahead import ahead
 from streamgauge.formats.data_files import DataFormat, digest
-from streamgauge.formats.frames import ReadAgain
+from streamgauge.formats.frames import NO_TIME, ReadAgain
 from streamgauge.formats.profile_plan import (
     Plan,
     check_columns,
@@ -32,7 +34,7 @@ class ProfileRequest:
     """What to profile, and how.
 
     Hours of the week are those of `zone`; `bins_of` is a reference whose bins to use instead of new
-    ones.
+    ones. `positive` is the positive class of a binary model, the last in order where it is empty.
     """
 
     paths: tuple[Path, ...]
@@ -44,6 +46,7 @@ class ProfileRequest:
     meta: Mapping[str, str] = field(default_factory=dict)
     bins_of: Reference | None = None
     zone: Zone = UTC_ZONE
+    positive: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,11 @@ def profile(
     reference = counting.builder.finish(meta=request.meta, sources=sources)
     notes = {**counting.plan.notes, **table.notes}
     remarks = [*counting.plan.remarks, *run.remarks]
+    if counting.untimed_labels:
+        remarks.append(
+            f"{counting.untimed_labels:,} labels without a {request.options.label_timestamp} taken"
+            " for known when the event happened"
+        )
     if request.zone != reference.zone:
         remarks.append(f"without times the time zone {request.zone.name} changes nothing")
     return Profile(reference, notes, tuple(remarks))
@@ -121,13 +129,25 @@ class _Counting:
 
     def __init__(self, plan: Plan, request: ProfileRequest) -> None:
         self.plan = plan
-        self.builder = ReferenceBuilder(plan.layout, plan.slices, zone=request.zone)
+        self.builder = ReferenceBuilder(
+            plan.layout, plan.slices, zone=request.zone, positive=plan.positive
+        )
         self.rows = dict.fromkeys(request.paths, 0)
-        self._maker = BatchMaker(plan.layout.schema, plan.class_scores)
+        self.untimed_labels = 0
+        self._maker = BatchMaker(
+            plan.layout.schema,
+            plan.class_scores,
+            positive=plan.positive,
+            label_timed=plan.label_timed,
+        )
 
     def add(self, path: Path, rows: Events) -> None:
-        self.builder.add(self._maker.batch(rows), timed=self.plan.timed)
+        batch = self._maker.batch(rows)
+        self.builder.add(batch, timed=self.plan.timed)
         self.rows[path] += len(rows)
+        if self.plan.timed and batch.label is not None and batch.label_time is not None:
+            labelled = _present(batch.label)
+            self.untimed_labels += int((labelled & (batch.label_time == NO_TIME)).sum())
 
 
 class _Run:
@@ -149,14 +169,18 @@ class _Run:
         if request.bins_of is None:
             survey = self._pass(1, lambda: _Surveying(self._options)).survey
             plan = fit_plan(
-                survey, self._options, request.slices, model=request.model, task=request.task
+                survey,
+                self._options,
+                request.slices,
+                model=request.model,
+                task=request.task,
+                positive=request.positive,
             )
             return self._pass(2, lambda: _Counting(plan, request))
         first = self._first()
         if self._table.has_header:
             check_columns(request.bins_of, self._table.names)
-        names = list(first.features)
-        reused = reuse_plan(request.bins_of, names, request.slices, timed=first.times is not None)
+        reused = reuse_plan(request.bins_of, first, request.slices, positive=request.positive)
         return self._pass(1, lambda: _Counting(reused, request))
 
     def _first(self) -> Events:
@@ -222,6 +246,13 @@ class _Run:
         if others:
             return f"{paths}: holds no event of model {self._options.model!r}"
         return f"{paths}: no rows, nothing to profile"
+
+
+def _present(label: Categories | FloatArray) -> BoolArray:
+    """Tell which labels there are `(n,)`."""
+    if isinstance(label, Categories):
+        return np.asarray(label.codes >= 0)
+    return np.isfinite(label)
 
 
 def _reading_options(request: ProfileRequest) -> TableOptions:

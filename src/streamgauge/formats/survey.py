@@ -14,7 +14,7 @@ from streamgauge.core.profiling import (
 from streamgauge.errors import DataError
 from streamgauge.formats.frames import Column, ColumnType, Frame
 from streamgauge.formats.table import TableOptions
-from streamgauge.formats.table_events import Events
+from streamgauge.formats.table_events import Events, says_label_times
 
 MAX_CLASSES: Final = 1_000
 """Distinct predictions or labels that are counted by name."""
@@ -85,6 +85,7 @@ class Survey:
         self.others = 0
         self.models: set[str] = set()
         self.timed = True
+        self.label_timed = False
         self.features: dict[str, ColumnSurvey] = {}
         self.score: ColumnSurvey | None = None
         self.has_class_scores = False
@@ -101,6 +102,7 @@ class Survey:
         self.others += rows.others
         self.models |= rows.models
         self.timed = self.timed and rows.times is not None
+        self.label_timed = self.label_timed or says_label_times(rows)
         self.tags |= set(rows.tags)
         keys = self._keys.next(len(rows))
         self._size = self._size or sample_size(len(rows.features))

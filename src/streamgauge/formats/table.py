@@ -27,6 +27,7 @@ class TableOptions:
     score: str = "score"
     label: str = "label"
     timestamp: str = "timestamp"
+    label_timestamp: str = "label_timestamp"
     numeric: frozenset[str] = frozenset()
     categorical: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
@@ -102,7 +103,8 @@ def _arrow_options(options: TableOptions, notes: dict[str, str], names: set[str]
             "reading Parquet and CSV needs pyarrow; install it with"
             " `pip install 'streamgauge[profile]'`, or give NDJSON"
         ) from error
-    exact = {options.prediction, options.label, options.timestamp, *options.tags}
+    times = (options.timestamp, options.label_timestamp)
+    exact = {options.prediction, options.label, *times, *options.tags}
     return ArrowOptions(
         ignored=options.ignored,
         texts=options.categorical,

@@ -44,7 +44,8 @@ UNITS: Final[tuple[TimestampUnit, ...]] = ("s", "ms", "us", "ns")
 class Events:
     """Some events of a table, their columns by what they are; None where there is no such column.
 
-    `times (n,)` are event times in ms. `untimed` rows were left out for want of a time, `others`
+    `times (n,)` are event times in ms, `label_times (n,)` when labels became known, `NO_TIME` where
+    that is not said. `untimed` rows were left out for want of a time, `others`
     because they are of another model; `models` are the models named.
     """
 
@@ -57,6 +58,7 @@ class Events:
     status: Column | None
     latency: Column | None
     times: IntArray | None
+    label_times: IntArray | None
     untimed: int
     others: int
     models: frozenset[str]
@@ -82,14 +84,19 @@ def read_events(frame: Frame, options: TableOptions) -> Events:
             mine = np.array([*(name == options.model for name in names.values), False], bool)
             frame = _only(frame, mine[names.codes])
     others = rows - frame.rows
-    frame, times = _with_times(frame, options)
+    times = _times(frame, options.timestamp, options)
+    label_times = _times(frame, options.label_timestamp, options)
+    if times is not None:
+        known = times != NO_TIME
+        frame, times = _only(frame, known), times[known]
+        label_times = None if label_times is None else label_times[known]
     columns = frame.columns
     if is_nested:
         features = columns["features"].fields()
         features = {n: c for n, c in features.items() if n not in options.ignored}
     else:
-        special = {options.prediction, options.score, options.label, options.timestamp}
-        special |= NOT_FEATURES | options.tags
+        special = {options.prediction, options.score, options.label}
+        special |= {options.timestamp, options.label_timestamp} | NOT_FEATURES | options.tags
         features = {name: column for name, column in columns.items() if name not in special}
     tags = {name: column for name, column in columns.items() if name in options.tags}
     if "tags" in columns:
@@ -105,6 +112,7 @@ def read_events(frame: Frame, options: TableOptions) -> Events:
         status=columns.get("status"),
         latency=columns.get("latency_ms"),
         times=times,
+        label_times=label_times,
         untimed=rows - others - frame.rows,
         others=others,
         models=models,
@@ -120,22 +128,27 @@ def _only(frame: Frame, rows: BoolArray) -> Frame:
     return frame if rows.all() else frame.take(rows)
 
 
-def _with_times(frame: Frame, options: TableOptions) -> tuple[Frame, IntArray | None]:
-    column = frame.columns.get(options.timestamp)
+def _times(frame: Frame, name: str, options: TableOptions) -> IntArray | None:
+    """Return the times `(n,)` in a column, `NO_TIME` where there is none; None without a column."""
+    column = frame.columns.get(name)
     if column is None:
-        return frame, None
+        return None
     times = column.times(options.timestamp_unit)
-    known = times != NO_TIME
-    impossible = known & ~_possible(times)
+    impossible = (times != NO_TIME) & ~_possible(times)
     if impossible.any():
         row = int(np.argmax(impossible))
         better = [unit for unit in UNITS if _possible(column.times(unit)[row : row + 1]).all()]
-        remedy = f"--timestamp-unit {better[0]}" if better else f"--ignore {options.timestamp}"
+        remedy = f"--timestamp-unit {better[0]}" if better else f"--ignore {name}"
         raise DataError(
-            f"{frame.file}: {options.timestamp} in row {frame.first + row:,} is before 2000 or"
-            f" after 2100 if it counts in {options.timestamp_unit}; try {remedy}"
+            f"{frame.file}: {name} in row {frame.first + row:,} is before 2000 or after 2100 if it"
+            f" counts in {options.timestamp_unit}; try {remedy}"
         )
-    return _only(frame, known), times[known]
+    return times
+
+
+def says_label_times(rows: Events) -> bool:
+    """Tell whether events say of any label when it became known."""
+    return rows.label_times is not None and bool((rows.label_times != NO_TIME).any())
 
 
 def _possible(times: IntArray) -> BoolArray:
@@ -146,12 +159,22 @@ class BatchMaker:
     """Makes the batches of one model's schema from a table's events.
 
     `class_scores` are the features that hold the probabilities of the classes, by class, where
-    the score is no column of its own.
+    the score is no column of its own. `positive` is the positive class of a binary model, the last
+    in order where it is empty. `label_timed` tells whether the data say when labels became known.
     """
 
-    def __init__(self, schema: ModelSchema, class_scores: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        schema: ModelSchema,
+        class_scores: Mapping[str, str] | None = None,
+        *,
+        positive: str = "",
+        label_timed: bool = False,
+    ) -> None:
         self.schema = schema
         self._class_scores = class_scores or {}
+        self._positive = positive
+        self._label_timed = label_timed
 
     def batch(self, rows: Events) -> EventBatch:
         """Return the events as a batch; a feature without a column is missing everywhere."""
@@ -191,7 +214,12 @@ class BatchMaker:
             latency=latency,
             ok=ok,
             label=None if rows.label is None else self._outcome(rows.label, n),
+            label_time=self._label_times(rows) if self._label_timed else None,
         )
+
+    def _label_times(self, rows: Events) -> IntArray:
+        times = rows.label_times
+        return np.full(len(rows), NO_TIME, np.int64) if times is None else times
 
     def _outcome(self, column: Column | None, n: int) -> Categories | FloatArray:
         if self.schema.task is not Task.REGRESSION:
@@ -215,7 +243,8 @@ class BatchMaker:
             return np.full(n, np.nan)
         if self.schema.task is Task.BINARY:
             # Of two classes the positive one comes last, as scikit-learn orders them.
-            return by_class[max(by_class)].numbers().values
+            chosen = by_class.get(self._positive or max(by_class))
+            return np.full(n, np.nan) if chosen is None else chosen.numbers().values
         assert isinstance(prediction, Categories)
         return _score_of_prediction(by_class, prediction)
 
