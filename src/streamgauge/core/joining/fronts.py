@@ -20,6 +20,8 @@ from streamgauge.core.joining.records import RecordFormat
 MOST_LABELS: Final = 8
 """Labels of one id that wait; of more, the earliest ones and the strongest are kept."""
 _HEAD: Final = struct.Struct("<q")
+TAKEN_BYTES: Final = _HEAD.size
+"""Length of the record of an id whose labels a prediction took; with labels it is longer."""
 
 
 class Item(NamedTuple):
@@ -109,11 +111,6 @@ class FrontCodec:
     def item(self, item: Item) -> bytes:
         """Return one label as a plain record."""
         return self._item.pack(*item)
-
-
-def is_taken(record: bytes) -> bool:
-    """Tell whether a prediction took the labels of this record."""
-    return len(record) == _HEAD.size
 
 
 def taken(bucket: int) -> bytes:

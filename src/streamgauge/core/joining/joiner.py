@@ -53,7 +53,7 @@ class Joiner:
     a bucket's time is over, all labels for its predictions are late.
 
     When a space exceeds its bytes, its oldest buckets are dropped. The newest stays, but admits no
-    new ids once it alone takes `shelf.FULL` of them: until the next bucket begins, new predictions
+    new ids once it alone takes `shelf.FULL` of them: until a later bucket begins, new predictions
     expire and labels without a prediction are orphans at once. Should what it has outgrow the bytes
     all the same, it goes too. A space is above its cap during a call at most, by that call's batch.
 
@@ -135,12 +135,12 @@ class Joiner:
         """
         self._ledger.labels += len(keys)
         stored = self._shelf.get(keys)
-        unknown = np.flatnonzero([record is None for record in stored])
-        if len(unknown):
+        if None in stored:
+            unknown = np.flatnonzero([record is None for record in stored])
             self._waiting.add(pick(keys, unknown), labels.take(unknown))
             known = np.delete(np.arange(len(keys)), unknown)
             keys, labels = pick(keys, known), labels.take(known)
-        held = {k: r for k, r in zip(keys, filter(None, stored), strict=True)}  # noqa: C416
+        held = dict(zip(keys, filter(None, stored), strict=True))
         if not held:
             return self._form.none()
         owner = np.arange(len(keys))
@@ -165,9 +165,8 @@ class Joiner:
     def _new_ids(self, keys: Sequence[bytes], buckets: IntArray) -> IntArray:
         """Find the events whose id is new and that may be kept; count the others."""
         stored = self._shelf.get(keys)
-        kept = buckets >= self._ledger.predictions_from
-        if self._shelf.is_full():
-            kept[:] = False
+        first = max(self._ledger.predictions_from, self._shelf.full_up_to() + 1)
+        kept = buckets >= first
         if kept.all() and stored.count(None) == len(set(keys)) == len(keys):
             return np.arange(len(keys))
         chosen: dict[bytes, int] = {}

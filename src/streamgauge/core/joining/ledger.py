@@ -9,7 +9,7 @@ import numpy as np
 from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.store import Space
 
-_NEVER: Final = -(1 << 62)
+NEVER: Final = -(1 << 62)
 """A bucket before all others."""
 
 
@@ -51,12 +51,12 @@ class Ledger:
     late: int = 0
     duplicate_labels: int = 0
     corrections: int = 0
-    watermark: int = _NEVER
-    open_from: int = _NEVER
+    watermark: int = NEVER
+    open_from: int = NEVER
     """The first bucket whose predictions still take labels."""
-    predictions_from: int = _NEVER
+    predictions_from: int = NEVER
     """The first bucket whose predictions are kept."""
-    labels_from: int = _NEVER
+    labels_from: int = NEVER
     """The first bucket whose labels may wait."""
     pending: dict[int, int] = field(default_factory=dict)
     """Predictions without a label by bucket."""

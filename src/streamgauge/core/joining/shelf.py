@@ -6,12 +6,12 @@ from typing import Final, TypeVar
 import numpy as np
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.joining.ledger import Ledger, tally
+from streamgauge.core.joining.ledger import NEVER, Ledger, tally
 from streamgauge.core.joining.records import Records, as_bytes
 from streamgauge.core.joining.store import Space, Store
 
 FULL: Final = 0.6
-"""Share of its bytes that the newest bucket of a space may take before it admits no new ids.
+"""Share of its bytes that the newest bucket may take before no new ids but later ones are let in.
 
 Records grow when a label comes, by less than half with their keys; the rest is for that.
 """
@@ -50,10 +50,11 @@ class Shelf:
             self.write(bucket, keys[start:end], values[start:end])
             start = end
 
-    def is_full(self) -> bool:
-        """Tell whether the newest bucket alone leaves no room for new ids."""
+    def full_up_to(self) -> int:
+        """Return the newest bucket if it alone leaves no room for new ids, else one before all."""
         sizes = self._store.sizes(self._space)
-        return bool(sizes) and sizes[max(sizes)] > FULL * self._cap
+        newest = max(sizes, default=NEVER)
+        return newest if sizes.get(newest, 0) > FULL * self._cap else NEVER
 
     def make_room(self) -> None:
         """Drop the oldest buckets until the rest stays within its bytes."""

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.joining.fronts import Front, FrontCodec, Item, choose, is_taken, taken
+from streamgauge.core.joining.fronts import (
+    TAKEN_BYTES,
+    Front,
+    FrontCodec,
+    Item,
+    choose,
+    taken,
+)
 from streamgauge.core.joining.ledger import Ledger, tally
 from streamgauge.core.joining.records import Labels, RecordFormat
 from streamgauge.core.joining.shelf import Shelf, pick
@@ -26,19 +33,17 @@ class WaitingLabels:
         """Let labels wait whose predictions are not known."""
         ledger = self._ledger
         buckets = labels.time // self._width
-        kept = buckets >= ledger.labels_from
         raw = self._shelf.get(keys)
-        full = self._shelf.is_full()
-        plain = kept.copy()
+        first = max(ledger.labels_from, self._shelf.full_up_to() + 1)
+        plain = buckets >= first
         if raw.count(None) < len(keys) or len(set(keys)) < len(keys):
             often = Counter(keys)
             alone = [r is None and often[k] == 1 for k, r in zip(keys, raw, strict=True)]
+            kept = buckets >= ledger.labels_from
             crowd = np.flatnonzero(~np.array(alone, np.bool_) & kept)
-            self._add_in_turn(pick(keys, crowd), labels.take(crowd), pick(raw, crowd), full)
+            self._add_in_turn(pick(keys, crowd), labels.take(crowd), pick(raw, crowd), first)
             plain &= alone
             ledger.orphans -= len(crowd)
-        if full:
-            plain[:] = False
         chosen = np.flatnonzero(plain)
         ledger.orphans += len(keys) - len(chosen)
         if len(chosen) < len(keys):
@@ -49,9 +54,9 @@ class WaitingLabels:
         self._shelf.make_room()
 
     def _add_in_turn(
-        self, keys: Sequence[bytes], labels: Labels, raw: Sequence[bytes | None], full: bool
+        self, keys: Sequence[bytes], labels: Labels, raw: Sequence[bytes | None], first: int
     ) -> None:
-        """Let labels wait of which there may be several of one id; new ids only while not full."""
+        """Let labels wait of which there may be several of one id; new ids from a bucket on."""
         ledger = self._ledger
         fronts: dict[bytes, Front] = {}
         changed: dict[int, dict[bytes, Front]] = {}
@@ -62,7 +67,7 @@ class WaitingLabels:
             if front is None:
                 if record is not None:
                     front = self._codec.read(record)
-                elif full:
+                elif item.time // self._width < first:
                     ledger.orphans += 1
                     continue
                 else:
@@ -85,16 +90,17 @@ class WaitingLabels:
         Returns the places of the predictions that get one, ascending, and their labels.
         """
         ledger, codec = self._ledger, self._codec
-        raw = self._shelf.get(keys) if ledger.waiting else [None] * len(keys)
-        hits = [i for i, r in enumerate(raw) if r is not None and not is_taken(r)]
+        raw = self._shelf.get(keys) if ledger.waiting else []
+        sizes = (0 if record is None else len(record) for record in raw)
+        hits = [place for place, size in enumerate(sizes) if size > TAKEN_BYTES]
         if not hits:
             return np.empty(0, np.int64), self._form.unpack_waiting([])
         found = np.array(hits, np.int64)
         records = [record for record in map(raw.__getitem__, hits) if record is not None]
         moved: dict[int, int] = {}
-        for place, record in enumerate(records):
-            if len(record) != codec.plain:
-                front = codec.read(record)
+        for place, size in enumerate(map(len, records)):
+            if size != codec.plain:
+                front = codec.read(records[place])
                 choice = choose(front.items, int(latest[hits[place]]))
                 ledger.late += choice.others_late
                 ledger.corrections += choice.superseded
