@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.join_store_candidates import Candidate, Records
 from streamgauge.core.joining.store import Space
+from streamgauge.io.joining.filters import Filter, marks
 from streamgauge.io.joining.join_store import JoinStore
 
 BUCKETS = 8
@@ -70,6 +71,40 @@ class Probing:
         """Forget a bucket."""
         self._buckets.remove(bucket)
         self._candidate.drop(bucket)
+
+
+class Filtered(Probing):
+    """A candidate behind the join store's filters, which are not written anywhere here."""
+
+    def __init__(self, candidate: Candidate, buckets: Sequence[int] = ()) -> None:
+        super().__init__(candidate, buckets)
+        self._filters: dict[int, Filter] = {}
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Look keys up in the buckets that may have them."""
+        if not self._filters:
+            return super().get(keys)
+        signs = marks(keys)
+        values: list[bytes | None] = [None] * len(keys)
+        for bucket, filter_ in self._filters.items():
+            places = np.flatnonzero(filter_.perhaps(signs)).tolist()
+            if places:
+                found = self._candidate.find(bucket, [keys[i] for i in places])
+                for i, value in zip(places, found, strict=True):
+                    if value is not None:
+                        values[i] = value
+        return values
+
+    def write(self, records: Mapping[int, Records]) -> None:
+        """Write one batch."""
+        for bucket, rows in records.items():
+            self._filters.setdefault(bucket, Filter()).add(marks(list(rows)))
+        super().write(records)
+
+    def drop(self, bucket: int) -> None:
+        """Forget a bucket."""
+        del self._filters[bucket]
+        super().drop(bucket)
 
 
 class Ours:

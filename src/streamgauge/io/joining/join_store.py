@@ -170,6 +170,8 @@ class JoinStore:
     ) -> None:
         """Write records, in place of what these keys had in this bucket; the keys are distinct."""
         records = dict(zip(keys, values, strict=True))
+        if not records:
+            return
         self._waiting[space].setdefault(bucket, {}).update(records)
         self._latest[space].update(records)
         sizes = self._waiting_bytes[space]

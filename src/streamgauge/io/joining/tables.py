@@ -29,7 +29,7 @@ _DEFAULT: Final = "default"
 _CACHE_BYTES: Final = 128 << 20
 _UNSORTED_BYTES: Final = 64 << 20
 _TABLE_UNSORTED_BYTES: Final = 32 << 20
-_LOG_BYTES: Final = 128 << 20
+_LOG_BYTES: Final = 64 << 20
 _BLOOM_BITS: Final = 10
 
 
@@ -118,7 +118,7 @@ class Tables:
         table = self._tables[name]
         with self._told("reading sizes"):
             parts = (
-                table.property_int_value("rocksdb.total-sst-files-size"),
+                table.property_int_value("rocksdb.live-sst-files-size"),
                 table.property_int_value("rocksdb.size-all-mem-tables"),
             )
         return sum(part or 0 for part in parts)
@@ -145,6 +145,7 @@ class Tables:
         options.set_bottommost_compression_type(DBCompressionType.none())
         options.set_db_write_buffer_size(_UNSORTED_BYTES)
         options.set_write_buffer_size(_TABLE_UNSORTED_BYTES)
+        options.set_arena_block_size(64 << 10)  # what sizes are rounded up to
         options.set_max_total_wal_size(_LOG_BYTES)
         # Batches after a damaged one are left out: the meta value says what is missing.
         options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
