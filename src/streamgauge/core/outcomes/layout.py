@@ -43,6 +43,8 @@ TRUTH_BINS: Final = CategoricalBins(("no", "yes"))
 _LOG_LOSS_EDGES: Final = tuple(float(f"{x:.6g}") for x in np.geomspace(0.005, 37.0, 61))
 LOG_LOSS_BINS: Final = NumericBins((0.0, *_LOG_LOSS_EDGES), (0, *range(2, 62)))
 """Log-loss in nats: the largest that a score can have is −ln 2⁻⁵² = 36.04."""
+_LARGEST_SCALE: Final = 1e70
+"""Errors are not much larger, see `counting`, and edges past them would be infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ def _watched(base: Layout, task: Task) -> Sequence[Field]:
         return [Field(ERROR, DECISION_BINS), label, *loss, *thirds]
     bins = label.bins
     assert isinstance(bins, NumericBins)
-    edges = error_edges(bins.scale)
+    edges = error_edges(min(bins.scale, _LARGEST_SCALE))
     sizes = edges[len(edges) // 2 :]
     signed = NumericBins(tuple(edges.tolist()), tuple(range(len(edges) + 1)), 0.0, bins.scale)
     absolute = NumericBins((0.0, *sizes.tolist()), (0, *range(2, len(sizes) + 2)), 0.0, bins.scale)

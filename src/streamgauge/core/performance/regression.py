@@ -14,6 +14,8 @@ _PER_DECADE: Final = 16
 _DECADES: Final = (-3, 2)
 ERROR_BINS: Final = 2 * (_PER_DECADE * (_DECADES[1] - _DECADES[0]) + 1) + 1
 PROBABILITIES: Final = (0.5, 0.9, 0.95, 0.99)
+LARGEST_RELATIVE: Final = 1e70
+"""Relative errors are clipped to this: truths of next to nothing would make their sums infinite."""
 
 
 class RegressionSums(NamedTuple):
@@ -24,7 +26,8 @@ class RegressionSums(NamedTuple):
     `nonzero (rows,) int64` count all events and those with truth ≠ 0; `histogram (rows, ERROR_BINS)
     int64` is of e between `error_edges`. Floats, each `(rows, k) float64`:
     `errors` [Σe, Σ|e|, Σe², Σe⁴], `truths` [Σd, Σd², Σd³, Σd⁴], `products` [Σe²d, Σe²d²],
-    `relative` [Σr, Σr²] of r = |e/truth| where truth ≠ 0.
+    `relative` [Σr, Σr²] of r = |e/truth| where truth ≠ 0, at most
+    `LARGEST_RELATIVE`.
     """
 
     events: IntArray
@@ -89,7 +92,8 @@ def count_regression(
     rows, truth, error = rows[finite], truth[finite], (predicted - truth)[finite]
     d, squares = truth - centre, error**2
     nonzero = truth != 0.0
-    relative = np.abs(error[nonzero] / truth[nonzero])
+    with np.errstate(over="ignore"):
+        relative = np.minimum(np.abs(error[nonzero] / truth[nonzero]), LARGEST_RELATIVE)
     return RegressionSums(
         events=np.bincount(rows, minlength=size),
         nonzero=np.bincount(rows[nonzero], minlength=size),
