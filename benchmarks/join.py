@@ -1,9 +1,9 @@
 """What a prediction and a label cost in the join, and how many bytes wait for a label.
 
 Batches of 10,000 events with 4 slice specifications and 20 features: predictions come, then their
-labels, then each label's correction; once more with the labels before their predictions. What the
-store takes is told apart: what is left is the join.
-The store on disk, in a folder that goes with the run, is flushed every 10 batches.
+labels, then each label's correction, then the first labels again; once more with the labels before
+their predictions. What the store takes is told apart, so that what is left is the join. The store
+on disk is flushed every 10 batches, in a folder that goes with the run.
 Run with `python -m benchmarks.join [--quick] [--json]`.
 """
 

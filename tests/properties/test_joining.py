@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from itertools import groupby
 from typing import NamedTuple
 
@@ -293,6 +294,25 @@ def test_going_on_from_a_state_changes_nothing(
         assert feed(through, batch) == feed(stopping, batch)
     assert contents(store) == contents(other)
     assert through.state() == stopping.state()
+
+
+@settings(max_examples=100, deadline=None)
+@given(STREAM, CUTS, CUTS, st.integers(0, 50))
+def test_a_store_left_behind_catches_up_with_the_events_since(
+    events: list[Event], cuts: set[int], others: set[int], flushed: int
+) -> None:
+    store = MemoryStore()
+    joiner = Joiner(SPEC, FORM, store)
+    for batch in batches(events[:flushed], cuts):
+        feed(joiner, batch)
+    kept, state = deepcopy(store), json.dumps(joiner.state())
+    for batch in batches(events[flushed:], cuts):
+        feed(joiner, batch)
+    behind = Joiner.restore(SPEC, FORM, kept, json.loads(state))
+    for batch in batches(events[flushed:], others):
+        feed(behind, batch)  # what comes out has been counted before the crash
+    assert contents(kept) == contents(store)
+    assert behind.state() == joiner.state()
 
 
 @settings(max_examples=100, deadline=None)
