@@ -14,6 +14,7 @@ def assert_identical(first: Reference, second: Reference) -> None:
     assert first.zone == second.zone
     assert first.meta == second.meta
     assert first.sources == second.sources
+    assert first.positive == second.positive
     for one, two in zip(first.block, second.block, strict=True):
         np.testing.assert_array_equal(one, two)
     assert (first.panes is None) == (second.panes is None)
@@ -22,3 +23,6 @@ def assert_identical(first: Reference, second: Reference) -> None:
         np.testing.assert_array_equal(first.panes.panes, second.panes.panes)
         np.testing.assert_array_equal(first.panes.counts, second.panes.counts)
         np.testing.assert_array_equal(first.hour_of_week, second.hour_of_week)
+    assert (first.outcomes is None) == (second.outcomes is None)
+    if first.outcomes is not None and second.outcomes is not None:
+        assert_identical(first.outcomes, second.outcomes)
