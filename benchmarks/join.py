@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import Row, arguments, report
+from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.joiner import Joiner, JoinSpec
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat
@@ -111,12 +112,12 @@ def phase(timed: Timed, calls: Sequence[Callable[[], Joined]]) -> tuple[float, f
 
 def predict(joiner: Joiner, stream: Stream) -> list[Callable[[], Joined]]:
     """One call for each batch of predictions."""
-    return [
-        partial(
-            joiner.predictions, stream.keys[batch[0] : batch[-1] + 1], stream.pending.take(batch)
-        )
-        for batch in stream.batches
-    ]
+
+    def one(batch: IntArray) -> Joined:
+        mine = stream.keys[batch[0] : batch[-1] + 1]
+        return joiner.predictions(mine, stream.pending.take(batch)).joined
+
+    return [partial(one, batch) for batch in stream.batches]
 
 
 def tell(joiner: Joiner, stream: Stream, version: int) -> list[Callable[[], Joined]]:

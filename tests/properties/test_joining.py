@@ -127,7 +127,7 @@ def feed(joiner: Joiner, batch: Sequence[Event]) -> list[Pair]:
     told = [e for e in batch if isinstance(e, Label)]
     if predictions:
         keys = [key(e.name) for e in predictions]
-        return pairs(joiner.predictions(keys, pending(predictions)))
+        return pairs(joiner.predictions(keys, pending(predictions)).joined)
     if told:
         return pairs(joiner.labels([key(e.name) for e in told], labels(told)))
     for event in batch:

@@ -74,7 +74,7 @@ def test_a_pair_becomes_known_with_the_later_of_both(label_at: int, known_at: in
     after = there.labels(keys(1), labels((label_at, 7, 0)))
     other, _ = joiner()
     assert told(other.labels(keys(1), labels((label_at, 7, 0)))) == []
-    before = other.predictions(keys(1), pending(100))
+    before = other.predictions(keys(1), pending(100)).joined
     assert told(after) == told(before) == [(7, known_at, 1)]
     assert counted(there) == counted(other) == {"predictions": 1, "labels": 1, "joined": 1}
     for mine, expected in zip(before[:5], pending(100), strict=True):
@@ -143,7 +143,7 @@ def test_a_label_is_late_when_more_than_the_delay_after_its_prediction() -> None
     found = join.labels(keys(1, 2), labels((100 + DELAY, 1, 0), (101 + DELAY, 1, 0)))
     assert told(found) == [(1, 180, 1)]
     join.labels(keys(3), labels((200, 1, 0)))
-    assert told(join.predictions(keys(3), pending(100))) == []
+    assert told(join.predictions(keys(3), pending(100)).joined) == []
     assert counted(join) == {"predictions": 3, "joined": 1, "pending": 2, "labels": 3, "late": 2}
 
 
@@ -151,7 +151,7 @@ def test_a_higher_version_that_is_late_does_not_hide_one_in_time() -> None:
     join, _ = joiner()
     join.labels(keys(1), labels((150, 1, 1)))
     join.labels(keys(1), labels((190, 2, 2)))
-    assert told(join.predictions(keys(1), pending(100))) == [(1, 150, 1)]
+    assert told(join.predictions(keys(1), pending(100)).joined) == [(1, 150, 1)]
     assert counted(join) == {"predictions": 1, "joined": 1, "labels": 2, "late": 1}
 
 
@@ -168,8 +168,8 @@ def test_predictions_expire_then_are_late_to_label_then_are_gone() -> None:
     assert told(join.labels(keys(2), labels((189, 1, 0)))) == []
     assert told(join.labels(keys(1), labels((180, 2, 2)))) == []
     assert counted(join)["late"] == 2
-    assert told(join.predictions(keys(2), pending(109))) == []
-    assert told(join.predictions(keys(4), pending(105))) == []
+    assert told(join.predictions(keys(2), pending(109)).joined) == []
+    assert told(join.predictions(keys(4), pending(105)).joined) == []
     assert (counted(join)["duplicates"], counted(join)["expired"]) == (1, 2)
     join.advance(150)  # never back
     join.advance(200)
@@ -219,7 +219,7 @@ def test_a_flood_of_orphans_stays_under_its_cap_and_harms_no_other() -> None:
     assert 1_000 < waiting == counted(join)["labels"] - 1 - counted(join)["orphans"]
     # The next bucket of event time begins anew.
     join.labels(keys(3), labels((520, 1, 0)))
-    assert told(join.predictions(keys(3), pending(500))) == [(1, 520, 1)]
+    assert told(join.predictions(keys(3), pending(500)).joined) == [(1, 520, 1)]
 
 
 def test_the_oldest_predictions_make_room() -> None:
@@ -265,7 +265,7 @@ def test_a_flood_of_labels_on_one_id_takes_the_room_of_a_few() -> None:
     join.labels(keys(*[1] * 5_000), labels(*many))
     assert nbytes(store, Space.LABELS) <= KEY_BYTES + 8 + MOST_LABELS * FORM.waiting.itemsize
     assert counted(join) == {"labels": 5_000, "waiting": MOST_LABELS, "corrections": 4_992}
-    assert told(join.predictions(keys(1), pending(4_990))) == [(4_999, 4_999, 1)]
+    assert told(join.predictions(keys(1), pending(4_990)).joined) == [(4_999, 4_999, 1)]
 
 
 # Records

@@ -16,6 +16,7 @@ from streamgauge.config.section import (
     Name,
     Number,
     Section,
+    Text,
     WholeNumber,
     default,
     refusal,
@@ -43,10 +44,26 @@ class Learn(Section):
 
 
 class LabelsConfig(Section):
-    """How late labels may come."""
+    """How late labels may come, and how much may wait for them. Where the label topics do not
+    exist, nothing waits."""
 
     max_delay: Duration = default("48h")
     """A label that comes later after its prediction than this is counted as late, not joined."""
+    max_megabytes: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 4_096
+    """How much disk the predictions may take that wait for their labels; the oldest make room."""
+    waiting_megabytes: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 256
+    """How much disk the labels may take that come before their predictions, or without any."""
+
+
+class ValueConfig(Section):
+    """What one kind of outcome is worth."""
+
+    label: Text = Field(examples=["1"])
+    """The true class."""
+    prediction: Text = Field(examples=["0"])
+    """The predicted class."""
+    value: Annotated[Number, Field(ge=-1e12, le=1e12)] = Field(examples=[-100.0])
+    """What such an event is worth; costs are negative."""
 
 
 def _latency_bound(milliseconds: int) -> int:
@@ -128,6 +145,14 @@ class ModelConfig(Section):
     """The smallest time step of this model, where it differs from `time.pane`."""
     labels: LabelsConfig = default({})
     """The labels of this model."""
+    threshold: Annotated[Number, Field(gt=0.0, lt=1.0)] | None = None
+    """The score from which on a prediction counts as positive in performance, for binary models;
+    without it, or without a score, the event's own prediction does."""
+    values: Annotated[tuple[ValueConfig, ...], Field(max_length=10_000)] = default(
+        [], examples=[[{"label": "1", "prediction": "0", "value": -100.0}]]
+    )
+    """What outcomes of a classifier are worth, in any unit; others are worth nothing. With it the
+    metric `value`, the mean worth of an event, is published."""
     min_samples: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 30
     """Events that a slice gathers before its detectors look: slices with little traffic wait for
     several panes."""

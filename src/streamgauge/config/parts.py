@@ -158,6 +158,15 @@ class ProcessLimits(Section):
     """Metric series exported over all models."""
 
 
+class JoinStoreConfig(Section):
+    """Where predictions wait for their labels. The folder is a cache: it may be deleted while
+    streamgauge is stopped, and is built again from the topics."""
+
+    folder: Text | None = None
+    """A folder on a local disk, for this app alone; streamgauge/<app> below the user's cache folder
+    (XDG_CACHE_HOME or ~/.cache) if left out."""
+
+
 class LogConfig(Section):
     """What is logged, and how."""
 

@@ -16,6 +16,7 @@ from streamgauge.config.parts import (
     App,
     EventsConfig,
     HttpConfig,
+    JoinStoreConfig,
     LogConfig,
     ProcessLimits,
     Start,
@@ -65,6 +66,8 @@ class Config(Section):
     """How often results and offsets are committed, in one transaction."""
     limits: ProcessLimits = default({})
     """Caps of the whole process."""
+    join_store: JoinStoreConfig = default({})
+    """Where predictions wait for their labels."""
     log: LogConfig = default({})
     """Logging."""
 

@@ -1,7 +1,8 @@
 """Engine: one model's events in, alerts and snapshots out; owner of all state that lasts."""
 
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -9,11 +10,13 @@ from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.alerts.book import AlertBook
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
-from streamgauge.core.batch import EventBatch, IntArray
+from streamgauge.core.batch import EventBatch, IntArray, LabelBatch
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import SUM, Block
 from streamgauge.core.detection import Detection, DetectionSpec
+from streamgauge.core.detectors.allowance import series_weights
 from streamgauge.core.detectors.attached import AttachedDetectors
+from streamgauge.core.detectors.series import SeriesTable, series_table
 from streamgauge.core.detectors.specs import (
     AttachedSpec,
     Exclusion,
@@ -26,11 +29,17 @@ from streamgauge.core.detectors.traffic import NAME, TRAFFIC, TrafficDetector
 from streamgauge.core.detectors.traffic_profile import measure_traffic
 from streamgauge.core.findings import Effect, Finding
 from streamgauge.core.frequent import FrequentValues
+from streamgauge.core.joining.memory import MemoryStore
+from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout, Subject
+from streamgauge.core.outcomes.engine import OutcomeEngine
+from streamgauge.core.outcomes.layout import OutcomeLayout
+from streamgauge.core.outcomes.series import outcome_series
+from streamgauge.core.outcomes.stream import LabelSpec, StreamSpec
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
-from streamgauge.core.snapshot import Counters, ModelSnapshot, WindowStats
+from streamgauge.core.snapshot import Counters, ModelSnapshot, OutcomeStats, WindowStats
 from streamgauge.core.summary import Summarizer
 from streamgauge.core.track import Track, TrackSpec
 from streamgauge.core.windows import WindowSpec, WindowState
@@ -56,6 +65,7 @@ class ModelSpec:
     traffic: TrafficLimit | None = None
     attached: tuple[AttachedSpec, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
+    labels: LabelSpec | None = None
     max_slices: int = 1_000
     max_versions: int = 32
     exported_slices: int = 50
@@ -72,14 +82,21 @@ class LateEvents(NamedTuple):
 class ModelEngine:
     """Panes, windows, detectors and alerts of one model.
 
-    Without a reference it counts and summarises, but compares nothing and raises no alerts. Events
+    Without a reference it counts and summarises, but compares nothing and raises no alerts. Where
+    it has labels, predictions wait for them in a `store`, that of the process if none is given.
+    Events
     of panes that share any time with one of `spec.exclusions` are counted and summarised, but reach
     no detector: they are no evidence, nothing is learned from them, and changes are measured
     without them.
     """
 
     def __init__(
-        self, spec: ModelSpec, layout: Layout, reference: Reference | None, reference_id: str | None
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        reference: Reference | None,
+        reference_id: str | None,
+        store: Store | None = None,
     ) -> None:
         self.spec = spec
         self.layout = layout
@@ -102,6 +119,9 @@ class ModelEngine:
         )
         self._unseen: dict[str, FrequentValues] = {}
         self._set_reference(reference, reference_id)
+        self.outcomes: OutcomeEngine | None = None
+        if spec.labels is not None:
+            self.outcomes = self._new_outcomes(spec.labels, reference, store or MemoryStore())
 
     def _set_reference(self, reference: Reference | None, reference_id: str | None) -> None:
         self.reference = reference
@@ -120,17 +140,14 @@ class ModelEngine:
         if reference is not None:
             spec = self.spec
             shares, traffic = spec.spending.divided(spec.traffic)
+            whole = reference.block.counts[0].astype(np.int64)
+            table = series_table(reference.layout, whole, spec.latency)
+            part = 1.0 - self._outcome_part(reference, table)
             self._detection = Detection(
-                DetectionSpec(
-                    spec.model,
-                    spec.pane_ms,
-                    shares,
-                    spec.tolerance,
-                    spec.min_samples,
-                    spec.latency,
-                ),
+                self._detection_spec(replace(shares, alarms=shares.alarms * part)),
                 reference,
                 self.registry,
+                table,
             )
             if spec.traffic is not None:
                 self._traffic = TrafficDetector(
@@ -141,20 +158,99 @@ class ModelEngine:
                     spec.pane_ms,
                 )
 
+    def _detection_spec(self, spending: Spending) -> DetectionSpec:
+        spec = self.spec
+        return DetectionSpec(
+            spec.model, spec.pane_ms, spending, spec.tolerance, spec.min_samples, spec.latency
+        )
+
+    def _outcome_part(self, reference: Reference, table: SeriesTable) -> float:
+        """Return the part of the model's spending on shares that goes to those of outcomes.
+
+        As if all of them were series of one row: each has the part that its weight says.
+        """
+        if self.spec.labels is None or reference.outcomes is None:
+            return 0.0
+        layout = OutcomeLayout(reference.layout, reference.positive)
+        others = outcome_series(layout, reference.outcomes, calibrated=True)
+        own = float(series_weights(table, self.spec.spending).sum())
+        theirs = float(series_weights(others, self.spec.spending).sum())
+        return theirs / max(own + theirs, 1e-300)
+
+    def _new_outcomes(
+        self, labels: LabelSpec, reference: Reference | None, store: Store
+    ) -> OutcomeEngine:
+        spec = self.spec
+        shares, _ = spec.spending.divided(spec.traffic)
+        if reference is not None:
+            whole = reference.block.counts[0].astype(np.int64)
+            table = series_table(reference.layout, whole, spec.latency)
+            part = self._outcome_part(reference, table)
+            shares = replace(shares, alarms=shares.alarms * part)
+        return OutcomeEngine(
+            StreamSpec(labels, spec.windows, spec.pane_ms, spec.grace_ms, spec.exclusions),
+            OutcomeLayout(self.layout, "" if reference is None else reference.positive),
+            None if reference is None else reference.outcomes,
+            self.registry,
+            self._detection_spec(shares),
+            len(spec.slices) + 1,
+            store,
+        )
+
     def learned(self, reference: Reference, reference_id: str) -> None:
         """Begin to compare with a reference that was learned from the stream."""
         self.registry.reserved = reference_keys(reference)
         self._set_reference(reference, reference_id)
 
-    def add(self, batch: EventBatch) -> None:
-        """Count a batch of events."""
+    def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:
+        """Count a batch of events.
+
+        `keys (n)` are the keys of their ids in the join; without them no label finds them.
+        """
         if not len(batch):
             return
         newest = int(batch.timestamp.max())
         self.last_event = newest if self.last_event is None else max(self.last_event, newest)
         at = batch.timestamp
         self._attached.add(batch, excluded(self.spec.exclusions, at, self.spec.pane_ms))
-        self.merge(self.aggregator.aggregate(batch))
+        if self.outcomes is None or keys is None:
+            self.merge(self.aggregator.aggregate(batch))
+            return
+        tap = self.outcomes.tap(batch)
+        self.merge(self.aggregator.aggregate(batch, [tap.add], tap.rows))
+        self.outcomes.add_predictions(batch, keys, tap.predicted(), self.closed)
+
+    def add_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+        """Join a batch of labels; `keys (n)` are the keys of their predictions' ids."""
+        if self.outcomes is not None and len(batch):
+            self.outcomes.add_labels(batch, keys, self.closed)
+
+    def index(self, batch: EventBatch, keys: Sequence[bytes]) -> None:
+        """Let a batch of events that is counted already wait for its labels, and no more."""
+        if self.outcomes is not None and len(batch):
+            tap = self.outcomes.tap(batch)
+            self.aggregator.aggregate(batch, [tap.add], tap.rows)
+            self.outcomes.index_predictions(batch, keys, tap.predicted(), self.closed)
+
+    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+        """Join a batch of labels that is counted already, and count nothing."""
+        if self.outcomes is not None and len(batch):
+            self.outcomes.index_labels(batch, keys, self.closed)
+
+    def join_state(self) -> dict[str, object]:
+        """Return what the join knows besides its store, as plain data."""
+        assert self.outcomes is not None
+        rows = [[key.version, [list(pair) for pair in key.slice]] for key in self.registry.keys]
+        return {"rows": rows, "joiner": self.outcomes.joiner.state()}
+
+    def restore_join(self, state: Mapping[str, Any]) -> None:
+        """Go on with a store as it was when `state` was taken; before any event is counted."""
+        assert self.outcomes is not None
+        assert not len(self.registry)
+        for version, pairs in state["rows"]:
+            key = RowKey(version, tuple((dimension, value) for dimension, value in pairs))
+            self.registry.restore(key)
+        self.outcomes.restore(state["joiner"])
 
     def merge(self, partial: Partial) -> None:
         """Add a partial: to open panes, to windows where late, to nothing where too late."""
@@ -193,13 +289,23 @@ class ModelEngine:
         records: list[AlertRecord] = []
         while True:
             ends = [self._track.next_end, None if self._traffic is None else self._traffic.next_end]
+            if self.outcomes is not None:
+                ends.append(self.outcomes.next_end)
             now = min((end for end in ends if end is not None), default=target + 1)
             if now > target:
                 break
             rows = self._close_pane(now)
-            if self._track.advance(now) or len(rows) or self._traffic is not None:
-                records += self._judge(rows, now)
+            labelled = np.empty(0, np.int64)
+            if self.outcomes is not None:
+                labelled = self.outcomes.close(now)
+            due = self._track.advance(now)
+            if self.outcomes is not None:
+                due |= self.outcomes.advance(now)
+            if due or len(rows) or len(labelled) or self._traffic is not None:
+                records += self._judge(rows, labelled, now)
         self.closed = target
+        if self.outcomes is not None:
+            self.outcomes.forget(target)
         return tuple(records)
 
     def _close_pane(self, end: int) -> IntArray:
@@ -229,17 +335,24 @@ class ModelEngine:
         times = np.array([start], np.int64)
         return bool(excluded(self.spec.exclusions, times, self.spec.pane_ms)[0])
 
-    def _judge(self, rows: IntArray, now: int) -> tuple[AlertRecord, ...]:
-        """Let alerts follow what detectors say of rows that they have just looked at."""
+    def _judge(self, rows: IntArray, labelled: IntArray, now: int) -> tuple[AlertRecord, ...]:
+        """Let alerts follow what detectors say of rows that they have just looked at.
+
+        `labelled` are those that the detectors of outcomes have looked at.
+        """
         watched = self.book.watched()
         findings = self._attached.findings(now, watched)
         if self._detection is not None:
             findings += self._detection.findings(rows, self._track.measured, now, watched)
+        if self.outcomes is not None:
+            findings += self.outcomes.findings(labelled, now, watched)
         if self._traffic is not None:
             findings += self._traffic.findings(now, watched)
         return self.book.update(findings, now, self._explain)
 
     def _explain(self, finding: Finding) -> Finding:
+        if self.outcomes is not None:
+            finding = self.outcomes.explain(finding)
         if self._detection is None:
             return finding
         return self._detection.explain(finding, self._track.measured)
@@ -269,7 +382,17 @@ class ModelEngine:
             dropped_rows=len(self.registry) - len(whole) - len(shown),
             alerts=self.book.active(),
             alerts_fired=self._possible_alerts() | dict(self.book.fired),
+            outcomes=self._outcome_stats(whole, shown, watermark),
         )
+
+    def _outcome_stats(
+        self, whole: list[int], shown: list[int], watermark: int | None
+    ) -> OutcomeStats | None:
+        if self.outcomes is None:
+            return None
+        rows = np.array(whole + shown, np.int64)
+        keys = tuple(self.registry.keys[row] for row in rows.tolist())
+        return self.outcomes.stats(rows, np.array(whole, np.int64), keys, watermark)
 
     def watches(self) -> tuple[tuple[str, Subject], ...]:
         """Return what alerts can be about, in every row: the detector's name and the subject."""
@@ -277,6 +400,8 @@ class ModelEngine:
 
     def _budgeted(self) -> tuple[tuple[str, Subject], ...]:
         shares = () if self._detection is None else tuple(self._detection.watches())
+        if self.outcomes is not None:
+            shares += self.outcomes.watches()
         return shares if self._traffic is None else (*shares, (NAME, TRAFFIC))
 
     def _stats(self, window: WindowState, shown: list[int]) -> WindowStats:
@@ -332,4 +457,4 @@ class ModelEngine:
     @property
     def nbytes(self) -> int:
         """Memory of the windows' steps in bytes."""
-        return self._track.nbytes
+        return self._track.nbytes + (0 if self.outcomes is None else self.outcomes.nbytes)

@@ -83,6 +83,16 @@ class SliceRegistry:
         """Return the row of a key that has one."""
         return self._rows.get(key)
 
+    def restore(self, key: RowKey) -> None:
+        """Give a key the next row, in the order in which an earlier registry handed them out."""
+        self._versions.add(key.version)
+        overflown = any(value == OVERFLOW_VALUE for _, value in key.slice)
+        if key.slice and key.slice not in self.reserved and not overflown:
+            group = (key.version, ",".join(dimension for dimension, _ in key.slice))
+            self._used[group] = self._used.get(group, 0) + 1
+        self._rows[key] = len(self.keys)
+        self.keys.append(key)
+
     def _admit(self, key: RowKey) -> int:
         version, values = key
         if version not in self._versions:

@@ -3,10 +3,14 @@
 The engine makes one when panes close and swaps it in whole; readers never see a half-made one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.joining.ledger import JoinCounts
 from streamgauge.core.layout import Layout, Subject
+from streamgauge.core.outcomes.cohorts import CohortStats
+from streamgauge.core.performance.intervals import Estimate
 from streamgauge.core.slices import RowKey
 
 
@@ -88,6 +92,48 @@ class DetectorStats:
 
 
 @dataclass(frozen=True, slots=True)
+class PerformanceStats:
+    """Performance in one window at its latest step, over R rows; NaN where it is not defined.
+
+    `samples (R,) int64` are the events that the figures are of: the labelled ones whose label came
+    in the window, or, for estimates, the predictions made in it. `figures` map a metric to its
+    value and its 95 % limits, each `(R,) float64`.
+    """
+
+    window: str
+    start: int
+    end: int
+    rows: tuple[RowKey, ...]
+    samples: IntArray
+    figures: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeStats:
+    """What labels say of a model. `rows` (R) are the whole versions and the slices shown.
+
+    `realised` is by when labels came, `estimated` what is expected of predictions without labels,
+    `cohorts` by when predictions were made; the arrays of these are over `rows`. Since the start,
+    `labelled (R,) int64` pairs were joined, their delays between `delay_edges (D + 1,)` in seconds
+    `delays (R, D) int64`, in all `delay_sums (R,)` seconds. `join` tells what became of all events.
+    """
+
+    rows: tuple[RowKey, ...]
+    realised: tuple[PerformanceStats, ...]
+    estimated: tuple[PerformanceStats, ...]
+    cohorts: tuple[CohortStats, ...]
+    labelled: IntArray
+    delay_edges: FloatArray
+    delays: IntArray
+    delay_sums: FloatArray
+    join: JoinCounts
+    detectors: DetectorStats | None
+    """None while there is nothing to compare with."""
+    reference: Mapping[str, Estimate]
+    """Figures `(R,)` of each row's slice in the reference; empty without outcomes there."""
+
+
+@dataclass(frozen=True, slots=True)
 class ActiveAlert:
     """An alert that is firing, as far as metrics and pages show it."""
 
@@ -128,6 +174,8 @@ class ModelSnapshot:
     alerts: tuple[ActiveAlert, ...]
     alerts_fired: dict[tuple[str, str, str], int]
     """Fired alerts by (subject kind, detector, severity)."""
+    outcomes: OutcomeStats | None = None
+    """None for a model without labels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,13 @@ class Watermark:
     spec: WatermarkSpec
     value: int | None = None
     _partitions: dict[int, PartitionClock] = field(default_factory=dict)
+    _followers: frozenset[int] = frozenset()
 
-    def assign(self, partitions: set[int], now: float) -> None:
+    def assign(
+        self, partitions: set[int], now: float, followers: frozenset[int] = frozenset()
+    ) -> None:
         """Follow these partitions, from `now` (seconds of processing time), and no others."""
+        self._followers = followers
         self._partitions = {
             p: self._partitions.get(p) or PartitionClock(None, now) for p in sorted(partitions)
         }
@@ -52,8 +56,10 @@ class Watermark:
             self._partitions[partition].drained = drained
 
     def is_idle(self, partition: int, now: float) -> bool:
-        """Tell whether a partition is drained and quiet."""
+        """Tell whether a partition is drained and, unless it is a follower, quiet."""
         clock = self._partitions[partition]
+        if partition in self._followers:
+            return clock.drained
         return clock.drained and now - clock.last_event >= self.spec.idle_after_s
 
     def advance(self, now: float) -> int | None:
@@ -66,7 +72,13 @@ class Watermark:
             known = [largest for largest in awake if largest is not None]
             candidate = min(known) if len(known) == len(awake) else None
         elif seen:
-            candidate = max(seen)
+            # A label may be about an event that is still to come: others speak where there are any.
+            own = [
+                clock.largest
+                for number, clock in self._partitions.items()
+                if number not in self._followers and clock.largest is not None
+            ]
+            candidate = max(own or seen)
         if candidate is not None:
             reached = candidate - self.spec.disorder_ms
             self.value = reached if self.value is None else max(self.value, reached)

@@ -76,8 +76,8 @@ class Learner:
     def _complete(self) -> bool:
         return len(self._events) >= SAMPLE_EVENTS or self._past(SAMPLE_SHARE)
 
-    def fit(self) -> list[EventBatch]:
-        """Fit schema and layout to the sample; return all its events as batches.
+    def fit(self) -> list[tuple[EventBatch, list[str]]]:
+        """Fit schema and layout to the sample; return all its events as batches, with their ids.
 
         Once the sample is complete, counting begins. Raises StreamgaugeError where a slice cannot
         be taken by what the events hold, or a detector is attached to what they do not.
@@ -98,12 +98,12 @@ class Learner:
             timestamp_unit=self.config.events.timestamp_unit.value,
             max_future_ms=self.config.events.max_future,
         )
-        batches: list[EventBatch] = []
+        batches: list[tuple[EventBatch, list[str]]] = []
         for messages in self._kept:
             decoded = decoder.decode(messages)
             assert not decoded.rejected, "both decoders go by the same rules"
-            batches += decoded.batches
-        self.layout = fit_layout(self.schema, batches)
+            batches += zip(decoded.batches, decoded.ids, strict=True)
+        self.layout = fit_layout(self.schema, [batch for batch, _ in batches])
         self._fitted = len(self._events)
         if self._complete():
             learn = self.model.config.reference

@@ -9,14 +9,15 @@ from streamgauge.clock import Clock
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.formats.alert_event import encode
 from streamgauge.formats.messages import Rejected
-from streamgauge.io.kafka.membership import Membership
+from streamgauge.io.kafka.membership import Kept, Membership
 from streamgauge.io.kafka.reader import Poll, Reader
 from streamgauge.io.kafka.writer import Writer
 from streamgauge.runner.dead_letters import StormWatch, dead_letter
 from streamgauge.runner.pipeline import Pipeline
-from streamgauge.runner.plan import Plan
+from streamgauge.runner.plan import Plan, without_labels
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.status import Phase, Status
+from streamgauge.runner.stores import DiskStores, MemoryStores, Offsets, Partition
 
 BATCH: Final = 10_000
 """Messages taken in at once at most."""
@@ -88,6 +89,8 @@ class Loop:
                 self._report(self._pipeline)
                 self._publisher.publish(self._pipeline)
         finally:
+            if self._pipeline is not None:
+                self._pipeline.close()
             self._publisher.announce(Phase.STOPPED)
             self._reader.close()
             self._membership.close()
@@ -95,6 +98,7 @@ class Loop:
     def _stand_by(self) -> None:
         if self._pipeline is not None:
             log.warning("another replica took over; standing by")
+            self._pipeline.close()
             self._pipeline = None
             self._reader.pause(frozenset())
             self._reader.stop()
@@ -124,21 +128,43 @@ class Loop:
 
     def _begin(self) -> Pipeline:
         """Become active: read on from what the group has committed."""
-        topics = self._config.topics.predictions
-        partitions = self._reader.partitions_of(topics)
+        partitions, labelled = self._inputs()
         committed = self._membership.committed(partitions)
-        self._reader.start(
-            partitions, committed, from_beginning=self._config.start.value == "earliest"
-        )
-        self._committed = dict(committed)
         now = self._clock.monotonic()
-        self._pipeline = Pipeline(self._plan)
-        self._pipeline.watermark.assign(set(range(len(partitions))), now)
+        plan = self._plan if labelled else without_labels(self._plan)
+        folder = self._plan.join_folder
+        pipeline = Pipeline(plan, MemoryStores() if folder is None else DiskStores(folder))
+        self._pipeline = pipeline
+        pipeline.assign(partitions, now)
+        floors = {p: kept.floor for p, kept in committed.items()}
+        self._committed = {p: kept.offset for p, kept in committed.items()}
+        start = pipeline.resume(self._committed, floors)
+        again = [p for p, offset in start.items() if offset < self._committed[p]]
+        for partition, first in self._reader.first_offsets(again).items():
+            start[partition] = max(start[partition], first)
+        self._reader.start(partitions, start, from_beginning=self._config.start.value == "earliest")
+        self._log_catching_up(start)
         self._next_checkpoint = now + self._config.checkpoint_interval / 1000
         self._next_look = now + LOOK_FOR_PARTITIONS_S
         self._publisher.announce(Phase.ACTIVE)
+        topics = dict.fromkeys(topic for topic, _ in partitions)
         log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
-        return self._pipeline
+        return pipeline
+
+    def _inputs(self) -> tuple[list[Partition], bool]:
+        """Return all partitions to read, and whether any of them hold labels."""
+        topics = self._config.topics
+        predictions = self._reader.partitions_of(topics.predictions)
+        labels = self._reader.partitions_of(topics.labels, required=False)
+        return [*predictions, *labels], bool(labels)
+
+    def _log_catching_up(self, start: Offsets) -> None:
+        missing = sum(self._committed[p] - offset for p, offset in start.items())
+        if missing:
+            log.info(
+                "the join store is behind: up to %d messages are read again, and not counted",
+                missing,
+            )
 
     def _checkpoint(self) -> None:
         """Make sure that all results have arrived, then commit the offsets they rest on.
@@ -147,11 +173,15 @@ class Loop:
         """
         began = self._clock.monotonic()
         self._writer.flush()
+        pipeline = self._pipeline
+        assert pipeline is not None
         positions = self._reader.positions
-        changed = {p: o for p, o in positions.items() if self._committed.get(p) != o}
+        changed = {p: o for p, o in positions.items() if self._committed.get(p, -1) < o}
         if changed:
-            self._membership.commit(changed)
+            floors = pipeline.checkpoint(changed)
+            self._membership.commit({p: Kept(o, floors[p]) for p, o in changed.items()})
             self._committed.update(changed)
+            pipeline.flush(positions)
         self._checkpoints += 1
         self._checkpoint_took(self._clock.monotonic() - began)
         self._last_checkpoint = self._clock.wall()
@@ -161,12 +191,11 @@ class Loop:
         """Read partitions that were added to the topics since the start."""
         self._next_look = self._clock.monotonic() + LOOK_FOR_PARTITIONS_S
         known = set(self._reader.partitions)
-        found = self._reader.partitions_of(self._config.topics.predictions)
+        found, _ = self._inputs()
         added = [partition for partition in found if partition not in known]
         if added:
             self._reader.extend(added)
-            numbers = set(range(len(self._reader.partitions)))
-            pipeline.watermark.assign(numbers, self._clock.monotonic())
+            pipeline.assign(self._reader.partitions, self._clock.monotonic())
             log.info("reading %d new partitions", len(added))
 
     def _write_dead_letters(self, poll: Poll, rejected: tuple[Rejected, ...]) -> None:

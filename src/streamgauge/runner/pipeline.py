@@ -1,22 +1,28 @@
 """Pipeline: messages in, results out. No Kafka and no clock, so that it can be tested whole."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from streamgauge.core.alerts.record import AlertRecord
-from streamgauge.core.batch import EventBatch, ModelSchema
-from streamgauge.core.engine import ModelEngine
+from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
+from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.joining.keys import keys
 from streamgauge.core.layout import Layout
+from streamgauge.core.reference import Reference
 from streamgauge.core.snapshot import Snapshot
 from streamgauge.core.watermark import Watermark, WatermarkSpec
+from streamgauge.formats.labels import DecodedLabels, LabelDecoder
 from streamgauge.formats.learning import UntypedDecoder
 from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.native import NativeDecoder
 from streamgauge.formats.reference_file import reference_id
+from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
 from streamgauge.runner.learning import Learner, Stage
 from streamgauge.runner.plan import KnownModel, Plan, fit_schema
+from streamgauge.runner.stores import Join, MemoryStores, Offsets, Partition, Stores, fingerprint
 
 MOST_PANES_AHEAD = 1_000
 """A partition this many panes ahead of the watermark is held back: open panes take memory."""
@@ -32,6 +38,8 @@ class Counts:
     unknown_models: int = 0
     unknown_fields: int = 0
     tombstones: int = 0
+    labels: int = 0
+    """Label events among the accepted ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +60,14 @@ class _Sampled(NamedTuple):
 class Pipeline:
     """Decodes, aggregates and analyses for all models of a plan."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, stores: Stores | None = None) -> None:
         config = plan.config
         self.counts = Counts()
         self.engines: dict[str, ModelEngine] = {}
+        self.joins: dict[str, Join] = {}
+        self._stores = stores or MemoryStores()
+        self._inputs = Inputs()
+        self._floors = Floors(retention_ms(plan.specs))
         self.watermark = Watermark(
             WatermarkSpec(config.time.disorder, config.time.idle_after / 1000)
         )
@@ -65,17 +77,75 @@ class Pipeline:
             self._watch(model)
         self._learners = {model.spec.model: Learner(model, config) for model in plan.learned}
         self._decoder = self._build_decoder()
+        self._labels = self._build_label_decoder()
         self._untyped = self._build_untyped()
+
+    def assign(self, partitions: Sequence[Partition], now: float) -> None:
+        """Read these partitions, numbered in this order, from `now` (seconds of processing time).
+
+        Those of label topics hold time up only as long as they have not been read to their end: a
+        label may be about an event of long ago.
+        """
+        topics = frozenset(self._plan.config.topics.labels)
+        self._inputs = Inputs(tuple(partitions), topics)
+        self.watermark.assign(set(range(len(partitions))), now, self._inputs.label_numbers)
+
+    def resume(self, committed: Offsets, floors: Offsets) -> dict[Partition, int]:
+        """Return where to read from so that every store becomes what it was at `committed`.
+
+        `floors` is where to begin for stores of which nothing is left. Events before `committed`
+        are counted already; they only go into the stores that do not know them.
+        """
+        self._inputs.committed = dict(committed)
+        self._floors.begin(floors)
+        start = dict(committed)
+        for join in self.joins.values():
+            known = join.offsets or {}
+            for partition, offset in committed.items():
+                floor = floors.get(partition, offset)
+                needed = max(known.get(partition, floor), floor)
+                start[partition] = min(start[partition], needed)
+        return start
+
+    def checkpoint(self, offsets: Offsets) -> dict[Partition, int]:
+        """Note that all up to these offsets is taken in; return the floors to keep beside them.
+
+        A floor is the offset from which a lost store can be built again.
+        """
+        return self._floors.at(offsets, self.watermark.value)
+
+    def flush(self, offsets: Offsets) -> None:
+        """Write the stores, which reflect all input up to these offsets."""
+        for join in self.joins.values():
+            join.flush(offsets)
+
+    def close(self) -> None:
+        """Close the stores."""
+        for join in self.joins.values():
+            join.close()
 
     def process(self, messages: RawMessages, drained: frozenset[int], now: float) -> Outcome:
         """Take in one poll at `now` (seconds of processing time).
 
         `drained` are the partitions that were read to their end in it.
         """
+        self._index(messages)
+        fresh = self._inputs.fresh(messages)
+        predictions, labels = self._inputs.divided(messages, fresh)
+        rejected = self._take_predictions(predictions, now) + self._take_labels(labels, now)
+        self._inputs.note(messages)
+        for partition in drained:
+            self.watermark.set_drained(partition, True)
+        self._graduate()
+        return Outcome(rejected, self._advance(now))
+
+    def _take_predictions(self, part: Part, now: float) -> tuple[Rejected, ...]:
+        """Count prediction events; return those that are refused."""
+        messages = part.messages
         decoded = self._decoder.decode(messages)
-        for batch in decoded.batches:
-            self._observe(batch, now)
-            self._add(batch)
+        for batch, ids in zip(decoded.batches, decoded.ids, strict=True):
+            self._observe(batch.timestamp, batch.partition, now)
+            self._add(batch, ids)
         rejected, accepted = decoded.rejected, decoded.accepted
         sampled = self._sample(messages, now)
         if sampled is not None:
@@ -83,14 +153,43 @@ class Pipeline:
             rejected += tuple(item for item in sampled.rejected if item.index not in known)
             accepted += sampled.new
         self._count(messages, decoded, rejected, accepted)
-        for partition in drained:
-            self.watermark.set_drained(partition, True)
-        self._graduate()
-        return Outcome(rejected, self._advance(now))
+        return part.rejected(rejected)
 
-    def _add(self, batch: EventBatch) -> None:
+    def _take_labels(self, part: Part, now: float) -> tuple[Rejected, ...]:
+        """Join label events; return those that are refused."""
+        messages = part.messages
+        if not len(messages):
+            return ()
+        decoded = self._labels.decode(messages)
+        for batch in decoded.batches:
+            self._observe(batch.timestamp, batch.partition, now)
+            name = batch.schema.model
+            self.engines[name].add_labels(batch, keys(name, batch.ids))
+        self.counts.labels += decoded.accepted
+        self._count(messages, decoded, decoded.rejected, decoded.accepted)
+        return part.rejected(decoded.rejected)
+
+    def _index(self, messages: RawMessages) -> None:
+        """Let the stores take in what of these messages was counted in an earlier life."""
+        if not self._inputs.behind:
+            return
+        for name, join in self.joins.items():
+            unknown = self._inputs.unknown(messages, join.offsets)
+            if not unknown.any():
+                continue
+            engine = self.engines[name]
+            predictions, labels = self._inputs.divided(messages, unknown)
+            found = self._decoder.decode(predictions.messages)
+            for batch, ids in zip(found.batches, found.ids, strict=True):
+                if batch.schema.model == name:
+                    engine.index(batch, keys(name, ids))
+            for labelled in self._labels.decode(labels.messages).batches:
+                if labelled.schema.model == name:
+                    engine.index_labels(labelled, keys(name, labelled.ids))
+
+    def _add(self, batch: EventBatch, ids: Sequence[str]) -> None:
         name = batch.schema.model
-        self.engines[name].add(batch)
+        self.engines[name].add(batch, keys(name, ids) if name in self.joins else None)
         learner = self._learners.get(name)
         if len(batch) and learner is not None and learner.stage is Stage.COUNTING:
             learner.count(batch)
@@ -122,10 +221,11 @@ class Pipeline:
         assert learner.schema is not None
         assert learner.layout is not None
         self._schemas[learner.name] = learner.schema
-        self.engines[learner.name] = ModelEngine(learner.model.spec, learner.layout, None, None)
-        for batch in batches:
-            self._add(batch)
+        self._begin(learner.model.spec, learner.layout)
+        for batch, ids in batches:
+            self._add(batch, ids)
         self._decoder = self._build_decoder()
+        self._labels = self._build_label_decoder()
         self._untyped = self._build_untyped()
 
     def _graduate(self) -> None:
@@ -144,16 +244,17 @@ class Pipeline:
             record for engine in self.engines.values() for record in engine.advance(watermark)
         )
 
-    def _observe(self, batch: EventBatch, now: float) -> None:
+    def _observe(self, timestamp: IntArray, partitions: CodeArray, now: float) -> None:
         """Note how far event time has come in each partition."""
-        for partition in np.unique(batch.partition).tolist():
-            newest = int(batch.timestamp[batch.partition == partition].max())
+        for partition in np.unique(partitions).tolist():
+            newest = int(timestamp[partitions == partition].max())
             self.watermark.observe(partition, newest, now)
+            self._floors.observe(self._inputs.partitions[partition], newest)
 
     def _count(
         self,
         messages: RawMessages,
-        decoded: Decoded,
+        decoded: Decoded | DecodedLabels,
         rejected: tuple[Rejected, ...],
         accepted: int,
     ) -> None:
@@ -187,12 +288,38 @@ class Pipeline:
         schema = fit_schema(name, self._plan.config.models[name], model.reference)
         layout = Layout(schema, model.reference.layout.fields)
         self._schemas[name] = schema
-        self.engines[name] = ModelEngine(model.spec, layout, model.reference, model.reference_id)
+        self._begin(model.spec, layout, model.reference, model.reference_id)
+
+    def _begin(
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        reference: Reference | None = None,
+        reference_id: str | None = None,
+    ) -> None:
+        """Begin to count a model's events in a layout, anew where it has been counted before."""
+        name = spec.model
+        if name in self.joins:
+            self.joins.pop(name).close()
+        if spec.labels is None:
+            self.engines[name] = ModelEngine(spec, layout, reference, reference_id)
+            return
+        store = self._stores.open(name, fingerprint(spec, layout))
+        self.engines[name] = ModelEngine(spec, layout, reference, reference_id, store)
+        self.joins[name] = Join(self.engines[name], store)
 
     def _build_decoder(self) -> NativeDecoder:
         events = self._plan.config.events
         return NativeDecoder(
             tuple(self._schemas.values()),
+            timestamp_unit=events.timestamp_unit.value,
+            max_future_ms=events.max_future,
+        )
+
+    def _build_label_decoder(self) -> LabelDecoder:
+        events = self._plan.config.events
+        return LabelDecoder(
+            tuple(schema for name, schema in self._schemas.items() if name in self.joins),
             timestamp_unit=events.timestamp_unit.value,
             max_future_ms=events.max_future,
         )

@@ -1,7 +1,9 @@
 """Plan: from a validated configuration to what the engine is built from."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from streamgauge.config import (
     Config,
@@ -15,6 +17,7 @@ from streamgauge.core.batch import ModelSchema
 from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.detectors.specs import Exclusion, LatencyLimit, TrafficLimit
 from streamgauge.core.engine import ModelSpec
+from streamgauge.core.outcomes.stream import LabelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec
 from streamgauge.core.windows import WindowSpec
@@ -22,6 +25,8 @@ from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.reference_file import read_reference, reference_id
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.budget import alert_policy, spending
+
+MEGABYTE: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Plan:
     config: Config
     known: tuple[KnownModel, ...]
     learned: tuple[LearnedModel, ...]
+    join_folder: Path | None = None
+    """Where predictions wait for their labels; in memory where it is None."""
 
     @property
     def specs(self) -> tuple[ModelSpec, ...]:
@@ -91,7 +98,16 @@ def plan(config: Config, path: Path) -> Plan:
                 where = ("models", name, "detectors", index, "series")
                 raise config_error(path, where, str(error)) from error
         known.append(KnownModel(spec, reference, reference_id(reference)))
-    return Plan(config, tuple(known), tuple(learned))
+    return Plan(config, tuple(known), tuple(learned), join_folder(config))
+
+
+def without_labels(plan: Plan) -> Plan:
+    """Return the plan where there are no labels to read."""
+    return replace(
+        plan,
+        known=tuple(replace(m, spec=replace(m.spec, labels=None)) for m in plan.known),
+        learned=tuple(replace(m, spec=replace(m.spec, labels=None)) for m in plan.learned),
+    )
 
 
 def model_spec(config: Config, name: str) -> ModelSpec:
@@ -117,6 +133,7 @@ def model_spec(config: Config, name: str) -> ModelSpec:
         traffic=None if model.traffic is None else TrafficLimit(model.traffic.tolerance),
         attached=tuple(detector.spec for detector in model.detectors),
         exclusions=tuple(Exclusion(entry.start, entry.end) for entry in config.alerts.exclusions),
+        labels=label_spec(config, model),
         max_slices=model.limits.slices_per_dimension,
         max_versions=model.limits.versions,
         exported_slices=model.limits.exported_slices,
@@ -128,6 +145,28 @@ def latency_limit(model: ModelConfig) -> LatencyLimit | None:
     if model.latency is None:
         return None
     return LatencyLimit(model.latency.limit / 1000, model.latency.share)
+
+
+def label_spec(config: Config, model: ModelConfig) -> LabelSpec | None:
+    """Return how a model's labels are used, None where there is no topic of labels."""
+    if not config.topics.labels:
+        return None
+    labels = model.labels
+    return LabelSpec(
+        max_delay_ms=labels.max_delay,
+        max_bytes=labels.max_megabytes * MEGABYTE,
+        max_waiting_bytes=labels.waiting_megabytes * MEGABYTE,
+        threshold=model.threshold,
+        values=tuple((entry.label, entry.prediction, entry.value) for entry in model.values),
+    )
+
+
+def join_folder(config: Config) -> Path:
+    """Return the folder in which predictions wait for their labels."""
+    if config.join_store.folder is not None:
+        return Path(config.join_store.folder).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "streamgauge" / config.app
 
 
 def render_limits(config: Config) -> RenderLimits:

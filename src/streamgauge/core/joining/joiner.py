@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,13 @@ from streamgauge.errors import DataError
 KEPT_BUCKETS: Final = 1
 """Buckets of predictions kept after their time, so that what comes is told late, not orphaned."""
 _NO_TIME: Final = np.iinfo(np.int64).min
+
+
+class Arrived(NamedTuple):
+    """What came of prediction events: the places of those with a new id, and pairs with labels."""
+
+    new: IntArray
+    joined: Joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +105,16 @@ class Joiner:
         """Return what became of all events so far."""
         return self._ledger.counts()
 
-    def predictions(self, keys: Sequence[bytes], pending: Pending) -> Joined:
+    def predictions(
+        self, keys: Sequence[bytes], pending: Pending, not_before: int = _NO_TIME
+    ) -> Arrived:
         """Let predictions wait for their labels, and return the pairs with labels that did.
 
-        `keys` are those of the n events.
+        `keys` are those of the n events; no pair becomes known before `not_before` (ms).
         """
         self._ledger.predictions += len(keys)
         buckets = pending.time // self._width
-        chosen = self._new_ids(keys, buckets)
+        chosen, first = self._new_ids(keys, buckets)
         if len(chosen) < len(keys):
             keys, pending, buckets = pick(keys, chosen), pending.take(chosen), buckets[chosen]
         found, labels = self._waiting.take(keys, self._latest(pending.time, buckets))
@@ -113,25 +122,26 @@ class Joiner:
             self._ledger.add_pending(buckets)
             self._shelf.put(buckets, keys, self._form.pack_pending(pending))
             self._shelf.make_room()
-            return self._form.none()
+            return Arrived(first, self._form.none())
         rest = np.delete(np.arange(len(keys)), found)
         self._ledger.add_pending(buckets[rest])
         records = self._form.pack_pending(pending.take(rest))
         self._shelf.put(buckets[rest], pick(keys, rest), records)
         events = pending.take(found)
-        label_time = np.maximum(labels.time, events.time)
+        label_time = np.maximum(np.maximum(labels.time, events.time), not_before)
         self._ledger.joined += len(found)
         records = self._form.pack_labelled(events, labels, label_time)
         self._shelf.put(buckets[found], pick(keys, found), records)
         self._shelf.make_room()
         ones = np.ones(len(found), np.int8)
-        return self._form.pairs(events, labels.label, label_time, ones)
+        return Arrived(first, self._form.pairs(events, labels.label, label_time, ones))
 
-    def labels(self, keys: Sequence[bytes], labels: Labels) -> Joined:
+    def labels(self, keys: Sequence[bytes], labels: Labels, not_before: int = _NO_TIME) -> Joined:
         """Give labels to their predictions, and return the pairs to add and to take away.
 
-        `keys` are those of the n events. A correction takes the pair with the label before away and
-        adds the one with the new label, both with the label time of the first.
+        `keys` are those of the n events; no pair becomes known before `not_before` (ms). A
+        correction takes the pair with the label before away and adds the one with the new label,
+        both with the label time of the first.
         """
         self._ledger.labels += len(keys)
         stored = self._shelf.get(keys)
@@ -147,7 +157,7 @@ class Joiner:
         if len(held) < len(keys):
             places = {key: place for place, key in enumerate(held)}
             owner = np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
-        return self._revise(list(held), list(held.values()), owner, labels)
+        return self._revise(list(held), list(held.values()), owner, labels, not_before)
 
     def advance(self, watermark_ms: int) -> None:
         """Forget what the watermark says can find no partner any more; it never goes back."""
@@ -162,14 +172,19 @@ class Joiner:
         self._shelf.drop_before(first - KEPT_BUCKETS)
         self._labels.drop_before(first)
 
-    def _new_ids(self, keys: Sequence[bytes], buckets: IntArray) -> IntArray:
-        """Find the events whose id is new and that may be kept; count the others."""
+    def _new_ids(self, keys: Sequence[bytes], buckets: IntArray) -> tuple[IntArray, IntArray]:
+        """Find the events whose id is new and that may be kept, and all whose id is new.
+
+        The others are counted.
+        """
         stored = self._shelf.get(keys)
         first = max(self._ledger.predictions_from, self._shelf.full_up_to() + 1)
         kept = buckets >= first
         if kept.all() and stored.count(None) == len(set(keys)) == len(keys):
-            return np.arange(len(keys))
+            everything = np.arange(len(keys))
+            return everything, everything
         chosen: dict[bytes, int] = {}
+        passed: list[int] = []
         for place, (key, record, keep) in enumerate(zip(keys, stored, kept.tolist(), strict=True)):
             if record is not None or key in chosen:
                 self._ledger.duplicates += 1
@@ -177,10 +192,17 @@ class Joiner:
                 chosen[key] = place
             else:
                 self._ledger.expired += 1
-        return np.fromiter(chosen.values(), np.int64, len(chosen))
+                passed.append(place)
+        kept_places = np.fromiter(chosen.values(), np.int64, len(chosen))
+        return kept_places, np.sort(np.concatenate([kept_places, np.array(passed, np.int64)]))
 
     def _revise(
-        self, keys: Sequence[bytes], raw: Sequence[bytes], owner: IntArray, labels: Labels
+        self,
+        keys: Sequence[bytes],
+        raw: Sequence[bytes],
+        owner: IntArray,
+        labels: Labels,
+        not_before: int,
     ) -> Joined:
         """Label known predictions; `owner (n,) int64` says whose each label is."""
         ledger = self._ledger
@@ -199,7 +221,8 @@ class Joiner:
         first = taken.first & ~labelled[taken.prediction]
         fresh = taken.prediction[first]
         label_time = records["label_time"].astype(np.int64)
-        label_time[fresh] = np.maximum(labels.time[taken.label[first]], time[fresh])
+        came = np.maximum(labels.time[taken.label[first]], time[fresh])
+        label_time[fresh] = np.maximum(came, not_before)
         ledger.take_pending(buckets[fresh])
         ledger.corrections += len(first) - len(fresh)
         new = labels.label[taken.label]

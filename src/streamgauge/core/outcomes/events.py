@@ -29,6 +29,16 @@ class Predicted(NamedTuple):
     predicted: CodeArray | FloatArray
     score: FloatArray
 
+    def take(self, places: IntArray) -> "Predicted":
+        """Return the events at these places."""
+        return Predicted(
+            self.at[places],
+            self.rows[places],
+            self.bins[places],
+            self.predicted[places],
+            self.score[places],
+        )
+
 
 class PredictionTap:
     """Takes from an aggregation of a batch what an outcome will be counted by.

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import Categories, CodeArray, Task
+from streamgauge.core.batch import Categories, CodeArray, FloatArray, Task
 from streamgauge.core.bins import Bins, CategoricalBins, NumericBins, fold_table
 from streamgauge.core.layout import (
     LABEL,
@@ -174,6 +174,23 @@ class OutcomeLayout:
         # Negative codes, of what is missing, index from the end of the table.
         codes: CodeArray = table[column.codes]
         return codes
+
+    def worth(self, values: Sequence[tuple[str, str, float]]) -> FloatArray | None:
+        """Return what an event of [label, prediction] is worth, None where nothing is said.
+
+        `values` are (label, prediction, worth). Raises ValueError for a class that is none of the
+        model's.
+        """
+        if not values:
+            return None
+        table = np.zeros((len(self.classes), len(self.classes)))
+        for label, prediction, value in values:
+            for name in (label, prediction):
+                if name not in self.classes:
+                    known = ", ".join(self.classes)
+                    raise ValueError(f"names class {name!r}, but the classes are {known}")
+            table[self.classes.index(label), self.classes.index(prediction)] = value
+        return table
 
     def folds(self) -> list[npt.NDArray[np.intp]]:
         """Return, for each feature, the folded bin of each of its bins `(width,)`."""

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, IntArray, Task
 from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.detection import Detection, DetectionSpec
+from streamgauge.core.detectors.specs import Exclusion
 from streamgauge.core.grouping import compact
 from streamgauge.core.joining.records import Joined
 from streamgauge.core.outcomes.cohorts import Cohorts
@@ -29,14 +31,17 @@ MS: Final = 1_000
 class LabelSpec:
     """How a model's labels are used.
 
-    Labels are joined up to `max_delay_ms` after their prediction. A binary model's prediction is
-    positive from a score of `threshold` on, where it is not None; `values` say what an event of
-    [label, prediction] is worth.
+    Labels are joined up to `max_delay_ms` after their prediction; predictions that wait for one
+    take at most `max_bytes`, labels that wait for theirs `max_waiting_bytes`. A binary model's
+    prediction is positive from a score of `threshold` on, where it is not None. `values` are
+    (label, prediction, worth): what such events of a classifier are worth, others nothing.
     """
 
     max_delay_ms: int
+    max_bytes: int
+    max_waiting_bytes: int
     threshold: float | None = None
-    values: tuple[tuple[float, ...], ...] | None = None
+    values: tuple[tuple[str, str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class StreamSpec:
     windows: tuple[WindowSpec, ...]
     pane_ms: int
     grace_ms: int
-    measured_apart: bool
+    exclusions: tuple[Exclusion, ...] = ()
 
 
 class OutcomeStream:
@@ -55,7 +60,7 @@ class OutcomeStream:
 
     A pair counts when its label came: in the pane of its label time or, where that is closed, in
     the first open one, so that no label comes too late. What a correction takes away and adds is
-    changed where the first label was counted; detectors have seen that label and see no other.
+    changed where the first label was counted: in windows, since detectors saw the first one.
     """
 
     def __init__(
@@ -107,23 +112,27 @@ class OutcomeStream:
                 elif start >= closed - self.spec.grace_ms:
                     self.estimates.add_late(start, block, closed, hidden=secret)
 
-    def join(self, joined: Joined, hidden: BoolArray) -> None:
-        """Count pairs whose panes are open; `hidden (n,)` are those that detectors must not see."""
-        self._count_cohorts(joined)
-        panes = joined.label_time // self.spec.pane_ms
-        for pane, block, secret in self._signed_blocks(joined, panes, hidden):
-            self.track.add(pane, block, hidden=secret)
+    def join(self, joined: Joined, closed: int | None, hidden: BoolArray) -> None:
+        """Count pairs, and what corrections take away and add.
 
-    def revise(self, joined: Joined, closed: int | None, hidden: BoolArray) -> None:
-        """Count what a correction takes away and adds, where the first label was counted."""
+        `closed` is up to when panes are closed (ms); `hidden (n,)` are the pairs that detectors
+        must not see. A pair that is new is in an open pane.
+        """
+        if not len(joined.sign):
+            return
         self._count_cohorts(joined)
         panes = joined.label_time // self.spec.pane_ms
-        for pane, block, secret in self._signed_blocks(joined, panes, hidden):
-            start = pane * self.spec.pane_ms
-            if closed is None or start >= closed:
-                self.track.add(pane, block, hidden=secret)
-            else:
-                self.track.add_late(start, block, closed, hidden=secret)
+        for secret in (False, True):
+            for sign in (1, -1):
+                chosen = np.flatnonzero((joined.sign == sign) & (hidden == secret))
+                blocks = self._counter.blocks(_outcomes(joined, chosen), panes[chosen])
+                for pane, block in blocks:
+                    signed = block if sign > 0 else block.negated()
+                    start = pane * self.spec.pane_ms
+                    if closed is None or start >= closed:
+                        self.track.add(pane, signed, hidden=secret)
+                    else:
+                        self.track.add_late(start, signed, closed, hidden=secret)
 
     def close(self, end: int) -> IntArray:
         """Close the panes that end at `end` (ms); return rows that detectors have looked at."""
@@ -147,41 +156,26 @@ class OutcomeStream:
 
     def _shape(self, width: int, sums: int) -> TrackSpec:
         spec = self.spec
-        return TrackSpec(width, sums, 0, spec.windows, spec.pane_ms, spec.measured_apart)
-
-    def _signed_blocks(
-        self, joined: Joined, panes: IntArray, hidden: BoolArray
-    ) -> Sequence[tuple[int, Block, bool]]:
-        """Return the pairs' blocks by pane, and whether they are hidden."""
-        found: list[tuple[int, Block, bool]] = []
-        for secret in (False, True):
-            for sign in (1, -1):
-                chosen = (joined.sign == sign) & (hidden == secret)
-                if not chosen.any():
-                    continue
-                blocks = self._counter.blocks(_outcomes(joined, chosen), panes[chosen])
-                found += [
-                    (pane, block if sign > 0 else block.negated(), secret) for pane, block in blocks
-                ]
-        return found
+        return TrackSpec(width, sums, 0, spec.windows, spec.pane_ms, bool(spec.exclusions))
 
     def _count_cohorts(self, joined: Joined) -> None:
-        if not len(joined.sign):
-            return
         delay = joined.label_time - joined.time
         error = None
         if self.layout.task is Task.REGRESSION:
             error = np.asarray(joined.predicted - joined.label, np.float64)
         self.cohorts.add_labels(
-            joined.time, joined.rows, self._strata(joined), delay, joined.sign, error
+            joined.time,
+            joined.rows,
+            self._strata(joined),
+            delay,
+            joined.sign.astype(np.int64),
+            error,
         )
         self._count_delays(joined, delay)
         whole = joined.rows[:, :1]
         steps = joined.time // self.cohorts.step_ms
         for sign in (1, -1):
-            chosen = joined.sign == sign
-            if not chosen.any():
-                continue
+            chosen = np.flatnonzero(joined.sign == sign)
             events = _outcomes(joined, chosen)._replace(rows=whole[chosen])
             for step, block in self._counter.blocks(events, steps[chosen]):
                 self.cohorts.add_block(step, block if sign > 0 else block.negated())
@@ -207,7 +201,7 @@ class OutcomeStream:
         self.delays.add(block)
 
 
-def _outcomes(joined: Joined, chosen: BoolArray) -> Outcomes:
+def _outcomes(joined: Joined, chosen: npt.NDArray[np.intp]) -> Outcomes:
     return Outcomes(
         joined.rows[chosen],
         joined.bins[chosen],

@@ -1,6 +1,7 @@
 """Membership: of all replicas of an app, the one that holds the state topic's partition 0 works."""
 
 from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -9,6 +10,19 @@ from streamgauge.io.kafka.errors import PASSING, failure
 
 ACTIVE_PARTITION = 0
 SESSION_TIMEOUT_MS = 10_000
+_FLOOR: Final = "floor="
+"""What stands before the floor in the metadata of a committed offset."""
+
+
+class Kept(NamedTuple):
+    """What is committed of a partition: the next offset to read, and its floor.
+
+    The floor is the offset from which a lost join store is built again; it is the offset itself
+    where nothing is known of it.
+    """
+
+    offset: int
+    floor: int
 
 
 class Membership:
@@ -57,21 +71,28 @@ class Membership:
             raise failure(f"joining the group on {self._topic}", error)
         return self.active
 
-    def committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    def committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], Kept]:
         """Return the group's committed offsets of those partitions that have one."""
         wanted = [TopicPartition(topic, number) for topic, number in partitions]
         try:
             found = self._consumer.committed(wanted, timeout=30.0)
         except KafkaException as error:
             raise failure("reading committed offsets", error) from error
-        return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
+        return {
+            (p.topic, p.partition): Kept(p.offset, _floor(p.metadata, p.offset))
+            for p in found
+            if p.offset >= 0
+        }
 
-    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Commit the next offsets to read, and wait for the broker's word.
+    def commit(self, offsets: Mapping[tuple[str, int], Kept]) -> None:
+        """Commit the next offsets to read, with their floors, and wait for the broker's word.
 
         Raises BrokerError where it is refused, above all after another replica took over.
         """
-        positions = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]
+        positions = [
+            TopicPartition(topic, p, kept.offset, f"{_FLOOR}{kept.floor}")
+            for (topic, p), kept in offsets.items()
+        ]
         try:
             results = self._consumer.commit(offsets=positions, asynchronous=False)
         except KafkaException as error:
@@ -96,6 +117,12 @@ class Membership:
         self.rebalances += 1
         self.active &= not _holds_token(partitions)
         consumer.incremental_unassign(partitions)
+
+
+def _floor(metadata: str | None, offset: int) -> int:
+    """Return the floor that a committed offset's metadata names, else the offset."""
+    text = (metadata or "").removeprefix(_FLOOR)
+    return min(int(text), offset) if text.isdecimal() else offset
 
 
 def _holds_token(partitions: list[TopicPartition]) -> bool:

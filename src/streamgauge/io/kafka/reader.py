@@ -1,6 +1,6 @@
 """Reader: all partitions of the input topics, in big batches."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +61,13 @@ class Reader:
         self.paused: frozenset[int] = frozenset()
         self._numbers: dict[tuple[str | None, int | None], int] = {}
 
-    def partitions_of(self, topics: tuple[str, ...]) -> list[tuple[str, int]]:
-        """Return all partitions of topics. Raises BrokerError for a topic that does not exist."""
+    def partitions_of(
+        self, topics: tuple[str, ...], *, required: bool = True
+    ) -> list[tuple[str, int]]:
+        """Return all partitions of topics.
+
+        Raises BrokerError for a topic that does not exist; one that is not `required` has none.
+        """
         found = []
         for topic in topics:
             try:
@@ -70,6 +75,8 @@ class Reader:
             except KafkaException as error:
                 raise failure(f"looking up topic {topic}", error) from error
             if metadata.error is not None:
+                if not required and metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue
                 raise failure(f"looking up topic {topic}", metadata.error)
             found += [(topic, number) for number in sorted(metadata.partitions)]
         return found
@@ -77,18 +84,31 @@ class Reader:
     def start(
         self,
         partitions: list[tuple[str, int]],
-        committed: Mapping[tuple[str, int], int],
+        offsets: Mapping[tuple[str, int], int],
         *,
         from_beginning: bool,
     ) -> None:
-        """Read from committed offsets, and new partitions from their beginning or end."""
+        """Read from these offsets, and partitions that have none from their beginning or end."""
         self.partitions = tuple(partitions)
         self._numbers = {partition: i for i, partition in enumerate(partitions)}
-        self.positions = dict(committed)
+        self.positions = dict(offsets)
         new = OFFSET_BEGINNING if from_beginning else OFFSET_END
         self._consumer.assign(
-            [TopicPartition(t, p, committed.get((t, p), new)) for t, p in partitions]
+            [TopicPartition(t, p, offsets.get((t, p), new)) for t, p in partitions]
         )
+
+    def first_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the first offset that the broker still holds of each of these partitions."""
+        found = {}
+        for topic, number in partitions:
+            try:
+                low, _ = self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, number), timeout=15.0
+                )
+            except KafkaException as error:
+                raise failure(f"looking up the offsets of {topic} {number}", error) from error
+            found[topic, number] = low
+        return found
 
     def extend(self, added: list[tuple[str, int]]) -> None:
         """Read further partitions from their beginning."""
