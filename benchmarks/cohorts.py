@@ -27,7 +27,13 @@ import numpy as np
 
 from benchmarks.common import Row, arguments, report
 from streamgauge.core.batch import FloatArray, IntArray
-from streamgauge.core.cohorts.arrival import DELAY_BINS, Ages, delay_edges, learn_delays
+from streamgauge.core.cohorts.arrival import (
+    DELAY_BINS,
+    Ages,
+    delay_bins,
+    delay_edges,
+    learn_delays,
+)
 from streamgauge.core.cohorts.figures import (
     WeightedDecisions,
     predicted_classes,
@@ -117,8 +123,7 @@ def cohorts(year: Flights, now: int, kept: int) -> Cohorts:
     place = step * 4 + label * 2 + predicted
     joined = (label >= 0) & (delay <= MAX_DELAY)
     here = joined & (year.label_time[inside] <= now)
-    bins = np.searchsorted(EDGES, delay[here], side="right") - 1
-    cells = place[here] * DELAY_BINS + np.minimum(bins, DELAY_BINS - 1)
+    cells = place[here] * DELAY_BINS + delay_bins(delay[here], EDGES)
     return Cohorts(
         np.bincount(cells, minlength=kept * 4 * DELAY_BINS).reshape(kept, 4, DELAY_BINS),
         np.bincount(step * 2 + predicted, minlength=kept * 2).reshape(kept, 2),

@@ -29,8 +29,8 @@ from streamgauge.core.batch import FloatArray, IntArray
 DELAY_BINS: Final = 50
 """Bins of the delay that `delay_edges` makes."""
 _DECADES: Final = 4.0
-POOLING: Final = 10.0
-"""Labels of all strata together that each stratum's hazards are mixed with."""
+POOLING: Final = 1.0
+"""Labels of all strata together that each stratum's hazards are mixed with, in every bin."""
 
 
 def delay_edges(max_delay_ms: int, bins: int = DELAY_BINS) -> FloatArray:
@@ -45,6 +45,15 @@ def delay_edges(max_delay_ms: int, bins: int = DELAY_BINS) -> FloatArray:
             f"delays need a positive limit and two bins or more: {max_delay_ms} ms, {bins} bins"
         )
     return np.append(0.0, max_delay_ms * 10.0 ** np.linspace(-_DECADES, 0.0, bins))
+
+
+def delay_bins(delays_ms: IntArray, edges: FloatArray) -> IntArray:
+    """Return the bin `(n,) int64` of each delay: bin k holds [u_k, u_{k+1}), the last its end too.
+
+    A label that is older than its prediction has no delay: it is in the first bin.
+    """
+    bins = np.searchsorted(edges, delays_ms, side="right") - 1
+    return np.clip(bins, 0, len(edges) - 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ def learn_delays(counts: IntArray, edges: FloatArray, ages: Ages) -> DelayLaw:
     `counts (T, S, D) int64` are the labels so far by step, stratum and bin of the delay between
     `edges (D + 1,)`, the first of which is 0. A cohort counts for a bin when its youngest
     prediction has reached the bin's end. The hazards of a stratum are mixed with those of all
-    strata together as if `POOLING` of its labels were theirs: few labels say little, none nothing.
+    strata together as if `POOLING` of those labels were its own: without any it has their law.
     Labels that come later than the last edge are not joined and must not be counted. Raises
     `ValueError` for shapes that do not fit and edges that do not ascend from 0.
     """
@@ -115,11 +124,12 @@ def learn_delays(counts: IntArray, edges: FloatArray, ages: Ages) -> DelayLaw:
     arrived[:, :-1] = np.cumprod(left[:, ::-1], axis=1)[:, ::-1]
     # No label at age 0, whatever the bins: only what has happened is labelled.
     arrived[:, 0] = 0.0
-    arrived[:] = np.where(at_risk.sum() > 0, arrived, np.nan)
+    # Where nothing is left F is 0, and stays so whatever the hazard's doubt.
     doubt = np.divide(hazard, size * left, out=np.zeros(left.shape), where=left > 0)
     seen = np.flatnonzero(at_risk.sum(axis=0))
-    horizon = float(edges[seen[-1] + 1]) if len(seen) else 0.0
-    return DelayLaw(edges, arrived, doubt, horizon)
+    if not len(seen):
+        return DelayLaw(edges, np.full(arrived.shape, np.nan), doubt, 0.0)
+    return DelayLaw(edges, arrived, doubt, float(edges[seen[-1] + 1]))
 
 
 def _hazard(fallen: IntArray, at_risk: IntArray) -> FloatArray:

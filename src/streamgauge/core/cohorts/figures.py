@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.cohorts.weighting import Expected, Weights, weighted_shares
-from streamgauge.core.performance.intervals import Estimate, mean_of_two
+from streamgauge.core.cohorts.weighting import Expected, Weights, mean_of_shares, weighted_shares
+from streamgauge.core.performance.intervals import Estimate
 
 
 def predicted_classes(classes: int) -> IntArray:
@@ -51,7 +51,10 @@ def weighted_decisions(counts: IntArray, weights: Weights, expected: Expected) -
     found = weighted_shares(counts, weights, expected, _HITS, _AMONG)
     named = {name: _part(found, place) for place, name in enumerate(_SHARES)}
     f1 = _f1(named.pop("jaccard"))
-    both = mean_of_two(named["recall"], named["specificity"])
+    recall_and_specificity = [list(_SHARES).index(name) for name in ("recall", "specificity")]
+    both = mean_of_shares(
+        counts, weights, expected, _HITS[recall_and_specificity], _AMONG[recall_and_specificity]
+    )
     return WeightedDecisions(f1=f1, balanced_accuracy=both, **named)
 
 

@@ -115,16 +115,19 @@ def expected_labels(predicted: IntArray, group: IntArray, share: FloatArray) -> 
 class _Cells(NamedTuple):
     """Estimated labels of each stratum, and how they are scaled to the predictions.
 
-    `number`, `squares` Σ N/F̄², `doubt` D and `factor` M/Ñ are `(rows, S)`; `known (rows, G)` is M,
-    and `scaled (rows,) bool` says where the two are used.
+    `number`, `squares` Σ N/F̄², `doubt` D, `each` the usual weight of a label and `factor` M/Ñ are
+    `(rows, S)`; `known (rows, G)` is M, `scaled (rows,) bool` where the two are used, and `member
+    (S, G)` 1 where a stratum is of a group.
     """
 
     number: FloatArray
     squares: FloatArray
     doubt: FloatArray
+    each: FloatArray
     factor: FloatArray
     known: FloatArray
     scaled: BoolArray
+    member: FloatArray
 
 
 def _cells(counts: IntArray, weights: Weights, expected: Expected) -> _Cells:
@@ -132,12 +135,16 @@ def _cells(counts: IntArray, weights: Weights, expected: Expected) -> _Cells:
     number = estimated.sum(axis=1)
     squares = (counts * weights.weight**2).sum(axis=1)
     doubt = squares + _learned(estimated, weights)
-    in_group = number @ _membership(expected)
+    member = np.eye(expected.labels.shape[1])[expected.group]
+    in_group = number @ member
     # Without a label of it yet, a group cannot be scaled, and scaling the others would drop it.
     silent = (in_group <= 0) & (expected.labels > 0)
     scaled = ~silent.any(axis=1) & (expected.labels > 0).any(axis=1)
     factor = np.where(scaled[:, None], np.nan_to_num(ratio(expected.labels, in_group)), 1.0)
-    return _Cells(number, squares, doubt, factor[:, expected.group], expected.labels, scaled)
+    # What a label would weigh in the steps that its group has labels in.
+    there = counts @ member @ member.T
+    each = np.sqrt(np.nan_to_num(ratio((there * weights.weight**2).sum(axis=1), there.sum(axis=1))))
+    return _Cells(number, squares, doubt, each, factor @ member.T, expected.labels, scaled, member)
 
 
 def _learned(estimated: FloatArray, weights: Weights) -> FloatArray:
@@ -145,11 +152,6 @@ def _learned(estimated: FloatArray, weights: Weights) -> FloatArray:
     steered = np.einsum("rts,tsd->rsd", estimated, weights.slope, optimize=True)
     variance: FloatArray = np.einsum("rsd,sd->rs", steered**2, weights.doubt)
     return variance
-
-
-def _membership(expected: Expected) -> FloatArray:
-    """Return `(S, G) float64`, 1 where the stratum is of the group."""
-    return np.eye(expected.labels.shape[1])[expected.group]
 
 
 def weighted_shares(
@@ -162,25 +164,52 @@ def weighted_shares(
     predictions and no label yet is not scaled to its predictions.
     """
     cells = _cells(counts, weights, expected)
-    member = _membership(expected)
+    value, influence, size = _influences(cells, hits, among)
+    return share_of_variance(value, _variance(cells, influence), size)
+
+
+def mean_of_shares(
+    counts: IntArray, weights: Weights, expected: Expected, hits: FloatArray, among: FloatArray
+) -> Estimate:
+    """Return the plain mean of K shares of every row, `(rows,)`; see `weighted_shares`.
+
+    The shares depend on each other, since all are scaled to the same predictions; the variance is
+    that of their mean.
+    """
+    cells = _cells(counts, weights, expected)
+    value, influence, size = _influences(cells, hits, among)
+    variance = _variance(cells, influence.mean(axis=1, keepdims=True))[:, 0]
+    return share_of_variance(value.mean(axis=1), variance, size.min(axis=1))
+
+
+def _influences(
+    cells: _Cells, hits: FloatArray, among: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the shares θ, their derivatives r/W by each stratum's labels, and Kish's sizes."""
     labels = cells.number * cells.factor
     total = labels @ among.T
     value = np.minimum(ratio(labels @ hits.T, total), 1.0)
-    residual = np.nan_to_num(hits - value[:, :, None] * among)
+    residual = hits - value[:, :, None] * among
+    influence = np.nan_to_num(ratio(residual, np.broadcast_to(total[:, :, None], residual.shape)))
+    size = ratio(total**2, (cells.squares * cells.factor**2) @ among.T)
+    return value, influence, np.nan_to_num(size)
+
+
+def _variance(cells: _Cells, influence: FloatArray) -> FloatArray:
+    """Return the variances `(rows, K)` of figures with these derivatives `(rows, K, S)`."""
+    member = cells.member
     # One label more in each group, spread over its strata: otherwise a group whose few labels agree
     # would have no variance.
-    each = np.nan_to_num(ratio(cells.squares @ member, cells.number @ member)) @ member.T
     more = cells.scaled[:, None] / (member.sum(axis=0) @ member.T)
-    smooth = cells.number + more * each
-    sums = np.einsum("rks,rs,sg->rkg", residual, smooth, member, optimize=True)
-    middle = np.nan_to_num(ratio(sums, (smooth @ member)[:, None]))
+    smooth = cells.number + more * cells.each
+    sums = np.einsum("rks,rs,sg->rkg", influence, smooth, member, optimize=True)
+    middle = np.nan_to_num(ratio(sums, np.broadcast_to((smooth @ member)[:, None], sums.shape)))
     middle = np.where(cells.scaled[:, None, None], middle, 0.0)
-    doubt = (cells.doubt + more * each**2) * cells.factor**2
-    within = np.einsum("rks,rs->rk", (residual - middle @ member.T) ** 2, doubt)
+    doubt = (cells.doubt + more * cells.each**2) * cells.factor**2
+    within = np.einsum("rks,rs->rk", (influence - middle @ member.T) ** 2, doubt)
     between = np.einsum("rkg,rg->rk", middle**2, cells.known)
-    size = ratio(total**2, (cells.squares * cells.factor**2) @ among.T)
-    variance = ratio(within + between, total**2)
-    return share_of_variance(value, variance, np.nan_to_num(size))
+    variance: FloatArray = within + between
+    return variance
 
 
 def weighted_mean(
