@@ -164,15 +164,10 @@ def outcome_report(reference: Reference) -> OutcomeReport:
 
 
 def _calibration_line(ece: float, isotonic: float) -> str:
+    miss = f"scores miss how often they come true by {ece:.4f} (ECE); isotonic regression"
     if isotonic < ece:
-        return (
-            f"scores miss how often they come true by {ece:.4f} (ECE); isotonic regression by"
-            f" {isotonic:.4f}, so it will correct them"
-        )
-    return (
-        f"scores are calibrated: they miss how often they come true by {ece:.4f} (ECE), isotonic"
-        f" regression by {isotonic:.4f}"
-    )
+        return f"{miss} by {isotonic:.4f}, so it will correct them"
+    return f"{miss} does no better ({isotonic:.4f}), so they are taken as they are"
 
 
 def _why_absent(reference: Reference) -> str:
