@@ -1,6 +1,6 @@
 """Stand-ins for the Kafka clients, which write down the order in which they are used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.messages import RawMessages
+from streamgauge.io.kafka.membership import Kept
 from streamgauge.io.kafka.reader import Poll
 
 Partition = tuple[str, int]
@@ -66,14 +67,22 @@ class FakeBroker:
     partitions: dict[str, int] = field(default_factory=lambda: {"predictions": 2})
     log: dict[Partition, list[FakeMessage]] = field(default_factory=dict)
     offsets: dict[Partition, int] = field(default_factory=dict)
+    floors: dict[Partition, int] = field(default_factory=dict)
     written: list[tuple[str, bytes | None, bytes | None, Headers]] = field(default_factory=list)
     arrived: int = 0
     """How many of the written messages are certain to have arrived."""
     journal: list[str] = field(default_factory=list)
 
-    def produce(self, partition: int, value: bytes | None, key: bytes, time: int) -> None:
+    def produce(
+        self,
+        partition: int,
+        value: bytes | None,
+        key: bytes,
+        time: int,
+        topic: str = "predictions",
+    ) -> None:
         """Append an input message."""
-        at = ("predictions", partition)
+        at = (topic, partition)
         messages = self.log.setdefault(at, [])
         place = (*at, len(messages))
         messages.append(FakeMessage(value, key, at=place, time=time))
@@ -99,14 +108,20 @@ class FakeMembership:
             self.on_poll.pop(0)()
         return self.active
 
-    def committed(self, partitions: list[Partition]) -> dict[Partition, int]:
-        return {p: self.broker.offsets[p] for p in partitions if p in self.broker.offsets}
+    def committed(self, partitions: list[Partition]) -> dict[Partition, Kept]:
+        broker = self.broker
+        return {
+            p: Kept(broker.offsets[p], broker.floors.get(p, broker.offsets[p]))
+            for p in partitions
+            if p in broker.offsets
+        }
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
+    def commit(self, offsets: Mapping[Partition, Kept]) -> None:
         if self.fenced:
             raise StreamgaugeError("kafka: committing offsets: fenced")
         self.broker.note("commit")
-        self.broker.offsets.update(offsets)
+        self.broker.offsets.update({p: kept.offset for p, kept in offsets.items()})
+        self.broker.floors.update({p: kept.floor for p, kept in offsets.items()})
 
     def close(self) -> None:
         self.broker.note("leave")
@@ -123,19 +138,23 @@ class FakeReader:
     paused: frozenset[int] = frozenset()
     started: list[tuple[dict[Partition, int], bool]] = field(default_factory=list)
 
-    def partitions_of(self, topics: tuple[str, ...]) -> list[Partition]:
-        return [(t, p) for t in topics for p in range(self.broker.partitions[t])]
+    def partitions_of(self, topics: tuple[str, ...], *, required: bool = True) -> list[Partition]:
+        there = [t for t in topics if required or t in self.broker.partitions]
+        return [(t, p) for t in there for p in range(self.broker.partitions[t])]
+
+    def first_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return dict.fromkeys(partitions, 0)
 
     def start(
         self,
         partitions: list[Partition],
-        committed: Mapping[Partition, int],
+        offsets: Mapping[Partition, int],
         *,
         from_beginning: bool,
     ) -> None:
-        self.started.append((dict(committed), from_beginning))
+        self.started.append((dict(offsets), from_beginning))
         self.partitions = tuple(partitions)
-        self.positions = dict(committed)
+        self.positions = dict(offsets)
 
     def extend(self, added: list[Partition]) -> None:
         self.partitions += tuple(added)

@@ -46,7 +46,7 @@ def learning(**changes: Any) -> Pipeline:
     (settings,) = config.models.values()
     plan = Plan(config, (), (LearnedModel(model_spec(config, NAME), settings, 120 * SECOND),))
     pipeline = Pipeline(plan)
-    pipeline.watermark.assign({0}, NOW)
+    pipeline.assign([("predictions", 0)], NOW)
     return pipeline
 
 
@@ -222,7 +222,7 @@ def test_a_change_within_the_learning_time_is_learned_and_raises_no_alert() -> N
 def test_one_model_is_learned_while_another_is_known() -> None:
     reference = reference_of(draw(7, 4_000, -3_600, 0))
     pipeline = Pipeline(planned(reference, known=("tours",), learned={NAME: "2m"}))
-    pipeline.watermark.assign({0}, NOW)
+    pipeline.assign([("predictions", 0)], NOW)
     both = sorted(
         [*draw(3, 900, 0, 200), *draw(4, 900, 0, 200, model="tours")],
         key=lambda event: event["timestamp"],
@@ -241,7 +241,7 @@ def test_one_model_is_learned_while_another_is_known() -> None:
 def test_messages_that_cannot_be_used_are_refused_once_while_learning() -> None:
     reference = reference_of(draw(7, 4_000, -3_600, 0))
     pipeline = Pipeline(planned(reference, known=("tours",), learned={NAME: "2m"}))
-    pipeline.watermark.assign({0}, NOW)
+    pipeline.assign([("predictions", 0)], NOW)
     good = [send(event) for event in draw(3, 20, 0, 10)]
     broken = [
         replace(good[0], value=b"{"),

@@ -176,7 +176,7 @@ def test_a_learned_reference_counts_by_the_clocks_of_the_configured_zone() -> No
     [settings] = config.models.values()
     learned = LearnedModel(model_spec(config, "flight-delay"), settings, 120_000)
     pipeline = Pipeline(Plan(config, (), (learned,)))
-    pipeline.watermark.assign({0}, NOW)
+    pipeline.assign([("predictions", 0)], NOW)
     events = flights(np.random.default_rng(5), 1_500, 0, 200)
     pipeline.process(polled([(0, send(event)) for event in events]), frozenset(), NOW)
     pipeline.process(polled([(0, send(event)) for event in events[-1:]]), frozenset(), NOW)

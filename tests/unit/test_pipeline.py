@@ -22,7 +22,7 @@ NONE: frozenset[int] = frozenset()
 
 def followed(*partitions: int, learned: dict[str, str] | None = None) -> Pipeline:
     pipeline = Pipeline(planned(REFERENCE, learned=learned))
-    pipeline.watermark.assign(set(partitions), NOW)
+    pipeline.assign([("predictions", i) for i in partitions], NOW)
     return pipeline
 
 

@@ -145,7 +145,7 @@ class ModelConfig(Section):
     """The smallest time step of this model, where it differs from `time.pane`."""
     labels: LabelsConfig = default({})
     """The labels of this model."""
-    threshold: Annotated[Number, Field(gt=0.0, lt=1.0)] | None = None
+    threshold: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
     """The score from which on a prediction counts as positive in performance, for binary models;
     without it, or without a score, the event's own prediction does."""
     values: Annotated[tuple[ValueConfig, ...], Field(max_length=10_000)] = default(

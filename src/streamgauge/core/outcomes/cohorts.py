@@ -14,6 +14,7 @@ import numpy as np
 from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block, BlockSum
 from streamgauge.core.cohorts.arrival import Ages, delay_edges, learn_delays
+from streamgauge.core.cohorts.figures import WeightedDecisions, weighted_decisions
 from streamgauge.core.cohorts.maturity import matured
 from streamgauge.core.cohorts.weighting import (
     Expected,
@@ -25,7 +26,7 @@ from streamgauge.core.cohorts.weighting import (
     weighted_shares,
 )
 from streamgauge.core.grouping import compact
-from streamgauge.core.outcomes.figures import Figures, performance
+from streamgauge.core.outcomes.figures import Figures, performance, positive_rate
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.performance.decisions import decision_figures
 from streamgauge.core.performance.intervals import Estimate, mean, wilson
@@ -256,8 +257,9 @@ class Cohorts:
             return _errors(size, square)
         if task is Task.MULTICLASS:
             return {"accuracy": wilson(labelled[:, 1], count)}
-        decisions = decision_figures(labelled.reshape(-1, 2, 2))
-        return {name: getattr(decisions, name) for name in WEIGHTED}
+        confusion = labelled.reshape(-1, 2, 2)
+        found = decision_figures(confusion)._asdict()
+        return {**found, "positive_rate": positive_rate(confusion)}
 
     def _weighted(
         self, labelled: IntArray, sums: FloatArray, weights: Weights, expected: Expected
@@ -271,12 +273,10 @@ class Cohorts:
                 for k in range(2)
             )
             return _errors(size, square)
-        names = WEIGHTED if self.layout.task is Task.BINARY else ("accuracy",)
-        shares = _SHARES if self.layout.task is Task.BINARY else _RIGHT
-        hits = np.array([shares[name][0] for name in names], np.float64)
-        among = np.array([shares[name][1] for name in names], np.float64)
-        found = weighted_shares(labelled, weights, expected, hits, among)
-        return {name: Estimate(*(part[:, k] for part in found)) for k, name in enumerate(names)}
+        if self.layout.task is Task.BINARY:
+            return _named(weighted_decisions(labelled, weights, expected))
+        found = weighted_shares(labelled, weights, expected, _RIGHT, np.ones((1, 2)))
+        return {"accuracy": Estimate(*(part[:, 0] for part in found))}
 
     def _matured(
         self,
@@ -316,6 +316,12 @@ class Cohorts:
         return block._replace(counts=counts, sums=sums)
 
 
+def _named(figures: WeightedDecisions) -> Figures:
+    found = figures._asdict()
+    found["positive_rate"] = found.pop("label_share")
+    return found
+
+
 def _errors(size: Estimate, square: Estimate) -> Figures:
     return {"mae": size, "mse": square, "rmse": Estimate(*(np.sqrt(part) for part in square))}
 
@@ -324,14 +330,5 @@ def _nothing(rows: int) -> Estimate:
     return Estimate(*(np.full(rows, np.nan) for _ in range(3)))
 
 
-# Over the strata [label, prediction]: which of them a share counts, and of which it is one. F1 is
-# no share; as 2J/(1 + J) it is one of J = TP/(TP + FP + FN).
-_SHARES: Final = {
-    "accuracy": ((1, 0, 0, 1), (1, 1, 1, 1)),
-    "precision": ((0, 0, 0, 1), (0, 1, 0, 1)),
-    "recall": ((0, 0, 0, 1), (0, 0, 1, 1)),
-    "specificity": ((1, 0, 0, 0), (1, 1, 0, 0)),
-}
-_RIGHT: Final = {"accuracy": ((0, 1), (1, 1))}
-WEIGHTED: Final = tuple(_SHARES)
-"""Figures of decisions that are given early and weighted."""
+_RIGHT: Final = np.array([[0.0, 1.0]])
+"""Of the strata wrong and right, the second."""
