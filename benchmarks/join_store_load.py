@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,10 +176,18 @@ def values_of(n: int, rng: np.random.Generator) -> list[bytes]:
     return [data[at : at + RECORD_BYTES] for at in range(0, len(data), RECORD_BYTES)]
 
 
-def fill(subject: Subject, load: Load) -> tuple[float, float]:
-    """Put all predictions in order of time; return seconds of all puts, and of the last tenth."""
+class Filling(NamedTuple):
+    """Seconds that filling a store took: all writes, the last tenth of them, the longest one."""
+
+    total: float
+    last: float
+    longest: float
+
+
+def fill(subject: Subject, load: Load) -> Filling:
+    """Put all predictions in order of time."""
     rng = np.random.default_rng(1)
-    total = last = 0.0
+    total = last = longest = 0.0
     for start in range(0, load.pending, FLUSH):
         numbers = np.arange(start, min(start + FLUSH, load.pending))
         records = dict(zip(keys_of(numbers), values_of(len(numbers), rng), strict=True))
@@ -187,8 +195,9 @@ def fill(subject: Subject, load: Load) -> tuple[float, float]:
         subject.write({load.bucket(start): records})
         took = time.perf_counter() - begin
         total += took
+        longest = max(longest, took)
         last += took if start >= load.pending * 9 // 10 else 0.0
-    return total, last
+    return Filling(total, last, longest)
 
 
 def median_seconds(work: Callable[[int], object], repeats: int) -> float:

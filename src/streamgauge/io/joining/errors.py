@@ -48,6 +48,8 @@ def failure(folder: Path, doing: str, error: Exception) -> JoinStoreError:
     files, records that are no records) is damage.
     """
     text = " ".join(str(error).split())
+    if "/LOCK: " in text:
+        return JoinStoreBusyError(f"join store {folder}: {doing}: {text}; end what has it open")
     for number, remedy in _REMEDIES.items():
         if os.strerror(number) in text:
             return JoinStoreError(f"join store {folder}: {doing}: {text}; {remedy}")

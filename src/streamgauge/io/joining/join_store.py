@@ -21,7 +21,12 @@ import numpy as np
 
 from streamgauge.core.joining.store import Space
 from streamgauge.io.joining.bucket import BucketEntry, DiskBucket
-from streamgauge.io.joining.errors import JoinStoreBusyError, JoinStoreDamagedError, os_failure
+from streamgauge.io.joining.errors import (
+    JoinStoreBusyError,
+    JoinStoreDamagedError,
+    JoinStoreError,
+    os_failure,
+)
 from streamgauge.io.joining.filters import marks
 from streamgauge.io.joining.tables import Tables
 
@@ -98,6 +103,7 @@ class JoinStore:
         self._latest: dict[Space, dict[bytes, bytes]] = {space: {} for space in Space}
         self._waiting_bytes: dict[Space, dict[int, int]] = {space: {} for space in Space}
         self._dropped: list[str] = []
+        self._failed: JoinStoreError | None = None
         found = self._found()
         self._tables = found.tables
         self._made = found.made
@@ -196,20 +202,17 @@ class JoinStore:
         return dict(sorted(sizes.items()))
 
     def flush(self, meta: bytes) -> None:
-        """Write what was put and forgotten since the last flush, and `meta`, all or nothing."""
-        batch = self._tables.batch()
-        for space, waiting in self._waiting.items():
-            for number, records in waiting.items():
-                self._bucket(space, number).write(batch, records)
-        catalogue = _Catalogue(
-            FORMAT,
-            self._fingerprint,
-            self._made,
-            tuple(b.entry for buckets in self._buckets.values() for b in buckets.values()),
-        )
-        encoded = msgspec.json.encode(catalogue)
-        batch.put(_HEAD, [(_CATALOGUE, encoded), (_META, meta)])
-        self._tables.write(batch)
+        """Write what was put and forgotten since the last flush, and `meta`, all or nothing.
+
+        Once it has failed it fails again: filters and tables may differ from then on.
+        """
+        if self._failed is not None:
+            raise self._failed
+        try:
+            self._write(meta)
+        except JoinStoreError as error:
+            self._failed = error
+            raise
         self._meta = meta
         for space in Space:
             self._waiting[space].clear()
@@ -224,6 +227,21 @@ class JoinStore:
         """Close the files; what was not flushed is forgotten."""
         self._tables.close()
         os.close(self._lock)
+
+    def _write(self, meta: bytes) -> None:
+        batch = self._tables.batch()
+        for space, waiting in self._waiting.items():
+            for number, records in waiting.items():
+                self._bucket(space, number).write(batch, records)
+        catalogue = _Catalogue(
+            FORMAT,
+            self._fingerprint,
+            self._made,
+            tuple(b.entry for buckets in self._buckets.values() for b in buckets.values()),
+        )
+        encoded = msgspec.json.encode(catalogue)
+        batch.put(_HEAD, [(_CATALOGUE, encoded), (_META, meta)])
+        self._tables.write(batch)
 
     def _bucket(self, space: Space, number: int) -> DiskBucket:
         buckets = self._buckets[space]

@@ -27,9 +27,9 @@ from streamgauge.io.joining.errors import failure
 
 _DEFAULT: Final = "default"
 _CACHE_BYTES: Final = 128 << 20
-_UNSORTED_BYTES: Final = 64 << 20
-_TABLE_UNSORTED_BYTES: Final = 32 << 20
-_LOG_BYTES: Final = 64 << 20
+_UNSORTED_BYTES: Final = 32 << 20
+_TABLE_UNSORTED_BYTES: Final = 16 << 20
+_LOG_BYTES: Final = 32 << 20
 _BLOOM_BITS: Final = 10
 
 
@@ -46,6 +46,8 @@ class Batch:
         raw.set_default_column_family(self._handles[table])
         for key, value in records:
             raw[key] = value
+        # A batch that outlives the tables, in a traceback say, must not keep their files open.
+        raw.set_default_column_family(None)
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
         """Delete records."""
