@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from streamgauge.errors import StreamgaugeError
+from streamgauge.io.kafka.membership import Kept
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.dead_letters import PREFIX, DeadLetterStormError
 from streamgauge.runner.loop import LOOK_FOR_PARTITIONS_S, Loop, next_batch
@@ -132,12 +133,12 @@ def test_results_arrive_before_the_offsets_they_rest_on_are_committed(world: Wor
 
     committed = world.membership.commit
 
-    def commit(offsets: dict[Partition, int]) -> None:
+    def commit(offsets: dict[Partition, Kept]) -> None:
         assert world.broker.arrived == len(world.broker.written)
         assert len(world.letters()) == sum(
             message.raw_value == b"{"
-            for partition, offset in offsets.items()
-            for message in world.broker.log[partition][:offset]
+            for partition, kept in offsets.items()
+            for message in world.broker.log[partition][: kept.offset]
         )
         committed(offsets)
 
