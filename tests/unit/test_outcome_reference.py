@@ -201,6 +201,12 @@ def test_a_part_without_labels_adds_nothing_to_outcomes() -> None:
         assert_identical(load_reference(dump_reference(merged)), merged)
 
 
+def test_other_positive_classes_do_not_merge() -> None:
+    first, second = (build(Task.BINARY, 50, of=of) for of in ("", "0"))
+    with pytest.raises(ValueError, match=r"positive classes differ \(not said and 0\): profile bo"):
+        merge_references(first, second)
+
+
 Change = Callable[[dict[str, Any]], object]
 
 

@@ -198,10 +198,15 @@ def merge_references(first: Reference, second: Reference) -> Reference:
     """Return the reference of both references' events: exact in every count.
 
     Counts over time are kept where both have them; where both name the same metadata, the first
-    one's stands. Raises ValueError where their bins, slices or time zones differ.
+    one's stands. Raises ValueError where their bins, positive classes,
+    slices or time zones differ.
     """
-    if first.layout != second.layout or first.positive != second.positive:
+    if first.layout != second.layout:
         msg = "the bins differ: profile one of them with --edges-from the other"
+        raise ValueError(msg)
+    if first.positive != second.positive:
+        said = " and ".join(part.positive or "not said" for part in (first, second))
+        msg = f"the positive classes differ ({said}): profile both with the same --positive"
         raise ValueError(msg)
     if first.slices != second.slices:
         msg = "the slices differ: profile both with the same slices"
