@@ -7,71 +7,31 @@ folder that cannot be understood is emptied and begun anew, and the caller, who 
 it, reads the inputs again.
 """
 
-import fcntl
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-import msgspec
 import numpy as np
 
-from streamgauge.core.joining.store import Space
+from streamgauge.core.joining.store import KEY_BYTES, Space
 from streamgauge.io.joining.bucket import BucketEntry, DiskBucket
-from streamgauge.io.joining.errors import (
-    JoinStoreBusyError,
-    JoinStoreDamagedError,
-    JoinStoreError,
-    os_failure,
-)
+from streamgauge.io.joining.catalogue import encoded
+from streamgauge.io.joining.errors import JoinStoreDamagedError, JoinStoreError
 from streamgauge.io.joining.filters import marks
-from streamgauge.io.joining.tables import Tables
+from streamgauge.io.joining.opening import (
+    CATALOGUE,
+    HEAD,
+    META,
+    RECORDS,
+    Opened,
+    locked,
+    mark_damaged,
+    opened,
+)
 
-FORMAT: Final = 1
-"""Version of what is in the folder; a store of another one is begun anew."""
-
-_HEAD: Final = "head"
-_CATALOGUE: Final = b"catalogue"
-_META: Final = b"meta"
-_RECORDS: Final = "join-store.rocksdb"
-_LOCK: Final = "in-use"
-_DAMAGED: Final = "damaged"
 _RECORD_OVERHEAD: Final = 24
-
-
-class Origin(StrEnum):
-    """Where the content of a store that was opened comes from."""
-
-    NEW = "new"
-    """There was none."""
-    KEPT = "kept"
-    """It was there."""
-    REPLACED = "replaced"
-    """There was one, and it was thrown away."""
-
-
-class _Catalogue(msgspec.Struct, frozen=True):
-    format: int
-    fingerprint: str
-    made: int
-    buckets: tuple[BucketEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a folder held: its tables, and what the catalogue in them says, restored."""
-
-    tables: Tables
-    buckets: list[DiskBucket]
-    made: int
-    meta: bytes | None
-
-
-class _Unusable(Exception):  # noqa: N818 # a decision on its way up, not an error
-    """The folder holds a store that this one cannot go on with."""
+"""Bytes that a record takes beside its key and value, about."""
 
 
 class JoinStore:
@@ -92,25 +52,23 @@ class JoinStore:
     ('kept', b'offsets', [b'a label', None])
     """
 
-    def __init__(self, folder: Path, fingerprint: str, lock: int) -> None:
-        self.origin = Origin.NEW
-        self.reason = ""
+    def __init__(self, folder: Path, fingerprint: str, lock: int, found: Opened) -> None:
+        self.origin = found.origin
+        self.reason = found.reason
         self._folder = folder
-        self._path = folder / _RECORDS
         self._fingerprint = fingerprint
         self._lock = lock
-        self._waiting: dict[Space, dict[int, dict[bytes, bytes]]] = {space: {} for space in Space}
-        self._latest: dict[Space, dict[bytes, bytes]] = {space: {} for space in Space}
-        self._waiting_bytes: dict[Space, dict[int, int]] = {space: {} for space in Space}
-        self._dropped: list[str] = []
-        self._failed: JoinStoreError | None = None
-        found = self._found()
         self._tables = found.tables
         self._made = found.made
         self._meta = found.meta
         self._buckets: dict[Space, dict[int, DiskBucket]] = {space: {} for space in Space}
         for bucket in found.buckets:
             self._buckets[bucket.entry.space][bucket.entry.bucket] = bucket
+        self._waiting: dict[Space, dict[int, dict[bytes, bytes]]] = {space: {} for space in Space}
+        self._latest: dict[Space, dict[bytes, bytes]] = {space: {} for space in Space}
+        self._waiting_bytes: dict[Space, dict[int, int]] = {space: {} for space in Space}
+        self._dropped: list[str] = []
+        self._failed: JoinStoreError | None = None
 
     @classmethod
     def open(cls, folder: Path, fingerprint: str) -> Self:
@@ -120,23 +78,9 @@ class JoinStore:
         another one is replaced, like one that is damaged. Raises JoinStoreBusyError while another
         process has the folder open, JoinStoreError when it cannot be read or written.
         """
+        lock = locked(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise os_failure(folder, error) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return cls(folder, fingerprint, lock)
-        except BlockingIOError:
-            os.close(lock)
-            raise JoinStoreBusyError(
-                f"join store {folder}: another process has it open; end that one, or give each its"
-                " own folder"
-            ) from None
-        except OSError as error:
-            os.close(lock)
-            raise os_failure(folder, error) from error
+            return cls(folder, fingerprint, lock, opened(folder, fingerprint))
         except BaseException:
             os.close(lock)
             raise
@@ -148,7 +92,7 @@ class JoinStore:
     @property
     def nbytes(self) -> int:
         """How many bytes the files take."""
-        with os.scandir(self._path) as files:
+        with os.scandir(self._folder / RECORDS) as files:
             return sum(_size(file) for file in files)
 
     def get(self, space: Space, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -181,7 +125,7 @@ class JoinStore:
         self._waiting[space].setdefault(bucket, {}).update(records)
         self._latest[space].update(records)
         sizes = self._waiting_bytes[space]
-        added = sum(map(len, values)) + len(values) * (16 + _RECORD_OVERHEAD)
+        added = sum(map(len, values)) + len(values) * (KEY_BYTES + _RECORD_OVERHEAD)
         sizes[bucket] = sizes.get(bucket, 0) + added
 
     def drop(self, space: Space, bucket: int) -> None:
@@ -233,14 +177,9 @@ class JoinStore:
         for space, waiting in self._waiting.items():
             for number, records in waiting.items():
                 self._bucket(space, number).write(batch, records)
-        catalogue = _Catalogue(
-            FORMAT,
-            self._fingerprint,
-            self._made,
-            tuple(b.entry for buckets in self._buckets.values() for b in buckets.values()),
-        )
-        encoded = msgspec.json.encode(catalogue)
-        batch.put(_HEAD, [(_CATALOGUE, encoded), (_META, meta)])
+        entries = (b.entry for buckets in self._buckets.values() for b in buckets.values())
+        catalogue = encoded(self._fingerprint, self._made, tuple(entries))
+        batch.put(HEAD, [(CATALOGUE, catalogue), (META, meta)])
         self._tables.write(batch)
 
     def _bucket(self, space: Space, number: int) -> DiskBucket:
@@ -257,77 +196,8 @@ class JoinStore:
         try:
             return self._tables.find(table, keys)
         except JoinStoreDamagedError as error:
-            try:
-                (self._folder / _DAMAGED).write_text(f"{error}\n", encoding="utf-8")
-            except OSError as second:
-                raise os_failure(self._folder, second) from error
+            mark_damaged(self._folder, str(error))
             raise
-
-    def _found(self) -> _Found:
-        damaged = self._folder / _DAMAGED
-        try:
-            if damaged.exists():
-                raise _Unusable("it was found damaged")
-            if self._path.exists() and not self._path.is_dir():
-                raise _Unusable("it is no folder")
-            return self._restored()
-        except (_Unusable, JoinStoreDamagedError) as unusable:
-            self.origin, self.reason = Origin.REPLACED, str(unusable)
-            if self._path.is_dir() and not self._path.is_symlink():
-                shutil.rmtree(self._path)
-            else:
-                self._path.unlink(missing_ok=True)
-            damaged.unlink(missing_ok=True)
-            tables = Tables(self._folder, self._path)
-            tables.create(_HEAD)
-            return _Found(tables, [], 0, None)
-
-    def _restored(self) -> _Found:
-        tables = Tables(self._folder, self._path)
-        try:
-            found = self._read(tables)
-        except BaseException:
-            tables.close()
-            raise
-        if found.meta is not None:
-            self.origin = Origin.KEPT
-        return found
-
-    def _read(self, tables: Tables) -> _Found:
-        names = tables.names
-        if not names:
-            tables.create(_HEAD)
-            return _Found(tables, [], 0, None)
-        if _HEAD not in names:
-            raise _Unusable("it has no catalogue")
-        encoded, meta = tables.find(_HEAD, [_CATALOGUE, _META])
-        buckets: list[DiskBucket] = []
-        made = 0
-        if encoded is not None:
-            catalogue = self._catalogue(encoded)
-            made = catalogue.made
-            lost = {entry.table for entry in catalogue.buckets} - names
-            if lost or meta is None:
-                raise _Unusable("parts of it are missing")
-            try:
-                buckets = [DiskBucket.restored(entry, tables) for entry in catalogue.buckets]
-            except ValueError as error:
-                raise _Unusable(str(error)) from error
-        for name in names - {_HEAD} - {bucket.entry.table for bucket in buckets}:
-            tables.drop(name)
-        return _Found(tables, buckets, made, meta)
-
-    def _catalogue(self, encoded: bytes) -> _Catalogue:
-        try:
-            head = msgspec.json.decode(encoded)
-            if not isinstance(head, dict) or head.get("format") != FORMAT:
-                raise _Unusable("it has another format")
-            catalogue = msgspec.convert(head, _Catalogue)
-        except msgspec.MsgspecError as error:
-            raise _Unusable(f"its catalogue cannot be read: {error}") from error
-        if catalogue.fingerprint != self._fingerprint:
-            raise _Unusable("it was made for another configuration")
-        return catalogue
 
 
 def _size(file: os.DirEntry[str]) -> int:

@@ -1,0 +1,299 @@
+"""The join store on disk in trouble: kills, damaged files, refused writes."""
+
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streamgauge.core.joining.memory import MemoryStore
+from streamgauge.core.joining.store import Space
+from streamgauge.io.joining.errors import (
+    JoinStoreBusyError,
+    JoinStoreDamagedError,
+    JoinStoreError,
+    failure,
+)
+from streamgauge.io.joining.join_store import JoinStore
+from streamgauge.io.joining.opening import Origin
+from tests.support.stores import ALL_KEYS, Content, Model, assert_same, work
+
+RECORDS = "join-store.rocksdb"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[..., JoinStore]]:
+    """Open the store of this test; opened again, the one before is closed first."""
+    stores: list[JoinStore] = []
+
+    def again(fingerprint: str = "f") -> JoinStore:
+        while stores:
+            stores.pop().close()
+        stores.append(JoinStore.open(tmp_path / "store", fingerprint))
+        return stores[-1]
+
+    yield again
+    while stores:
+        stores.pop().close()
+
+
+# On disk: kills
+
+CHILD = """
+import random, sys
+from pathlib import Path
+from streamgauge.io.joining.join_store import JoinStore
+from tests.support.stores import Model, work
+store = JoinStore.open(Path(sys.argv[1]), "f")
+first, rng, model = int(store.meta() or b"0"), random.Random(1), Model()
+if first:
+    raise SystemExit("the store should be new")
+for number in range(1, 10**9):
+    for _ in range(3):
+        work(store, model, rng)
+    store.flush(b"%d" % number)
+    print(number, flush=True)
+"""
+
+
+def replayed(flushes: int) -> Content:
+    """What the child's store holds after so many flushes."""
+    rng, model, scratch = random.Random(1), Model(), MemoryStore()
+    for _ in range(3 * flushes):
+        work(scratch, model, rng)
+    return model.content
+
+
+@pytest.mark.parametrize("patience", [0.0, 0.05, 0.21])
+def test_after_a_kill_the_store_is_what_it_was_after_a_flush(
+    tmp_path: Path, patience: float
+) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    with child:
+        told = [child.stdout.readline()]
+        time.sleep(patience)
+        child.send_signal(signal.SIGKILL)
+        told += child.stdout.readlines()
+    complete = [int(line) for line in told if line.endswith("\n")]
+    store = JoinStore.open(tmp_path, "f")
+    assert store.origin is Origin.KEPT
+    flushes = int(store.meta() or b"0")
+    assert flushes in (complete[-1], complete[-1] + 1), "a flush that was reported is lost"
+    assert_same(store, replayed(flushes))
+    store.close()
+
+
+# On disk: damage
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[bytes, Content]]:
+    """A store with records in files and in the log, and what it held at every flush."""
+    folder = tmp_path_factory.mktemp("history")
+    rng, model = random.Random(5), Model()
+    states: dict[bytes, Content] = {}
+    for round_ in range(2):
+        store = JoinStore.open(folder, "f")
+        for number in range(4):
+            for _ in range(4):
+                work(store, model, rng)
+            meta = b"%d-%d" % (round_, number)
+            store.flush(meta)
+            states[meta] = model.copy()
+        store.close()
+    return folder / RECORDS, states
+
+
+def flipped(file: Path, rng: random.Random) -> None:
+    """Flip one bit."""
+    data = bytearray(file.read_bytes())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    file.write_bytes(data)
+
+
+def truncated(file: Path, rng: random.Random) -> None:
+    """Cut the end off."""
+    os.truncate(file, rng.randrange(file.stat().st_size))
+
+
+def removed(file: Path, rng: random.Random) -> None:
+    """Remove the file."""
+    file.unlink()
+
+
+@pytest.mark.parametrize("harm", [flipped, truncated, removed])
+def test_damage_is_noticed_or_harmless(
+    tmp_path: Path,
+    history: tuple[Path, dict[bytes, Content]],
+    harm: Callable[[Path, random.Random], None],
+) -> None:
+    rng = random.Random(7)
+    whole, states = history
+    names = {p.name for p in whole.iterdir() if p.stat().st_size and not p.name.startswith("LOG")}
+    ends = []
+    for name in sorted(names):
+        folder = tmp_path / name
+        shutil.copytree(whole, folder / RECORDS)
+        harm(folder / RECORDS / name, rng)
+        store = JoinStore.open(folder, "f")
+        try:
+            if store.origin is Origin.KEPT:
+                meta = store.meta()
+                assert meta is not None
+                assert_same(store, states[meta])
+            else:
+                assert store.meta() is None
+                assert_same(store, Model().content)
+            ends.append(store.origin)
+        except JoinStoreDamagedError:
+            store.close()
+            store = JoinStore.open(folder, "f")
+            assert store.origin is Origin.REPLACED
+            assert_same(store, Model().content)
+            ends.append(Origin.REPLACED)
+        finally:
+            store.close()
+    assert Origin.REPLACED in ends
+
+
+def test_damage_that_shows_late_names_the_folder_and_the_next_store_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = JoinStore.open(tmp_path, "f")
+    store.put(Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
+    store.flush(b"offsets")
+
+    def damaged(name: str, keys: list[bytes]) -> list[bytes | None]:
+        raise failure(tmp_path, "reading", Exception("Corruption: block checksum mismatch"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._tables, "find", damaged)
+        with pytest.raises(JoinStoreDamagedError, match=rf"{tmp_path}.*checksum.*start again"):
+            store.get(Space.LABELS, ALL_KEYS[:1])
+    store.close()
+    store = JoinStore.open(tmp_path, "f")
+    assert (store.origin, store.reason) == (Origin.REPLACED, "it was found damaged")
+    store.flush(b"again")
+    store.close()
+    store = JoinStore.open(tmp_path, "f")
+    assert (store.origin, store.meta()) == (Origin.KEPT, b"again")
+    store.close()
+
+
+# On disk: what the operating system refuses
+
+
+def test_a_folder_that_is_open_already_is_refused(tmp_path: Path) -> None:
+    store = JoinStore.open(tmp_path, "f")
+    store.flush(b"offsets")
+    with pytest.raises(JoinStoreBusyError, match=f"{tmp_path}: another process has it open"):
+        JoinStore.open(tmp_path, "g")
+    program = (
+        "import sys; from pathlib import Path;"
+        "from streamgauge.io.joining.join_store import JoinStore;"
+        "JoinStore.open(Path(sys.argv[1]), 'g')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert "JoinStoreBusyError" in done.stderr
+    store.close()
+    store = JoinStore.open(tmp_path, "f")
+    assert store.meta() == b"offsets"
+    store.close()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JoinStoreError, match=r"file/store: Not a directory; choose a path"):
+        JoinStore.open(tmp_path / "file" / "store", "f")
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from streamgauge.core.joining.store import Space
+from streamgauge.errors import StreamgaugeError
+from streamgauge.io.joining.join_store import JoinStore
+from tests.support.stores import ALL_KEYS
+store = JoinStore.open(Path(sys.argv[1]), "f")
+store.put(Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
+store.flush(b"good")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    for number in range(100):
+        store.put(Space.LABELS, 2, ALL_KEYS[1000:], [bytes(60)] * 2000)
+        store.flush(b"bad" if number else b"bad too")
+except StreamgaugeError as error:
+    print(error)
+"""
+
+
+def test_a_refused_write_is_told_with_a_remedy_and_the_flush_before_it_stays(
+    tmp_path: Path,
+) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if soft != resource.RLIM_INFINITY:
+        pytest.skip("the size of files is limited here already")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"join store {tmp_path}: writing: ")
+    assert os.strerror(errno.EFBIG) in done.stdout
+    assert "ulimit -f" in done.stdout
+    store = JoinStore.open(tmp_path, "f")
+    assert (store.origin, store.meta()) == (Origin.KEPT, b"good")
+    assert store.get(Space.LABELS, ALL_KEYS[:9]) == [b"label"] * 9
+    store.close()
+
+
+def test_after_a_refused_write_nothing_is_flushed_until_the_store_is_opened_again(
+    opened: Callable[..., JoinStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened()
+    store.put(Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
+
+    def full(batch: object) -> None:
+        raise failure(Path("/x"), "writing", Exception(os.strerror(errno.ENOSPC)))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._tables, "write", full)
+        with pytest.raises(JoinStoreError, match="free some space"):
+            store.flush(b"one")
+    with pytest.raises(JoinStoreError, match="free some space"):
+        store.flush(b"two")
+    assert store.meta() is None
+    store = opened()
+    assert store.meta() is None
+    store.put(Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
+    store.flush(b"three")
+    assert opened().get(Space.LABELS, ALL_KEYS[:9]) == [b"label"] * 9
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EACCES, "let this user read and write"),
+        (errno.EROFS, "can be written"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EIO, "check the disk"),
+    ],
+)
+def test_causes_outside_the_store_are_no_damage(number: int, remedy: str) -> None:
+    said = Exception(f"IO error: While appending to file: /x/000004.log: {os.strerror(number)}")
+    error = failure(Path("/x"), "writing", said)
+    assert not isinstance(error, JoinStoreDamagedError)
+    assert str(error).startswith("join store /x: writing: IO error")
+    assert remedy in str(error)
