@@ -195,7 +195,7 @@ def test_scores_that_are_off_are_told_from_calibrated_ones() -> None:
         assert report.ece is not None
         assert report.isotonic_ece is not None
         lines.append(report.lines()[1])
-    assert re.search(r"by 0\.00\d+ \(ECE\); isotonic regression does no better \(0\.0", lines[0])
+    assert re.search(r"by 0\.0\d+ \(ECE\); isotonic regression does no better \(0\.0", lines[0])
     assert re.search(r"by 0\.[1-9]\d+ \(ECE\); isotonic regression by 0\.0\d+, so it w", lines[1])
 
 
