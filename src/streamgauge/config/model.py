@@ -49,6 +49,9 @@ class LabelsConfig(Section):
 
     max_delay: Duration = default("48h")
     """A label that comes later after its prediction than this is counted as late, not joined."""
+    coverage: Annotated[Number, Field(gt=0.0, le=0.9999)] | None = Field(None, examples=[0.95])
+    """The share of predictions that should have a label by then. Fewer raise an alert, within the
+    budget; without it coverage is published, but not watched."""
     max_megabytes: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 4_096
     """How much disk the predictions may take that wait for their labels; the oldest make room."""
     waiting_megabytes: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 256

@@ -32,10 +32,11 @@ from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout, Subject
+from streamgauge.core.outcomes.coverage import COVERAGE_PART
 from streamgauge.core.outcomes.engine import OutcomeEngine
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.series import outcome_series
-from streamgauge.core.outcomes.stream import LabelSpec, StreamSpec
+from streamgauge.core.outcomes.stream import LabelSpec, Looked, StreamSpec
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
@@ -142,7 +143,7 @@ class ModelEngine:
             shares, traffic = spec.spending.divided(spec.traffic)
             whole = reference.block.counts[0].astype(np.int64)
             table = series_table(reference.layout, whole, spec.latency)
-            part = 1.0 - self._outcome_part(reference, table)
+            part = 1.0 - sum(self._outcome_parts(reference, table))
             self._detection = Detection(
                 self._detection_spec(replace(shares, alarms=shares.alarms * part)),
                 reference,
@@ -164,35 +165,45 @@ class ModelEngine:
             spec.model, spec.pane_ms, spending, spec.tolerance, spec.min_samples, spec.latency
         )
 
-    def _outcome_part(self, reference: Reference, table: SeriesTable) -> float:
-        """Return the part of the model's spending on shares that goes to those of outcomes.
+    def _outcome_parts(self, reference: Reference, table: SeriesTable) -> tuple[float, float]:
+        """Return the parts of what shares may spend that go to those of outcomes and to coverage.
 
-        As if all of them were series of one row: each has the part that its weight says.
+        Coverage has `COVERAGE_PART`; the rest is divided as if all were series of one row, by their
+        weights.
         """
-        if self.spec.labels is None or reference.outcomes is None:
-            return 0.0
+        labels = self.spec.labels
+        if labels is None:
+            return 0.0, 0.0
+        coverage = 0.0 if labels.coverage is None else COVERAGE_PART
+        if reference.outcomes is None:
+            return 0.0, coverage
         layout = OutcomeLayout(reference.layout, reference.positive)
         others = outcome_series(layout, reference.outcomes, calibrated=True)
         own = float(series_weights(table, self.spec.spending).sum())
         theirs = float(series_weights(others, self.spec.spending).sum())
-        return theirs / max(own + theirs, 1e-300)
+        return (1.0 - coverage) * theirs / max(own + theirs, 1e-300), coverage
 
     def _new_outcomes(
         self, labels: LabelSpec, reference: Reference | None, store: Store
     ) -> OutcomeEngine:
         spec = self.spec
         shares, _ = spec.spending.divided(spec.traffic)
+        parts = 0.0, COVERAGE_PART
         if reference is not None:
             whole = reference.block.counts[0].astype(np.int64)
-            table = series_table(reference.layout, whole, spec.latency)
-            part = self._outcome_part(reference, table)
-            shares = replace(shares, alarms=shares.alarms * part)
+            parts = self._outcome_parts(
+                reference, series_table(reference.layout, whole, spec.latency)
+            )
+        outcomes, coverage = (
+            self._detection_spec(replace(shares, alarms=shares.alarms * part)) for part in parts
+        )
         return OutcomeEngine(
             StreamSpec(labels, spec.windows, spec.pane_ms, spec.grace_ms, spec.exclusions),
             OutcomeLayout(self.layout, "" if reference is None else reference.positive),
             None if reference is None else reference.outcomes,
             self.registry,
-            self._detection_spec(shares),
+            outcomes,
+            coverage,
             len(spec.slices) + 1,
             store,
         )
@@ -295,14 +306,13 @@ class ModelEngine:
             if now > target:
                 break
             rows = self._close_pane(now)
-            labelled = np.empty(0, np.int64)
-            if self.outcomes is not None:
-                labelled = self.outcomes.close(now)
+            looked = () if self.outcomes is None else self.outcomes.close(now)
             due = self._track.advance(now)
             if self.outcomes is not None:
                 due |= self.outcomes.advance(now)
-            if due or len(rows) or len(labelled) or self._traffic is not None:
-                records += self._judge(rows, labelled, now)
+            new = len(rows) or any(len(each.rows) for each in looked)
+            if due or new or self._traffic is not None:
+                records += self._judge(rows, looked, now)
         self.closed = target
         if self.outcomes is not None:
             self.outcomes.forget(target)
@@ -335,17 +345,19 @@ class ModelEngine:
         times = np.array([start], np.int64)
         return bool(excluded(self.spec.exclusions, times, self.spec.pane_ms)[0])
 
-    def _judge(self, rows: IntArray, labelled: IntArray, now: int) -> tuple[AlertRecord, ...]:
+    def _judge(
+        self, rows: IntArray, looked: tuple[Looked, ...], now: int
+    ) -> tuple[AlertRecord, ...]:
         """Let alerts follow what detectors say of rows that they have just looked at.
 
-        `labelled` are those that the detectors of outcomes have looked at.
+        `looked` is what the detectors of outcomes have looked at.
         """
         watched = self.book.watched()
         findings = self._attached.findings(now, watched)
         if self._detection is not None:
             findings += self._detection.findings(rows, self._track.measured, now, watched)
         if self.outcomes is not None:
-            findings += self.outcomes.findings(labelled, now, watched)
+            findings += self.outcomes.findings(looked, now, watched)
         if self._traffic is not None:
             findings += self._traffic.findings(now, watched)
         return self.book.update(findings, now, self._explain)

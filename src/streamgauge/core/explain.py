@@ -175,7 +175,11 @@ class Explainer:
         steps, counts = window.step_counts(row)
         now = kind.split(counts)
         reference = self.reference.block.counts[known].astype(np.int64)
-        first = onset_step(now.astype(np.float64), kind.split(reference))
+        old = kind.split(reference)
+        first = onset_step(now.astype(np.float64), old)
+        if _part(now[first:].sum(axis=0)) <= _part(old):
+            # Below what is allowed all was well: the change is one against that, within the window.
+            first = onset_step(now.astype(np.float64), np.zeros_like(old))
         since = now[first:].sum(axis=0)
         before = kind.before(reference, counts[first:].sum(axis=0))
         detail = f"{_part(before):.2%} to {_part(since):.2%}"

@@ -129,6 +129,8 @@ class OutcomeStats:
     join: JoinCounts
     detectors: DetectorStats | None
     """None while there is nothing to compare with."""
+    coverage_detectors: DetectorStats | None
+    """None where coverage is not watched."""
     reference: Mapping[str, Estimate]
     """Figures `(R,)` of each row's slice in the reference; empty without outcomes there."""
 

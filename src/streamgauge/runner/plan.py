@@ -157,6 +157,7 @@ def label_spec(config: Config, model: ModelConfig) -> LabelSpec | None:
         max_bytes=labels.max_megabytes * MEGABYTE,
         max_waiting_bytes=labels.waiting_megabytes * MEGABYTE,
         threshold=model.threshold,
+        coverage=labels.coverage,
         values=tuple((entry.label, entry.prediction, entry.value) for entry in model.values),
     )
 

@@ -13,7 +13,8 @@ from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
 from streamgauge.io.joining.errors import JoinStoreBusyError
-from streamgauge.io.joining.join_store import JoinStore, Origin
+from streamgauge.io.joining.join_store import JoinStore
+from streamgauge.io.joining.opening import Origin
 
 Partition = tuple[str, int]
 Offsets = Mapping[Partition, int]

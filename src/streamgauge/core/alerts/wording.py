@@ -73,6 +73,34 @@ FAULTS: Final = {
 """What a fault of data quality is called; its subject's name is `feature.fault`."""
 
 
+class Judged(NamedTuple):
+    """How a subject of performance is spoken of.
+
+    `name` is what it is called, `share` how a change of its share is introduced, `against` what it
+    is held against.
+    """
+
+    name: str
+    share: str = "changed by"
+    against: str = "the reference"
+
+
+PERFORMANCE: Final = {
+    "error_rate": Judged("error rate"),
+    "log_loss": Judged("log loss"),
+    "absolute_error": Judged("size of errors"),
+    "prediction_error": Judged("prediction error"),
+    "estimate_gap": Judged(
+        "errors beyond what scores let expect", against="what the scores let expect"
+    ),
+    "calibration_low": Judged("outcomes at low scores", "share that came true changed by"),
+    "calibration_middle": Judged("outcomes at middle scores", "share that came true changed by"),
+    "calibration_high": Judged("outcomes at high scores", "share that came true changed by"),
+    "label_coverage": Judged("predictions without a label", against="the configured coverage"),
+}
+"""Subjects of performance by name; others are called what they are called."""
+
+
 def utc(ms: int) -> str:
     """Write event time for people: `2013-10-08 04:00 UTC`, with seconds where there are any.
 
@@ -105,7 +133,8 @@ def topic(subject: Subject) -> str:
         case SubjectKind.PIPELINE:
             return f"pipeline {clean(subject.name)}"
         case SubjectKind.PERFORMANCE:
-            return clean(subject.name).replace("_", " ")
+            known = PERFORMANCE.get(subject.name)
+            return known.name if known else clean(subject.name).replace("_", " ")
         case SubjectKind.SERVICE if subject == STATUS:
             return "failed requests"
         case SubjectKind.SERVICE if subject == LATENCY:
@@ -121,11 +150,16 @@ def place(model: str, row: RowKey) -> str:
     return f"{clean(model)}{version}{where}"
 
 
-def effect_text(effect: Effect) -> str:
-    """Write an effect with its interval: `Wasserstein distance 1.02 σ [0.98 to 1.06]`."""
+def effect_text(effect: Effect, subject: Subject | None = None) -> str:
+    """Write an effect with its interval: `Wasserstein distance 1.02 σ [0.98 to 1.06]`.
+
+    `subject` is what it is about, where that has words of its own.
+    """
     if effect.measure == "traffic":
         return _traffic_text(effect)
     wording = MEASURES.get(effect.measure) or Wording(clean(effect.measure).replace("_", " "))
+    if effect.measure == "share" and (judged := _judged(subject)):
+        wording = wording._replace(name=judged.share)
     if not math.isfinite(effect.value):
         return f"{wording.name} unknown"
     text = f"{wording.name} {wording.write(effect.value)}{wording.unit}"
@@ -193,8 +227,7 @@ def firing_summary(
     since = finding.start if onset is None else onset
     also = f"; also {text}" if (text := rows_text(others, within, 1)) else ""
     return (
-        f"{_what(finding)}: {_how_much(finding)} against the reference, "
-        f"since {utc(since)} ({certainty(finding)}){also}."
+        f"{_what(finding)}: {_how_much(finding)}, since {utc(since)} ({certainty(finding)}){also}."
     )
 
 
@@ -202,7 +235,7 @@ def resolved_summary(finding: Finding, starts_at: int, clear_since: int) -> str:
     """Say that a change is over, with the figures of now."""
     return (
         f"{_what(finding)}: back within the tolerance since {utc(clear_since)}, "
-        f"now {_how_much(finding)} against the reference ({certainty(finding)}); "
+        f"now {_how_much(finding)} ({certainty(finding)}); "
         f"the alert stood since {utc(starts_at)}."
     )
 
@@ -211,7 +244,7 @@ def no_data_summary(finding: Finding, starts_at: int, last_seen: int) -> str:
     """Say that an alert was closed because nothing could be judged any more."""
     return (
         f"{_what(finding)}: too few events since {utc(last_seen)}, so the alert of "
-        f"{utc(starts_at)} was closed; last known: {_how_much(finding)} against the reference."
+        f"{utc(starts_at)} was closed; last known: {_how_much(finding)}."
     )
 
 
@@ -220,8 +253,17 @@ def _what(finding: Finding) -> str:
 
 
 def _how_much(finding: Finding) -> str:
-    effect = effect_text(finding.effect)
-    return f"{clean(finding.detail)}, {effect}" if finding.detail else effect
+    effect = effect_text(finding.effect, finding.subject)
+    judged = _judged(finding.subject)
+    against = judged.against if judged else "the reference"
+    text = f"{effect} against {against}"
+    return f"{clean(finding.detail)}, {text}" if finding.detail else text
+
+
+def _judged(subject: Subject | None) -> Judged | None:
+    if subject is None or subject.kind is not SubjectKind.PERFORMANCE:
+        return None
+    return PERFORMANCE.get(subject.name)
 
 
 def _listed(names: list[str], rest: int, noun: str) -> str:

@@ -40,7 +40,10 @@ from streamgauge.core.performance.intervals import (
 )
 
 LEAST_SHARE: Final = 0.1
-"""Steps count from this share of arrived labels on, in every stratum."""
+"""Steps count from this share of arrived labels on, in every stratum.
+
+Least root mean squared error on both halves of the flight year: see `docs/decisions`, 009.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class Kind(StrEnum):
     LOSS = "loss"
     TRUE = "true"
     GAP = "gap"
+    UNLABELLED = "unlabelled"
 
 
 COMPARED: Final = frozenset(

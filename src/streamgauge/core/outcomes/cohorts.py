@@ -136,6 +136,15 @@ class Cohorts:
         )
         self._full[step].add(cut)
 
+    def between(self, first: int | None, end: int) -> Iterator[Block]:
+        """Yield what is counted of every step from `first`, or the oldest, up to before `end`.
+
+        Of each row the predictions by group, then the labelled events by stratum.
+        """
+        for step in sorted(self._light):
+            if step < end and (first is None or step >= first):
+                yield self._light[step].block()
+
     def forget(self, now: int) -> None:
         """Drop the steps that no window and no label needs any more at `now` (ms)."""
         span = self.max_delay_ms + max(window.length_ms for window in self.windows)

@@ -16,7 +16,7 @@ from streamgauge.core.layout import Subject, folded_widths
 from streamgauge.core.outcomes.events import Predicted, PredictionTap, true_classes
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.reporting import OutcomeReporter
-from streamgauge.core.outcomes.stream import OutcomeStream, StreamSpec
+from streamgauge.core.outcomes.stream import Looked, OutcomeStream, StreamSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey, SliceRegistry
 from streamgauge.core.snapshot import OutcomeStats
@@ -34,12 +34,13 @@ class OutcomeEngine:
         reference: Reference | None,
         registry: SliceRegistry,
         detection: DetectionSpec,
+        coverage: DetectionSpec,
         specs: int,
         store: Store,
     ) -> None:
         self.layout = layout
         self._spec = spec
-        self._stream = OutcomeStream(spec, layout, reference, registry, detection)
+        self._stream = OutcomeStream(spec, layout, reference, registry, detection, coverage)
         self._reporter = OutcomeReporter(self._stream, reference)
         widths = folded_widths(layout.base)
         labels = spec.labels
@@ -115,8 +116,8 @@ class OutcomeEngine:
         """Return when there is next something to close or to advance (ms), None if there is not."""
         return self._stream.next_end
 
-    def close(self, end: int) -> IntArray:
-        """Close the panes that end at `end` (ms); return rows that detectors have looked at."""
+    def close(self, end: int) -> tuple[Looked, ...]:
+        """Close the panes that end at `end` (ms); return what detectors have looked at."""
         return self._stream.close(end)
 
     def advance(self, now: int) -> bool:
@@ -128,24 +129,23 @@ class OutcomeEngine:
         self.joiner.advance(watermark)
         self._stream.cohorts.forget(watermark)
 
-    def findings(self, rows: IntArray, now: int, watched: Watched) -> list[Finding]:
-        """Return what rows that there is something new of say of changes and of what is watched."""
-        detection = self._stream.detection
-        if detection is None:
-            return []
-        return detection.findings(rows, self._stream.track.measured, now, watched)
+    def findings(self, looked: tuple[Looked, ...], now: int, watched: Watched) -> list[Finding]:
+        """Return what there is new of changes and of what is watched."""
+        return [
+            finding
+            for detection, track, rows in looked
+            for finding in detection.findings(rows, track.measured, now, watched)
+        ]
 
     def explain(self, finding: Finding) -> Finding:
         """Return a finding of outcomes with what moved, any other as it is."""
-        detection = self._stream.detection
-        if detection is None:
-            return finding
-        return detection.explain(finding, self._stream.track.measured)
+        for detection, track in self._stream.detections:
+            finding = detection.explain(finding, track.measured)
+        return finding
 
     def watches(self) -> tuple[tuple[str, Subject], ...]:
         """Return what findings can be about: the detector's name and the subject."""
-        detection = self._stream.detection
-        return () if detection is None else tuple(detection.watches())
+        return tuple(watch for each, _ in self._stream.detections for watch in each.watches())
 
     def stats(
         self, rows: IntArray, whole: IntArray, keys: tuple[RowKey, ...], watermark: int | None

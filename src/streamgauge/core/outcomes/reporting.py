@@ -60,6 +60,9 @@ class OutcomeReporter:
             delay_sums=delays.sums[:, 0, SUM],
             join=join,
             detectors=None if stream.detection is None else stream.detection.stats(rows),
+            coverage_detectors=(
+                None if stream.coverage is None else stream.coverage.detection.stats(rows)
+            ),
             reference=self._of_reference(keys),
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from streamgauge.core.grouping import compact
 from streamgauge.core.joining.records import Joined
 from streamgauge.core.outcomes.cohorts import Cohorts
 from streamgauge.core.outcomes.counting import OutcomeCounter, Outcomes
+from streamgauge.core.outcomes.coverage import CoverageWatch
 from streamgauge.core.outcomes.estimates import Estimator, learn_estimator
 from streamgauge.core.outcomes.events import Predicted
 from streamgauge.core.outcomes.layout import OutcomeLayout
@@ -35,6 +36,7 @@ class LabelSpec:
     take at most `max_bytes`, labels that wait for theirs `max_waiting_bytes`. A binary model's
     prediction is positive from a score of `threshold` on, where it is not None. `values` are
     (label, prediction, worth): what such events of a classifier are worth, others nothing.
+    `coverage` is the share of predictions that should have a label in time, None for no watch.
     """
 
     max_delay_ms: int
@@ -42,6 +44,7 @@ class LabelSpec:
     max_waiting_bytes: int
     threshold: float | None = None
     values: tuple[tuple[str, str, float], ...] = ()
+    coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,14 @@ class StreamSpec:
     pane_ms: int
     grace_ms: int
     exclusions: tuple[Exclusion, ...] = ()
+
+
+class Looked(NamedTuple):
+    """Rows that detectors have just looked at, and where their changes are measured."""
+
+    detection: Detection
+    track: Track
+    rows: IntArray
 
 
 class OutcomeStream:
@@ -70,6 +81,7 @@ class OutcomeStream:
         reference: Reference | None,
         registry: SliceRegistry,
         detection: DetectionSpec,
+        coverage: DetectionSpec,
     ) -> None:
         self.spec = spec
         self.layout = layout
@@ -87,6 +99,11 @@ class OutcomeStream:
             self._shape(0 if self.estimator is None else self.estimator.width, 0)
         )
         self.cohorts = Cohorts(layout, spec.windows, spec.pane_ms, spec.labels.max_delay_ms)
+        self.coverage: CoverageWatch | None = None
+        if spec.labels.coverage is not None:
+            self.coverage = CoverageWatch(
+                layout.base.schema, self.track.spec, spec.labels.coverage, coverage, registry
+            )
         self.delays = BlockSum(len(self.cohorts.delay_edges_ms) - 1, 1, 0)
         """Labels by how late they came, and the sum of that in seconds, since the start."""
 
@@ -134,11 +151,32 @@ class OutcomeStream:
                     else:
                         self.track.add_late(start, signed, closed, hidden=secret)
 
-    def close(self, end: int) -> IntArray:
-        """Close the panes that end at `end` (ms); return rows that detectors have looked at."""
+    @property
+    def detections(self) -> tuple[tuple[Detection, Track], ...]:
+        """The detections there are, each with the track that its changes are measured in."""
+        found = [] if self.detection is None else [(self.detection, self.track)]
+        if self.coverage is not None:
+            found.append((self.coverage.detection, self.coverage.track))
+        return tuple(found)
+
+    def close(self, end: int) -> tuple[Looked, ...]:
+        """Close the panes that end at `end` (ms); return what detectors have looked at."""
         self.estimates.close(end)
+        rows = [] if self.detection is None else [self._close_outcomes(end)]
+        if self.detection is None:
+            self.track.close(end)
+        if self.coverage is not None:
+            self.coverage.take(self.cohorts, end)
+            rows.append(self.coverage.close(end))
+        return tuple(
+            Looked(detection, track, found)
+            for (detection, track), found in zip(self.detections, rows, strict=True)
+        )
+
+    def _close_outcomes(self, end: int) -> IntArray:
+        assert self.detection is not None
         block = self.track.close(end)
-        if block is None or self.detection is None:
+        if block is None:
             return np.empty(0, np.int64)
         self.detection.feed(block, end - self.spec.pane_ms)
         return self.detection.close(block.rows, end)
@@ -146,13 +184,18 @@ class OutcomeStream:
     @property
     def next_end(self) -> int | None:
         """Return when there is next something to close or to advance (ms), None if there is not."""
-        ends = [end for end in (self.track.next_end, self.estimates.next_end) if end is not None]
-        return min(ends, default=None)
+        ends = [self.track.next_end, self.estimates.next_end]
+        if self.coverage is not None:
+            ends.append(self.coverage.track.next_end)
+        return min((end for end in ends if end is not None), default=None)
 
     def advance(self, now: int) -> bool:
         """Advance the windows whose step ends now (ms); say whether there are any of labels."""
         self.estimates.advance(now)
-        return self.track.advance(now)
+        due = self.track.advance(now)
+        if self.coverage is not None:
+            due |= self.coverage.track.advance(now)
+        return due
 
     def _shape(self, width: int, sums: int) -> TrackSpec:
         spec = self.spec
