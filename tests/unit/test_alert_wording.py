@@ -102,6 +102,10 @@ def test_foreign_text_comes_on_one_line_and_not_too_long() -> None:
         (LATENCY, "latency"),
         (Subject(SubjectKind.SERVICE, "traffic"), "traffic"),
         (Subject(SubjectKind.PERFORMANCE, "log_loss"), "log loss"),
+        (Subject(SubjectKind.PERFORMANCE, "error_rate"), "error rate"),
+        (Subject(SubjectKind.PERFORMANCE, "calibration_low"), "outcomes at low scores"),
+        (Subject(SubjectKind.PERFORMANCE, "estimate_gap"), "errors beyond what scores let expect"),
+        (Subject(SubjectKind.PERFORMANCE, "own_figure"), "own figure"),
         (Subject(SubjectKind.DATA_QUALITY, "distance.missing"), "missing values in distance"),
         (Subject(SubjectKind.DATA_QUALITY, "a.b.unseen"), "unseen values in a.b"),
         (Subject(SubjectKind.DATA_QUALITY, "a.b"), "a.b"),
@@ -205,6 +209,65 @@ def test_without_an_onset_the_summary_counts_from_the_start_of_the_period() -> N
         "missing values in carrier of flight-delay version 4: 1.00% to 14.00%, "
         "share changed by +13 points [+12 to +14] against the reference, "
         "since 2013-10-08 03:55 UTC (1,240 events)."
+    )
+
+
+RATES = {
+    "error_rate": (
+        "error rate of flight-delay version 4: 12.30% to 15.10%, "
+        "changed by +2.8 points [+2 to +3.6] against the reference"
+    ),
+    "estimate_gap": (
+        "errors beyond what scores let expect of flight-delay version 4: 12.30% to 15.10%, "
+        "changed by +2.8 points [+2 to +3.6] against what the scores let expect"
+    ),
+    "calibration_high": (
+        "outcomes at high scores of flight-delay version 4: 12.30% to 15.10%, "
+        "share that came true changed by +2.8 points [+2 to +3.6] against the reference"
+    ),
+    "label_coverage": (
+        "predictions without a label of flight-delay version 4: 12.30% to 15.10%, "
+        "changed by +2.8 points [+2 to +3.6] against the configured coverage"
+    ),
+    "own_figure": (
+        "own figure of flight-delay version 4: 12.30% to 15.10%, "
+        "share changed by +2.8 points [+2 to +3.6] against the reference"
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), RATES.items(), ids=RATES)
+def test_performance_is_held_against_what_it_is_compared_with(name: str, text: str) -> None:
+    worse = finding(
+        subject=Subject(SubjectKind.PERFORMANCE, name),
+        effect=Effect("share", 0.028, 0.02, 0.036),
+        detail="12.30% to 15.10%",
+    )
+    assert firing_summary(worse, None, []) == f"{text}, since 2013-10-08 03:55 UTC (1,240 events)."
+    assert f"now {text.split(': ')[1]} (1,240 events);" in resolved_summary(worse, T0, T0 + HOUR)
+    assert no_data_summary(worse, T0, T0 + HOUR).endswith(f"last known: {text.split(': ')[1]}.")
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        (Subject(SubjectKind.PERFORMANCE, "log_loss"), "log loss"),
+        (Subject(SubjectKind.PERFORMANCE, "absolute_error"), "size of errors"),
+        (Subject(SubjectKind.PERFORMANCE, "prediction_error"), "prediction error"),
+        (LABEL, "labels"),
+    ],
+)
+def test_distributions_of_outcomes_are_told_by_means_and_what_moved(
+    subject: Subject, text: str
+) -> None:
+    moved = finding(
+        subject=subject,
+        effect=Effect("tvd", 0.12, 0.1, 0.14),
+        detail="mean 0.41 to 0.52 (+27%)",
+    )
+    assert firing_summary(moved, None, []) == (
+        f"{text} of flight-delay version 4: mean 0.41 to 0.52 (+27%), share of events that moved "
+        "12 % [10 % to 14 %] against the reference, since 2013-10-08 03:55 UTC (1,240 events)."
     )
 
 

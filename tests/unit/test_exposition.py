@@ -3,60 +3,28 @@
 import gzip
 import math
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import Metric as Family
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from streamgauge.core.batch import Task
 from streamgauge.core.bins import CategoricalBins, NumericBins, fold
 from streamgauge.core.layout import LATENCY, SCORE, STATUS, Subject, SubjectKind
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import Counters, ModelSnapshot, Snapshot
 from streamgauge.io.metrics.catalogue import CATALOGUE
-from streamgauge.io.metrics.exposition import Rendered, Renderer, render
+from streamgauge.io.metrics.exposition import Renderer, render
 from streamgauge.io.metrics.metric import MetricType, Scope
 from streamgauge.io.metrics.payload import Payload
 from streamgauge.io.metrics.selection import RenderLimits, share
 from streamgauge.io.metrics.text import MAX_LABEL_LENGTH, label_value, label_values, numbers
+from tests.support import outcome_engines
+from tests.support.exposed import NO_LIMITS, Labels, families, openmetrics_samples, samples
 from tests.support.snapshots import SnapshotShape, synthetic_snapshot
-
-Labels = frozenset[tuple[str, str]]
-Samples = dict[tuple[str, Labels], float]
-NO_LIMITS = RenderLimits(
-    per_model=10**9, total=10**9, measures=None, slice_measures=None, quantiles=None
-)
-
-
-def families(rendered: Rendered) -> list[Family]:
-    """Return the families of the text format."""
-    return [*parse_text(rendered.text.data.decode())]
-
-
-def samples(rendered: Rendered) -> Samples:
-    """Return the samples of the text format by name and labels; none may appear twice."""
-    return unique(families(rendered))
-
-
-def openmetrics_samples(rendered: Rendered) -> Samples:
-    """Return the samples of the OpenMetrics format, closed as the server closes it."""
-    text = rendered.openmetrics.data.decode() + "# EOF\n"
-    return unique(parse_openmetrics(text))  # type: ignore[no-untyped-call]
-
-
-def unique(read: Iterator[Family] | list[Family]) -> Samples:
-    found: Samples = {}
-    for family in read:
-        for sample in family.samples:
-            key = (sample.name, frozenset(sample.labels.items()))
-            assert key not in found
-            found[key] = sample.value
-    return found
 
 
 def labels(**more: str) -> Labels:
@@ -335,8 +303,15 @@ def test_both_formats_carry_the_same_samples() -> None:
 
 def test_every_family_has_the_type_labels_and_help_of_the_catalogue() -> None:
     known = {metric.name: metric for metric in CATALOGUE if metric.scope is not Scope.SELF}
+    task = Task.BINARY
+    engine = outcome_engines.fed(
+        outcome_engines.draw(task), task, known=outcome_engines.reference(task)
+    )
+    labelled = outcome_engines.snapshot(engine)
+    snapshot = synthetic_snapshot()
+    snapshot = replace(snapshot, models=(*snapshot.models, labelled))
     seen = set()
-    for family in families(render(synthetic_snapshot(), NO_LIMITS)):
+    for family in families(render(snapshot, NO_LIMITS)):
         metric = known[family.name + ("_total" if family.type == "counter" else "")]
         seen.add(metric.name)
         wanted = MetricType.GAUGE if metric.type is MetricType.INFO else metric.type

@@ -5,7 +5,6 @@ Times are RFC 3339 in UTC. NaN becomes null when the data is written.
 
 import dataclasses
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamgauge
@@ -13,7 +12,9 @@ from streamgauge.core.layout import Layout
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import ActiveAlert, ModelSnapshot, Snapshot, WindowStats
 from streamgauge.web.field_view import field_view
+from streamgauge.web.performance_view import performance_view
 from streamgauge.web.source import Health
+from streamgauge.web.times import seconds_text, time_text
 
 SEVERITIES: Final = ("critical", "warning", "info")
 
@@ -42,8 +43,8 @@ def status_view(health: Health, snapshot: Snapshot | None, now: float) -> View:
         "reason": health.reason,
         "lag_messages": health.lag,
         "events_per_second": health.rate,
-        "now": _seconds(now),
-        "snapshot_at": _seconds(snapshot.made_at) if snapshot else None,
+        "now": seconds_text(now),
+        "snapshot_at": seconds_text(snapshot.made_at) if snapshot else None,
         "event_time": time_text(event_time),
         "models": len(models),
         "alerts_firing": {severity: firing[severity] for severity in SEVERITIES},
@@ -70,6 +71,7 @@ def model_view(model: ModelSnapshot, choice: Choice) -> View:
     view = _summary(model)
     view["alerts"] = [alert_view(alert) for alert in sorted(model.alerts, key=_urgency)]
     view["window"] = None
+    view["performance"] = None
     view["slices"] = []
     view["fields"] = []
     window = _window(model, choice.window)
@@ -94,6 +96,8 @@ def model_view(model: ModelSnapshot, choice: Choice) -> View:
         "events": 0 if row is None else int(window.events[row]),
         "samples": samples.get(key, 0),
     }
+    if model.outcomes is not None:
+        view["performance"] = performance_view(model.outcomes, key, window.window)
     if row is not None:
         view["fields"] = _fields(model, model.layout, window, row)
     return view
@@ -115,19 +119,6 @@ def alert_view(alert: ActiveAlert) -> View:
         "statistic": alert.statistic,
         "threshold": alert.threshold,
     }
-
-
-def time_text(milliseconds: int | None) -> str | None:
-    """Return event time as RFC 3339 in UTC, None where it is unknown or past the calendar."""
-    return None if milliseconds is None else _seconds(milliseconds / 1000)
-
-
-def _seconds(seconds: float) -> str | None:
-    try:
-        moment = datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _summary(model: ModelSnapshot) -> View:

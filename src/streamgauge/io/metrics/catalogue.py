@@ -223,6 +223,128 @@ PREDICTION_DISTANCE: Final = _distances(
     "Distance of the predictions' distribution from its reference.",
 )
 
+
+LABELS_JOINED: Final = _counter(
+    "labels_joined_total", _VERSION, "events", "Predictions that a label was joined to."
+)
+LABELS: Final = _counter(
+    "labels_total",
+    ("model", "fate"),
+    "events",
+    "Labels by what became of them: joined (the first of its prediction), corrected (a higher "
+    "version took an earlier label's place), duplicate (no higher version than one before), orphan "
+    "(no prediction came in time) or late (its prediction took no labels any more). Labels that "
+    "wait for their prediction have no fate yet.",
+)
+PREDICTIONS_UNLABELLED: Final = _counter(
+    "predictions_unlabelled_total",
+    ("model",),
+    "events",
+    "Predictions whose time for a label was over, or that had to make room, without one.",
+)
+DUPLICATE_PREDICTIONS: Final = _counter(
+    "duplicate_predictions_total",
+    ("model",),
+    "events",
+    "Predictions with an id that another one had; no label is joined to them.",
+)
+PENDING_LABELS: Final = _gauge(
+    "pending_labels", ("model",), "events", "Predictions that wait for their label."
+)
+WAITING_LABELS: Final = _gauge(
+    "waiting_labels", ("model",), "events", "Labels that wait for their prediction."
+)
+LABEL_DELAY: Final = _histogram(
+    "label_delay_seconds",
+    _VERSION,
+    "seconds",
+    "Event time from a prediction to its first label, up to the largest delay that is joined.",
+)
+LABEL_COVERAGE: Final = _gauge(
+    "label_coverage_ratio",
+    (*_VERSION, "window"),
+    "ratio",
+    "Labelled share of the predictions made in the latest run of the window's length that has its "
+    "labels: 95 % of the share that usually get one, or all of it past the largest delay. Labels "
+    "still to come do not lower it, labels that stopped do, at the latest after the largest delay.",
+)
+
+_FIGURE: Final = ("metric", "window")
+_INTERVAL: Final = "limit of the 95 % confidence interval of the figure without the suffix."
+
+
+class FigureMetrics(NamedTuple):
+    """The metrics of one kind of performance figures; some come without their interval."""
+
+    value: Metric
+    lower: Metric | None = None
+    upper: Metric | None = None
+
+
+def _figures(scope: Scope, name: str, labels: tuple[str, ...], text: str) -> FigureMetrics:
+    """Define a figure and the limits of its interval."""
+
+    def define(suffix: str, text: str) -> Metric:
+        return _metric(MetricType.GAUGE, scope, name + suffix, (*labels, *_FIGURE), "", text)
+
+    return FigureMetrics(
+        define("", text),
+        define("_lower", f"Lower {_INTERVAL}"),
+        define("_upper", f"Upper {_INTERVAL}"),
+    )
+
+
+PERFORMANCE: Final = _figures(
+    Scope.MODEL,
+    "performance",
+    _VERSION,
+    "Performance of the predictions whose label came in the window.",
+)
+PERFORMANCE_SAMPLES: Final = _gauge(
+    "performance_samples",
+    (*_VERSION, "window"),
+    "events",
+    "Predictions whose label came in the window.",
+)
+ESTIMATED_PERFORMANCE: Final = _figures(
+    Scope.MODEL,
+    "estimated_performance",
+    _VERSION,
+    "Performance that is expected of the predictions made in the window, from their scores alone "
+    "(of a regression: from its predictions) and how these came true in the reference.",
+)
+PERFORMANCE_ESTIMATE_GAP: Final = _gauge(
+    "performance_estimate_gap",
+    (*_VERSION, *_FIGURE),
+    "",
+    "Performance less estimated performance, where both exist; labels that came in the window are "
+    "of earlier predictions than those that the estimate is of.",
+)
+WEIGHTED_PERFORMANCE: Final = _figures(
+    Scope.MODEL,
+    "weighted_performance",
+    _VERSION,
+    "Performance of the predictions made in the window, while labels are still to come: each label "
+    "weighs as much as labels like it that have not come yet.",
+)
+MATURED_PERFORMANCE: Final = _figures(
+    Scope.MODEL,
+    "matured_performance",
+    _VERSION,
+    "Performance of the predictions made in the latest run of the window's length that has its "
+    "labels.",
+)
+MATURED_PERFORMANCE_END: Final = _gauge(
+    "matured_performance_end_timestamp_seconds",
+    (*_VERSION, "window"),
+    "seconds",
+    "Event time at which the run of matured performance and of the label coverage ended; it stands "
+    "still while labels do not come.",
+)
+REFERENCE_PERFORMANCE: Final = _gauge(
+    "reference_performance", ("model", "metric"), "", "Performance in the reference."
+)
+
 _SUBJECT: Final = ("subject_kind", "subject")
 _EVIDENCE_TEXT: Final = (
     "Evidence that a subject has changed, the most of its series since they last began anew; held "
@@ -281,6 +403,29 @@ SLICE_PREDICTION_DISTANCE: Final = _distances(
     "slice_prediction_distance",
     _SLICE,
     "Distance of the slice's predictions from their reference.",
+)
+SLICE_LABELS_JOINED: Final = _slice_counter(
+    "slice_labels_joined_total", (), "Predictions of the slice that a label was joined to."
+)
+SLICE_PERFORMANCE: Final = _figures(
+    Scope.SLICE,
+    "slice_performance",
+    _SLICE,
+    "Performance of the slice's predictions whose label came in the window.",
+)
+SLICE_PERFORMANCE_SAMPLES: Final = _slice_gauge(
+    "slice_performance_samples",
+    ("window",),
+    "events",
+    "Predictions of the slice whose label came in the window.",
+)
+SLICE_ESTIMATED_PERFORMANCE: Final = FigureMetrics(
+    _slice_gauge(
+        "slice_estimated_performance",
+        _FIGURE,
+        "",
+        "Performance that is expected of the slice's predictions made in the window.",
+    )
 )
 _FEW: Final = "Without rates of bad values."
 SLICE_DETECTOR_EVIDENCE: Final = _slice_gauge(

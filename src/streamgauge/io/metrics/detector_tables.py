@@ -12,7 +12,7 @@ from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import DetectorStats
 from streamgauge.io.metrics import catalogue
 from streamgauge.io.metrics.metric import Metric
-from streamgauge.io.metrics.tables import Column, Table, Tier
+from streamgauge.io.metrics.tables import PERFORMANCE_FIELD, Column, Table, Tier
 from streamgauge.io.metrics.text import label_values
 
 
@@ -79,5 +79,7 @@ def _position(subject: Subject, layout: Layout) -> int:
     if subject.kind is SubjectKind.DATA_QUALITY:
         feature, _, _ = subject.name.rpartition(".")
         subject = Subject(SubjectKind.FEATURE, feature)
+    if subject.kind is SubjectKind.PERFORMANCE:
+        return PERFORMANCE_FIELD
     position = layout.position(subject)
     return -1 if position is None else position

@@ -19,12 +19,29 @@ page is written from the catalogue in the code; a test keeps the two the same.
 - A histogram's bucket `le="x"` holds the values *smaller* than x: bins are closed on the left, so
   a value that equals an edge is in the bucket above it. Where values can be negative there is no
   `_sum` and no `_count` (a sum that falls is no counter): `le="+Inf"` counts all, and
-  `streamgauge_feature_mean` is the mean.
+  `streamgauge_feature_mean` is the mean. The delay of labels alone follows the custom: its buckets
+  hold what is *at most* x.
 - A figure that is not defined (a mean of nothing, a distance without a reference, the evidence of
   a detector that has not judged yet) has no sample.
 - In label values, control characters and lone surrogates are replaced by U+FFFD; values over
   128 characters are cut and end in `~` and a digest, and so do values that would look the same
   otherwise.
+
+Models whose labels are joined have figures of performance, by `metric` (`accuracy`, `log_loss`,
+`mae`, ...) and with 95 % intervals, in four ways:
+
+| family | of which predictions | when |
+|---|---|---|
+| `streamgauge_performance` | those whose label came in the window | as labels come |
+| `streamgauge_estimated_performance` | those made in the window | at once, without labels |
+| `streamgauge_weighted_performance` | those made in the window | while labels come in |
+| `streamgauge_matured_performance` | those of the latest run with its labels | last, to stay |
+
+Weighted and matured figures and the coverage go by steps, of which 128 span the largest delay and
+the longest window; windows shorter than a step have none. `streamgauge_label_coverage_ratio` falls
+once predictions have passed the largest delay without labels. To hear of it before that, hold
+`streamgauge_matured_performance_end_timestamp_seconds` against
+`streamgauge_watermark_timestamp_seconds`: the gap grows from when labels stop coming.
 """
 
 _SCOPES = {
@@ -60,13 +77,16 @@ def metrics_page() -> str:
 
 def _series_section() -> str:
     limits = RenderLimits()
+    assert limits.slice_metrics is not None
+    figures = ", ".join(f"`{name}`" for name in sorted(limits.slice_metrics))
     return f"""\
 ## How many series
 
 At most {limits.per_model:,} series a model and {limits.total:,} in all, the self metrics not
 counted. Where there is not room for everything, this is the order: counts of every version, window
 figures and detectors of every version, slices with an alert, histograms, then slices by traffic.
-What is left out shows in `streamgauge_series_dropped_total`.
+What is left out shows in `streamgauge_series_dropped_total`. Of performance, slices have
+{figures}.
 """
 
 

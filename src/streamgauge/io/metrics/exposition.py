@@ -12,13 +12,14 @@ from typing import Final
 
 from streamgauge.core.layout import STATUS, Layout, Subject
 from streamgauge.core.slices import RowKey
-from streamgauge.core.snapshot import Counters, ModelSnapshot, Snapshot
+from streamgauge.core.snapshot import Counters, DetectorStats, ModelSnapshot, Snapshot
 from streamgauge.io.metrics.catalogue import CATALOGUE
 from streamgauge.io.metrics.count_tables import CountTables
 from streamgauge.io.metrics.detector_tables import DetectorTables, subject_columns
 from streamgauge.io.metrics.field_labels import FieldLabels
 from streamgauge.io.metrics.metric import Metric
 from streamgauge.io.metrics.model_lines import Line, model_lines
+from streamgauge.io.metrics.outcome_tables import OutcomeTables
 from streamgauge.io.metrics.payload import Payload
 from streamgauge.io.metrics.row_labels import row_labels
 from streamgauge.io.metrics.selection import Candidates, RenderLimits, select, share
@@ -108,20 +109,22 @@ class _Memory:
 
     name: str
     fields: FieldLabels | None = None
-    subjects: tuple[Subject, ...] = ()
-    columns: tuple[Column, ...] = ()
+    subjects: tuple[tuple[Subject, ...], ...] = ()
+    """Those of each of the model's detectors."""
+    columns: tuple[tuple[Column, ...], ...] = ()
     """Those of the subjects, in the fields' layout."""
     rows: tuple[RowKey, ...] = ()
     writer: Writer = dataclasses.field(default_factory=lambda: Writer({}))
 
     def follow(self, model: ModelSnapshot) -> None:
-        subjects = model.detectors.subjects if model.detectors is not None else ()
+        subjects = tuple(stats.subjects for stats in _detectors(model))
         if model.layout is None:
             self.fields, self.subjects, self.columns = None, (), ()
         elif self.fields is None or self.fields.layout != model.layout or self.subjects != subjects:
             self.fields = FieldLabels.of(model.layout)
-            self.subjects, self.columns = subjects, subject_columns(subjects, model.layout)
-        rows = model.counters.rows if model.counters is not None else ()
+            self.subjects = subjects
+            self.columns = tuple(subject_columns(mine, model.layout) for mine in subjects)
+        rows = _rows(model)
         if self.rows != rows:
             self.rows = rows
             self.writer.follow(row_labels(rows, self.name))
@@ -143,15 +146,19 @@ class _Draft:
         lines = list(model_lines(model, memory.name, memory.fields))
         candidates = Candidates(len(lines), (), (), (), ())
         if model.counters is not None and memory.fields is not None:
-            versions, slices = _by_traffic(model.counters, memory.fields.layout)
+            versions, slices = _by_traffic(model, model.counters, memory.fields.layout)
             counts = CountTables.of(model.counters, memory.fields)
             of_versions, of_slices = [*counts.for_versions()], [*counts.for_slices()]
+            if model.outcomes is not None:
+                outcomes = OutcomeTables.of(model.outcomes)
+                of_versions += outcomes.for_versions()
+                of_slices += outcomes.for_slices(limits.slice_metrics)
             for window in model.windows:
                 tables = WindowTables.of(window, memory.fields)
                 of_versions += tables.for_versions(limits.measures, limits.quantiles)
                 of_slices += tables.for_slices(limits.slice_measures)
-            if model.detectors is not None:
-                detectors = DetectorTables.of(model.detectors, memory.columns)
+            for stats, columns in zip(_detectors(model), memory.columns, strict=True):
+                detectors = DetectorTables.of(stats, columns)
                 of_versions += detectors.for_versions()
                 of_slices += detectors.for_slices()
             candidates = Candidates(len(lines), versions, slices, of_versions, of_slices)
@@ -178,13 +185,33 @@ class _Draft:
         return selection.series
 
 
-def _by_traffic(counters: Counters, layout: Layout) -> tuple[list[RowKey], list[RowKey]]:
+def _detectors(model: ModelSnapshot) -> list[DetectorStats]:
+    """Return a model's detectors: those of events, of outcomes and of the labels' coverage."""
+    found = [model.detectors]
+    if model.outcomes is not None:
+        found += [model.outcomes.detectors, model.outcomes.coverage_detectors]
+    return [stats for stats in found if stats is not None]
+
+
+def _rows(model: ModelSnapshot) -> tuple[RowKey, ...]:
+    """Return the rows with events, then those whose labels alone came since the start."""
+    rows = model.counters.rows if model.counters is not None else ()
+    if model.outcomes is None:
+        return rows
+    known = {*rows}
+    labelled = zip(model.outcomes.rows, model.outcomes.labelled.tolist(), strict=True)
+    return (*rows, *(key for key, count in labelled if count and key not in known))
+
+
+def _by_traffic(
+    model: ModelSnapshot, counters: Counters, layout: Layout
+) -> tuple[list[RowKey], list[RowKey]]:
     """Return versions and slices, each by the number of their events, largest first."""
     position = layout.position(STATUS)
     assert position is not None, "every layout counts statuses"
-    traffic = counters.counts[:, layout.cells(position)].sum(axis=1).tolist()
-    order = sorted(range(len(traffic)), key=lambda row: (-traffic[row], counters.rows[row]))
-    keys = [counters.rows[row] for row in order]
+    events = counters.counts[:, layout.cells(position)].sum(axis=1).tolist()
+    traffic = dict.fromkeys(_rows(model), 0) | dict(zip(counters.rows, events, strict=True))
+    keys = sorted(traffic, key=lambda key: (-traffic[key], key))
     return [key for key in keys if not key.slice], [key for key in keys if key.slice]
 
 

@@ -1,11 +1,12 @@
 """Samples that a model has once, whatever its versions and slices: its clock and its alerts."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from streamgauge.core.bins import NumericBins
-from streamgauge.core.snapshot import ActiveAlert, ModelSnapshot
+from streamgauge.core.snapshot import ActiveAlert, ModelSnapshot, OutcomeStats
 from streamgauge.io.metrics import catalogue
 from streamgauge.io.metrics.field_labels import FieldLabels
 from streamgauge.io.metrics.metric import Metric
@@ -35,6 +36,8 @@ def model_lines(
         yield _line(catalogue.WINDOW_END, label, window.end / 1000)
     if snapshot.reference_id is not None and field_labels is not None:
         yield from _reference(mine, field_labels)
+    if snapshot.outcomes is not None:
+        yield from _outcomes(snapshot.outcomes, mine)
     yield from _alerts(snapshot, mine)
 
 
@@ -44,6 +47,31 @@ def _reference(mine: str, field_labels: FieldLabels) -> Iterator[Line]:
             label = f"{mine}{feature}"
             yield _line(catalogue.FEATURE_REFERENCE_MEAN, label, field.bins.center)
             yield _line(catalogue.FEATURE_REFERENCE_STD, label, field.bins.scale)
+
+
+def _outcomes(stats: OutcomeStats, mine: str) -> Iterator[Line]:
+    join = stats.join
+    for fate, count in (
+        ("joined", join.joined),
+        ("corrected", join.corrections),
+        ("duplicate", join.duplicate_labels),
+        ("orphan", join.orphans),
+        ("late", join.late),
+    ):
+        yield _line(catalogue.LABELS, f'{mine},fate="{fate}"', count)
+    for metric, count in (
+        (catalogue.PREDICTIONS_UNLABELLED, join.expired),
+        (catalogue.DUPLICATE_PREDICTIONS, join.duplicates),
+        (catalogue.PENDING_LABELS, join.pending),
+        (catalogue.WAITING_LABELS, join.waiting),
+    ):
+        yield _line(metric, mine, count)
+    # Whole versions have the whole reference in common.
+    whole = next((row for row, key in enumerate(stats.rows) if not key.slice), None)
+    for name, estimate in stats.reference.items():
+        if whole is not None and not math.isnan(estimate.value[whole]):
+            label = f'{mine},metric="{label_value(name)}"'
+            yield _line(catalogue.REFERENCE_PERFORMANCE, label, float(estimate.value[whole]))
 
 
 def _alerts(snapshot: ModelSnapshot, mine: str) -> Iterator[Line]:

@@ -8,9 +8,15 @@ first.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from streamgauge.core.slices import RowKey
 from streamgauge.io.metrics.tables import Chosen, Table, Tier
+
+SLICE_METRICS: Final = frozenset(
+    {"accuracy", "precision", "recall", "f1", "auc", "log_loss", "macro_f1", "mae", "rmse"}
+)
+"""Performance figures that are published for slices, whatever the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +26,8 @@ class RenderLimits:
     `models` holds caps of single models that differ from `per_model`. `allow` names slices by
     model, as `RowKey.label()` does (`carrier=UA,origin=EWR`). `measures`
     and `slice_measures` are the distances published for whole versions and for slices, `quantiles`
-    the probabilities of the quantiles, None for all that were computed: more would crowd out
-    slices.
+    the probabilities of the quantiles, `slice_metrics` the performance figures of slices, None for
+    all that were computed: more would crowd out slices.
     """
 
     per_model: int = 2_000
@@ -31,6 +37,7 @@ class RenderLimits:
     measures: frozenset[str] | None = frozenset({"psi", "tvd", "wasserstein"})
     slice_measures: frozenset[str] | None = frozenset({"psi"})
     quantiles: frozenset[float] | None = frozenset({0.05, 0.5, 0.95})
+    slice_metrics: frozenset[str] | None = SLICE_METRICS
 
     def of(self, model: str) -> int:
         """Return the cap of one model."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import compress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -29,10 +29,15 @@ class Tier(IntEnum):
 Column = tuple[int, str, str]
 """A sample of every row: its field, its name's suffix, and its labels behind the row's.
 
-The field is its place in the layout, -1 for none; a field's columns of one tier are exported
-together or not at all. Labels are escaped and begin with a comma, or are empty. Not a named tuple:
-thousands are made for each snapshot, and a plain one takes a fifth of the time.
+The field is its place in the layout, -1 for none or one of those below; a field's columns of one
+tier are exported together or not at all. Labels are escaped and begin with a comma, or are empty.
+Not a named tuple: thousands are made for each snapshot, and a plain one takes a fifth of the time.
 """
+
+PERFORMANCE_FIELD: Final = -2
+ESTIMATE_FIELD: Final = -3
+COHORT_FIELD: Final = -4
+"""In the place of fields for what labels say, so that each fits in or is left out by itself."""
 
 Reader = Callable[[IntArray], IntArray | FloatArray]
 """Takes row indices `(k,)`, gives the columns' values `(k, columns)`."""

@@ -5,6 +5,12 @@ const EVERY_MS = 5000;
 const MOST_CATEGORIES = 12;
 // So many alerts leave the figures below in sight.
 const FEW_ALERTS = 4;
+// The performance figures that are shown first, whatever the task.
+const MAIN_METRICS = ["accuracy", "precision", "recall", "f1", "auc", "log_loss", "macro_f1", "mean_error", "mae", "rmse", "value"];
+const METRIC_NAMES = {
+  f1: "F1", auc: "AUC", mcc: "MCC", ece: "ECE", mae: "MAE", mse: "MSE", rmse: "RMSE", mape: "MAPE", r2: "R²",
+  brier: "Brier score", log_loss: "log loss", macro_f1: "macro F1", weighted_f1: "weighted F1",
+};
 // A bar is full at this distance or at the largest one there is: noise must not fill bars.
 const FULL_BAR = 0.2;
 
@@ -14,6 +20,7 @@ const chosen = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 let shown = null; // the latest view of the chosen model
 let alerts = [];
 let allAlerts = false; // whether more than the first few are shown
+let allMetrics = false; // whether more than the main ones are shown
 let turn = 0; // of the latest request; answers to earlier ones are dropped
 let timer = 0;
 
@@ -157,7 +164,8 @@ function showAlerts(clocks) {
     node.onclick = () => {
       const field = `${alert.subject.kind}:${alert.subject.name}`;
       choose({ model: alert.model, version: alert.model_version, slice: alert.slice || null, field });
-      $("model").scrollIntoView({ behavior: "smooth", block: "start" });
+      const judged = alert.subject.kind === "performance" && !$("performance").hidden;
+      $(judged ? "performance" : "model").scrollIntoView({ behavior: "smooth", block: "start" });
     };
   });
 }
@@ -334,6 +342,115 @@ function showDetail(field) {
   keep($("unseen-values"), field.unseen_values, ([value]) => value, ([value]) => make("li", "", value, make("small")), (node, [, n]) => say(node.lastChild, count(n)));
 }
 
+// --- Performance ------------------------------------------------------------------------------
+
+function showPerformance(view) {
+  const found = view.performance;
+  $("performance").hidden = !found;
+  if (!found) return;
+  const { join, realised, cohort, labelled } = found;
+  const facts = [["labels in the window", count(realised?.samples ?? 0)]];
+  if (cohort?.coverage != null) facts.push(["labelled in the end", percent(cohort.coverage)]);
+  const delays = new Map(found.delay_seconds ?? []);
+  if (delays.size) {
+    facts.push(["label delay", `${span(delays.get(0.5) * 1000)} median, 95 % within ${span(delays.get(0.95) * 1000)}`]);
+  }
+  facts.push(["predictions waiting", count(join.pending)]);
+  if (join.expired) facts.push(["never labelled", count(join.expired)]);
+  if (join.waiting) facts.push(["labels waiting", count(join.waiting)]);
+  if (join.orphans + join.late) facts.push(["labels without a prediction", count(join.orphans + join.late)]);
+  showFacts($("label-facts"), facts);
+
+  const empty = waitedFor(found);
+  $("no-labels").hidden = !empty;
+  say($("no-labels"), empty);
+  const metrics = labelled || found.estimated?.samples ? found.metrics : [];
+  $("performance-table").hidden = metrics.length === 0;
+  const main = metrics.filter((line) => MAIN_METRICS.includes(line.metric));
+  const more = $("more-metrics");
+  more.hidden = main.length === 0 || main.length === metrics.length;
+  say(more, allMetrics ? "Show the main figures" : `Show all ${metrics.length} figures`);
+  mark(more, "aria-expanded", String(allMetrics));
+  more.onclick = () => {
+    allMetrics = !allMetrics;
+    showPerformance(view);
+  };
+  keep($("metrics"), allMetrics || !main.length ? metrics : main, (line) => line.metric, makeMetric, showMetric);
+  say($("performance-dates"), metrics.length ? dates(found) : "");
+}
+
+// What there is to wait for, "" where labels have come in the window.
+function waitedFor(found) {
+  if (found.realised?.samples) return "";
+  const until = `a label is joined up to ${span(found.max_delay_seconds * 1000)} after its prediction`;
+  const waiting = `${count(found.join.pending)} predictions of the model wait for theirs; ${until}.`;
+  if (!found.labelled) return `No labels yet: ${waiting}`;
+  return found.realised ? `No label came in this window: ${waiting}` : `Labels have come, but no window of them is complete yet.`;
+}
+
+function dates({ realised, cohort }) {
+  const period = (start, end) => `${clockTime(start, true)} to ${clockTime(end, true)} UTC`;
+  const parts = [];
+  if (realised) parts.push(`Now: labels that came ${period(realised.start, realised.end)}.`);
+  if (cohort) parts.push(`Weighted: predictions made ${period(cohort.start, cohort.end)}, ${count(cohort.labelled)} of ${count(cohort.predicted)} labelled so far.`);
+  if (cohort?.matured_end) parts.push(`Matured: predictions made ${period(cohort.matured_start, cohort.matured_end)}, ${percent(cohort.coverage)} of them labelled.`);
+  return parts.join(" ");
+}
+
+const metricName = (metric) => METRIC_NAMES[metric] ?? metric.replaceAll("_", " ");
+const interval = (line) => (line?.lower == null || line.upper == null ? "" : `${score(line.lower)} – ${score(line.upper)}`);
+
+function score(value) {
+  if (value == null) return MISSING;
+  return Math.abs(value) < 10 ? value.toFixed(3) : number(value);
+}
+
+function makeMetric(line) {
+  const head = make("th", "", make("span", "name", metricName(line.metric)));
+  head.scope = "row";
+  const range = make("td", "range", make("div", "interval", make("div", "span95"), make("div", "at"), make("div", "then")));
+  const now = make("td", "number", make("span"), make("small", "limits"));
+  const others = ["number dim", "number dim", "number", "number dim", "number dim"].map((name) => make("td", name));
+  return make("tr", "", head, now, range, ...others);
+}
+
+function showMetric(row, line) {
+  const [, now, range, reference, estimated, gap, weighted, matured] = row.children;
+  const { realised, reference: usual } = line;
+  say(now.firstChild, score(realised?.value));
+  say(now.lastChild, interval(realised));
+  // Worth a look: the reference is not what chance alone makes of these labels.
+  const outside = realised && usual && (usual.value < realised.lower || usual.value > realised.upper);
+  now.classList.toggle("raised", Boolean(outside));
+  now.classList.toggle("dim", !realised);
+  showInterval(range.firstChild, realised, usual);
+  say(reference, score(usual?.value));
+  say(estimated, score(line.estimated?.value));
+  say(gap, line.gap == null ? MISSING : `${line.gap > 0 ? "+" : ""}${score(line.gap)}`);
+  gap.classList.toggle("dim", line.gap == null);
+  say(weighted, score(line.weighted?.value));
+  say(matured, score(line.matured?.value));
+  for (const [cell, figure_] of [[reference, usual], [estimated, line.estimated], [weighted, line.weighted], [matured, line.matured]]) {
+    mark(cell, "title", interval(figure_) ? `95 % interval ${interval(figure_)}` : null);
+  }
+}
+
+// Each row has a scale of its own that holds the interval and the reference, with some room.
+function showInterval(node, now, usual) {
+  const ends = [now?.lower, now?.upper, now?.value, usual?.value].filter((value) => value != null);
+  node.hidden = now?.value == null;
+  if (node.hidden) return;
+  const low = Math.min(...ends);
+  const width = Math.max(...ends) - low || 1;
+  const place = (value) => `${(8 + (84 * (value - low)) / width).toFixed(2)}%`;
+  const bar = part(node, "span95");
+  bar.style.setProperty("--from", place(now.lower ?? now.value));
+  bar.style.setProperty("--to", place(now.upper ?? now.value));
+  part(node, "at").style.setProperty("--from", place(now.value));
+  part(node, "then").hidden = usual?.value == null;
+  if (usual?.value != null) part(node, "then").style.setProperty("--from", place(usual.value));
+}
+
 // --- Distributions ----------------------------------------------------------------------------
 
 function groupsOf(field) {
@@ -459,6 +576,7 @@ function show(status, firing, models, view) {
   if (!view) return;
   showTabs(models);
   showControls(view);
+  showPerformance(view);
   showDetail(showFields(view));
 }
 
