@@ -75,7 +75,7 @@ class OutcomeLayout:
     the reference and one for any else."""
     watched: Layout = field(init=False)
     features: tuple[int, ...] = field(init=False)
-    """Positions of the features in the base layout."""
+    """Positions of the features in the base layout, of regressions that of the prediction last."""
     feature_starts: tuple[int, ...] = field(init=False)
     """Where each feature's bins begin among all features' bins, and where the last ends."""
     confusion: slice = field(init=False)
@@ -93,9 +93,10 @@ class OutcomeLayout:
         task = self.base.schema.task
         classes = _classes(self.base, task, self.positive)
         watched = Layout(self.base.schema, tuple(_watched(self.base, task)))
-        features = tuple(
-            i for i, item in enumerate(self.base.fields) if item.subject.kind is SubjectKind.FEATURE
-        )
+        kinds = [item.subject.kind for item in self.base.fields]
+        features = tuple(i for i, kind in enumerate(kinds) if kind is SubjectKind.FEATURE)
+        if task is Task.REGRESSION:
+            features += (kinds.index(SubjectKind.PREDICTION),)
         widths = folded_widths(self.base)
         starts = tuple(accumulate((widths[i] for i in features), initial=0))
         binned = starts[-1]
