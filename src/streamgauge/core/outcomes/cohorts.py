@@ -13,7 +13,7 @@ import numpy as np
 
 from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block, BlockSum
-from streamgauge.core.cohorts.arrival import Ages, delay_edges, learn_delays
+from streamgauge.core.cohorts.arrival import Ages, delay_bins, delay_edges, learn_delays
 from streamgauge.core.cohorts.figures import WeightedDecisions, weighted_decisions
 from streamgauge.core.cohorts.maturity import matured
 from streamgauge.core.cohorts.weighting import (
@@ -92,8 +92,7 @@ class Cohorts:
 
     def delay_bins(self, delay_ms: IntArray) -> IntArray:
         """Return the bin of label delays `(n,)`, none below 0 or above the largest."""
-        bins: IntArray = np.searchsorted(self._edges[1:-1], delay_ms, side="left").astype(np.int64)
-        return bins
+        return delay_bins(delay_ms, self._edges)
 
     def add_predictions(self, time: IntArray, rows: IntArray, predicted: CodeArray) -> None:
         """Count predictions: `time (n,)`, `rows (n, S)`, class codes `predicted (n,)`."""
@@ -184,7 +183,8 @@ class Cohorts:
         ages = Ages.of(steps * self.step_ms, self.step_ms, now)
         none = np.zeros((self.strata, len(self._edges) - 1), np.int64)
         delays = np.stack([self._delays.get(step, none) for step in steps.tolist()])
-        weights = label_weights(learn_delays(np.maximum(delays, 0), self._edges, ages), ages)
+        law = learn_delays(np.maximum(delays, 0), self._edges, ages)
+        weights = label_weights(law, ages)
         group = np.arange(self.strata) % 2 if self.groups == 2 else np.zeros(self.strata, np.int64)
         share = labelled_share(
             labelled[is_whole].sum(axis=0), predicted[is_whole].sum(axis=0), group, weights
@@ -206,7 +206,10 @@ class Cohorts:
                     predicted[:, part].sum(axis=(1, 2)),
                     labelled[:, part].sum(axis=(1, 2)),
                     self._plain(labelled[:, part].sum(axis=1), sums[:, part].sum(axis=1)),
-                    self._weighted(labelled[:, part], sums[:, part], weights.of(part), expected),
+                    self._weighted(labelled[:, part], sums[:, part], weights.of(part), expected)
+                    # Before that nobody knows how late the last labels come.
+                    if law.complete
+                    else {},
                     self._matured(mature.end, length, labelled, sums, rows, steps, is_whole),
                     np.where(mature.end >= 0, (first + mature.end) * self.step_ms, -1),
                     mature.coverage,
