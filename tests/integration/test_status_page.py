@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from streamgauge.core.batch import Task
 from streamgauge.core.snapshot import Snapshot
 from streamgauge.web.app import build_app
 from streamgauge.web.server import serve
 from streamgauge.web.source import Health
+from tests.support import outcome_engines
 from tests.support.outside import require_program
 from tests.support.snapshots import SnapshotShape, synthetic_snapshot
 from tests.support.sources import FakeSource
@@ -132,3 +134,31 @@ def test_silence_is_said_when_models_are_watched(browse: Browse) -> None:
     page = browse(FakeSource(snapshot))
     assert not hidden(page, "no-alerts")
     assert "<title>Streamgauge</title>" in page
+
+
+def test_performance_shows_the_main_figures_and_what_is_waited_for(browse: Browse) -> None:
+    task = Task.BINARY
+    frame = outcome_engines.draw(task)
+    engine = outcome_engines.fed(frame, task, known=outcome_engines.reference(task))
+    model = outcome_engines.snapshot(engine)
+    page = browse(FakeSource(Snapshot(0.0, (model,))), window="16d")
+    assert not hidden(page, "performance")
+    assert hidden(page, "no-labels")
+    named = [name for name in texts(page, "name") if name in {"accuracy", "F1", "AUC", "mcc"}]
+    assert named == ["accuracy", "F1", "AUC"]
+    assert model.outcomes is not None
+    accuracy = model.outcomes.realised[1].figures["accuracy"]
+    assert f"<span>{accuracy.value[0]:.3f}</span>" in page
+    assert f"{accuracy.lower[0]:.3f} – {accuracy.upper[0]:.3f}</small>" in page
+    assert "Show all 13 figures" in page
+
+    late = frame.assign(label_time=outcome_engines.END + 1)
+    waiting = outcome_engines.snapshot(outcome_engines.fed(late, task))
+    page = browse(FakeSource(Snapshot(0.0, (waiting,))))
+    assert not hidden(page, "no-labels")
+    assert "No labels yet: " in page
+    assert "a label is joined up to 2 days after its prediction" in page
+    assert hidden(page, "performance-table")
+
+    page = browse(FakeSource(Snapshot(0.0, (replace(model, outcomes=None),))))
+    assert hidden(page, "performance")
