@@ -81,9 +81,9 @@ def load_figures(subject: Subject, folder: Path, load: Load, repeats: int) -> Fi
         subject.write(records)
 
     figures = {
-        "puts/s": load.pending / filling.total,
-        "puts/s at the end": load.pending / 10 / filling.last,
-        "longest write s": filling.longest,
+        "puts/s": filling.rate,
+        "puts/s at the end": filling.last_rate,
+        "longest write s": filling.longest_seconds,
         "gets/s absent": POLL / median_seconds(lambda turn: subject.get(absent[turn]), repeats),
         "gets/s half": POLL / median_seconds(lambda turn: subject.get(half[turn]), repeats),
         "pairs/s": POLL / median_seconds(join, repeats),

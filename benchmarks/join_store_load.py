@@ -177,27 +177,25 @@ def values_of(n: int, rng: np.random.Generator) -> list[bytes]:
 
 
 class Filling(NamedTuple):
-    """Seconds that filling a store took: all writes, the last tenth of them, the longest one."""
+    """Records a second that a store took, all in all and over the last tenth; its longest write."""
 
-    total: float
-    last: float
-    longest: float
+    rate: float
+    last_rate: float
+    longest_seconds: float
 
 
 def fill(subject: Subject, load: Load) -> Filling:
     """Put all predictions in order of time."""
     rng = np.random.default_rng(1)
-    total = last = longest = 0.0
+    seconds = []
     for start in range(0, load.pending, FLUSH):
-        numbers = np.arange(start, min(start + FLUSH, load.pending))
-        records = dict(zip(keys_of(numbers), values_of(len(numbers), rng), strict=True))
+        numbers = np.arange(start, start + FLUSH)
+        records = dict(zip(keys_of(numbers), values_of(FLUSH, rng), strict=True))
         begin = time.perf_counter()
         subject.write({load.bucket(start): records})
-        took = time.perf_counter() - begin
-        total += took
-        longest = max(longest, took)
-        last += took if start >= load.pending * 9 // 10 else 0.0
-    return Filling(total, last, longest)
+        seconds.append(time.perf_counter() - begin)
+    last = seconds[-max(1, len(seconds) // 10) :]
+    return Filling(load.pending / sum(seconds), FLUSH * len(last) / sum(last), max(seconds))
 
 
 def median_seconds(work: Callable[[int], object], repeats: int) -> float:
