@@ -4,12 +4,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-import numpy as np
-import pytest
-
-from streamgauge.demo.dataset import FAULT, RELEASES, read
-from streamgauge.demo.observer import taken_in, version_at
-from streamgauge.demo.setting import DISORDER_MS
+from streamgauge.demo.dataset import FAULT, RELEASES
+from streamgauge.demo.observer import version_at
 from streamgauge.demo.story import CHAPTERS, chapter_at, date_text
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -74,12 +70,3 @@ def test_the_version_is_the_one_that_served_then() -> None:
         assert version_at(release.start_ms) == release.model_version
         assert version_at(following.start_ms - 1) == release.model_version
     assert version_at(at(12, 31)) == "4"
-
-
-@pytest.mark.parametrize("count", [1, 17, 5_000])
-def test_a_watermark_tells_how_many_events_are_in(count: int) -> None:
-    timestamps = np.asarray(read(end_ms=at(1, 10)).column("timestamp").to_numpy(), np.int64)
-    watermark = int(timestamps[count - 1]) - DISORDER_MS
-    recount = int((timestamps <= timestamps[count - 1]).sum())
-    assert taken_in(timestamps, watermark) == recount
-    assert taken_in(timestamps, None) == 0

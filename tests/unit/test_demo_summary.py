@@ -11,10 +11,12 @@ from streamgauge.demo.dataset import FAULT
 from streamgauge.demo.drifts import Drift
 from streamgauge.demo.frame import Frame
 from streamgauge.demo.lines import EVERY_S, Lines, progress_line
+from streamgauge.demo.performance import week_line
 from streamgauge.demo.screen import draw
 from streamgauge.demo.story import chapter_at
 from streamgauge.demo.summary import Summary, closing_lines, summary_table
 from tests.support.alert_events import alert_event
+from tests.unit.test_demo_performance import WEEK
 
 FIRST = alert_event()
 OVER = alert_event(
@@ -27,7 +29,12 @@ SUMMARY = Summary(
     end_ms=FAULT.end_ms + 1,
     events_sent=300,
     events_consumed=300,
-    events_counted=299,
+    predictions_sent=160,
+    predictions_counted=159,
+    labels_sent=140,
+    labels_joined=139,
+    labels_pending=20,
+    weeks=(WEEK,),
     replay_seconds=2.0,
 )
 DRIFT = Drift("distance", "carrier=UA", 0.42, 0.3, 0.0, 0.0, 900)
@@ -41,10 +48,24 @@ FRAME = Frame(
     chapter=chapter_at(FAULT.start_ms),
     drifts=(DRIFT,),
     window_end=FAULT.start_ms + 3_600_000,
+    performance=WEEK,
     stories=SUMMARY.stories,
     url="http://127.0.0.1:9477",
 )
-NOTHING = Frame(None, None, None, 0, 328_521, "1", None, (), None, (), "http://127.0.0.1:9477")
+NOTHING = Frame(
+    event_time=None,
+    rate=None,
+    lag=None,
+    done=0,
+    total=328_521,
+    version="1",
+    chapter=None,
+    drifts=(),
+    window_end=None,
+    performance=None,
+    stories=(),
+    url="http://127.0.0.1:9477",
+)
 
 
 def drawn(frame: Frame, width: int = 120, height: int = 40) -> str:
@@ -57,7 +78,11 @@ def drawn(frame: Frame, width: int = 120, height: int = 40) -> str:
 
 def test_the_json_tells_the_strongest_revision_and_what_became_of_it() -> None:
     data = orjson.loads(orjson.dumps(SUMMARY.to_json()))
-    assert (data["events_sent"], data["events_consumed"], data["events_counted"]) == (300, 300, 299)
+    assert (data["events_sent"], data["events_consumed"]) == (300, 300)
+    assert (data["predictions_sent"], data["predictions_counted"]) == (160, 159)
+    assert (data["labels_sent"], data["labels_joined"], data["labels_pending"]) == (140, 139, 20)
+    assert data["performance"] == WEEK.to_json()
+    assert data["worst_weeks"] == [WEEK.to_json()]
     assert (data["alerts_fired"], data["alerts_resolved"]) == (2, 1)
     assert data["fault_found"] is True
     alert = data["alerts"][0]
@@ -77,6 +102,22 @@ def test_a_replay_without_october_says_nothing_of_the_fault() -> None:
     spring = replace(SUMMARY, end_ms=FAULT.start_ms)
     assert not spring.fault_replayed
     assert not any("fault" in line for line in closing_lines(spring))
+
+
+def test_alerts_about_performance_are_named() -> None:
+    assert not SUMMARY.about_performance
+    assert "0 of them are about performance" in closing_lines(SUMMARY)
+    worse = alert_event(subject={"kind": "performance", "name": "error_rate"}, slice={})
+    summary = replace(SUMMARY, stories=(STORY, Story.begin(worse)))
+    lines = closing_lines(summary)
+    place = lines.index("1 of them are about performance:")
+    assert lines[place + 1] == ("  2013-10-09 00:00 performance error_rate, all traffic, version 4")
+    assert summary.to_json()["alerts_about_performance"] == 1
+
+
+def test_the_worst_weeks_are_told_with_the_reference() -> None:
+    assert f"  {week_line(WEEK)}" in closing_lines(SUMMARY)
+    assert not any("accuracy" in line for line in closing_lines(replace(SUMMARY, weeks=())))
 
 
 def test_the_table_shows_what_was_said_while_the_alert_fired() -> None:
@@ -103,7 +144,8 @@ def test_a_line_of_progress_says_how_far_the_replay_is() -> None:
     line = progress_line(FRAME)
     assert line.startswith("Tue 8 Oct 2013 04:00 UTC | 250,000 of 328,521 events | 2,998 events/s")
     assert line.endswith(
-        "lag 1,204 | 1 alerts standing | strongest (PSI): distance [carrier=UA] 0.42"
+        "lag 1,204 | 1 alerts standing | accuracy of 1,234 labels 0.910 [0.900 to 0.920] (without"
+        " labels: 0.930) | strongest (PSI): distance [carrier=UA] 0.42"
     )
     assert progress_line(NOTHING).startswith("no events yet | 0 of 328,521 events")
 
@@ -135,6 +177,10 @@ def test_the_screen_shows_clock_rate_lag_drifts_and_alerts() -> None:
         "lag 1,204",
         "250,000 of 328,521 events",
         "our own fault",
+        "1,234 labels in 7 days, 98.0 % of those due, 7 pending",
+        "0.910 [0.900 to 0.920]",
+        "0.930",
+        "0.950",
         "the 7 days to Tue 8 Oct 2013 05:00 UTC",
         "carrier=UA",
         "0.420",
@@ -154,10 +200,13 @@ def test_the_screen_fits_a_small_terminal() -> None:
     assert max(map(len, lines)) <= 80
     assert "Ctrl-C" in lines[-1]
     assert "distance moved." in text
+    assert "1,234 labels in 7 days, 98.0 % of those due, 7 pending" in text
+    assert "0.910 [0.900 to 0.920]" in text
 
 
 def test_before_the_first_events_the_screen_waits() -> None:
     text = drawn(NOTHING)
     assert "waiting for the first events" in text
     assert "nothing to compare yet" in text
+    assert "no labels yet" in text
     assert "none so far" in text

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the demo needs optional packages
     from streamgauge.demo.stage import Stage
     from streamgauge.demo.summary import Summary
 
-SPEED: Final = 3_000.0
+SPEED: Final = 6_000.0
 WIDE: Final = 140
 """Columns of the summary where there is no terminal to ask."""
 NEW_YORK: Final = ZoneInfo("America/New_York")
@@ -27,7 +27,10 @@ NEW_YORK: Final = ZoneInfo("America/New_York")
 
 def demo(
     speed: Annotated[
-        float, typer.Option(min=1.0, help="Events a second; the year has 328,521.")
+        float,
+        typer.Option(
+            min=1.0, help="Events a second; the year has 655,867, every other one a label."
+        ),
     ] = SPEED,
     port: Annotated[
         int, typer.Option(min=1, max=65_535, help="Where page and metrics are served.")

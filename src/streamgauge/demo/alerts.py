@@ -13,6 +13,8 @@ from streamgauge.demo.dataset import FAULT
 from streamgauge.errors import StreamgaugeError
 
 _BATCH: Final = 500
+LABELLED: Final = frozenset({"performance", "label"})
+"""Kinds of subjects that only labels tell of."""
 
 Event = Mapping[str, Any]
 
@@ -101,6 +103,11 @@ def subject_label(event: Event) -> str:
 def milliseconds(moment: str) -> int:
     """Return the epoch milliseconds of a moment as events carry it."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def is_about_performance(event: Event) -> bool:
+    """Tell whether a revision rests on labels: on how good the model was, or on labels missing."""
+    return event["subject"]["kind"] in LABELLED
 
 
 def is_the_fault(event: Event) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from streamgauge.demo.alerts import Story
 from streamgauge.demo.drifts import Drift
+from streamgauge.demo.performance import Performance
 from streamgauge.demo.story import Chapter
 
 
@@ -13,7 +14,8 @@ class Frame:
 
     `rate` is events a second and `lag` events not yet read, both as the monitor says. `done` of
     `total` events have been taken in. `version` is the release that serves at that event time,
-    `window_end` the event time in ms up to which the drifts look back, None before the first.
+    `window_end` the event time in ms up to which the drifts look back, None before the first, and
+    `performance` what that version's labels of the window say, None before the first.
     """
 
     event_time: int | None
@@ -25,6 +27,7 @@ class Frame:
     chapter: Chapter | None
     drifts: tuple[Drift, ...]
     window_end: int | None
+    performance: Performance | None
     stories: tuple[Story, ...]
     url: str
 

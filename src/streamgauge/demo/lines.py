@@ -7,6 +7,7 @@ from typing import Final
 from streamgauge.demo.alerts import Event
 from streamgauge.demo.drifts import Drift
 from streamgauge.demo.frame import Frame
+from streamgauge.demo.performance import Performance
 from streamgauge.demo.story import Chapter, date_text
 from streamgauge.demo.summary import one_line
 
@@ -51,10 +52,19 @@ def progress_line(frame: Frame) -> str:
         f"lag {frame.lag or 0:,}",
         f"{frame.firing} alerts standing",
     ]
+    if frame.performance is not None:
+        parts.append(_performance_text(frame.performance))
     if frame.drifts:
         drifts = ", ".join(map(_drift_text, frame.drifts[:MOST_DRIFTS]))
         parts.append(f"strongest (PSI): {drifts}")
     return " | ".join(parts)
+
+
+def _performance_text(found: Performance) -> str:
+    accuracy = found.metrics["accuracy"]
+    estimated = accuracy.estimated
+    beside = "" if estimated is None else f" (without labels: {estimated.value:.3f})"
+    return f"accuracy of {found.samples:,} labels {accuracy.realised or '-'}{beside}"
 
 
 def _drift_text(drift: Drift) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from streamgauge.demo.scrape import Scrape
 from streamgauge.errors import StreamgaugeError
 from streamgauge.io.child import ChildProcess
 from streamgauge.io.loopback import HOST
@@ -62,13 +62,12 @@ class Monitor:
         """Return one model's figures in a `window`, for a `version` and `slice` of it."""
         return self._json(f"/api/v1/models/{quote(name, safe='')}?{urlencode(choice)}")
 
-    def metric(self, name: str) -> float | None:
-        """Return the sum of a metric's series; None while there is no answer."""
+    def metrics(self) -> Scrape | None:
+        """Return what `/metrics` says; None while there is no answer."""
         answer = self._get("/metrics")
         if answer is None or answer[0] != http.client.OK:
             return None
-        pattern = rf"^{re.escape(name)}(?:{{.*}})? (\S+)$"
-        return sum(map(float, re.findall(pattern, answer[1].decode(), re.MULTILINE)))
+        return Scrape.parse(answer[1].decode())
 
     def _json(self, path: str) -> Json | None:
         answer = self._get(path)

@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import numpy as np
-
-from streamgauge.core.batch import IntArray
 from streamgauge.demo.alerts import Event, Story, milliseconds, slice_label
 from streamgauge.demo.dataset import MODEL, RELEASES
 from streamgauge.demo.drifts import strongest
 from streamgauge.demo.frame import Frame
 from streamgauge.demo.monitor import Monitor
-from streamgauge.demo.setting import DISORDER_MS, WINDOW
+from streamgauge.demo.performance import Performance
+from streamgauge.demo.setting import WINDOW
 from streamgauge.demo.story import chapter_at
+from streamgauge.demo.timeline import Timeline
 
 MOST_DRIFTS: Final = 12
 MOST_SLICES: Final = 6
@@ -24,11 +23,18 @@ Json = Mapping[str, Any]
 class Observer:
     """Makes frames; asks for the figures only when the monitor has new ones."""
 
-    def __init__(self, monitor: Monitor, timestamps: IntArray) -> None:
+    def __init__(self, monitor: Monitor, timeline: Timeline) -> None:
         self._monitor = monitor
-        self._timestamps = timestamps
+        self._timeline = timeline
         self._status: Json = {}
         self._views: list[Json] = []
+        self._performance: Performance | None = None
+        self._weeks: dict[tuple[str, int], Performance] = {}
+
+    @property
+    def weeks(self) -> tuple[Performance, ...]:
+        """What was seen of the window's performance so far, each end of each version once."""
+        return tuple(self._weeks.values())
 
     def look(self, stories: Iterable[Story]) -> Frame:
         """Return the frame of this moment; what gets no answer stays as it was."""
@@ -40,19 +46,31 @@ class Observer:
         version = version_at(event_time)
         if fresh:
             self._views = self._figures(version, stories) or self._views
+            self._measure()
         return Frame(
             event_time=event_time,
             rate=self._status.get("events_per_second"),
             lag=self._status.get("lag_messages"),
-            done=taken_in(self._timestamps, event_time),
-            total=len(self._timestamps),
+            done=self._timeline.taken_in(event_time),
+            total=len(self._timeline.timestamps),
             version=version,
             chapter=None if event_time is None else chapter_at(event_time),
             drifts=tuple(strongest(self._views, MOST_DRIFTS)),
             window_end=time_of(self._views[0]["window"]["end"]) if self._views else None,
+            performance=self._performance_of(version),
             stories=stories,
             url=self._monitor.url,
         )
+
+    def _measure(self) -> None:
+        """Note what the first view, that of all traffic, says of performance."""
+        found = Performance.read(self._views[0]) if self._views else None
+        if found:
+            self._performance = self._weeks[found.version, found.end] = found
+
+    def _performance_of(self, version: str) -> Performance | None:
+        latest = self._performance
+        return latest if latest is not None and latest.version == version else None
 
     def _figures(self, version: str, stories: Iterable[Story]) -> list[Json]:
         views: list[Json] = []
@@ -78,13 +96,6 @@ def version_at(event_time: int | None) -> str:
     if event_time is None or not served:
         return RELEASES[0].model_version
     return served[-1]
-
-
-def taken_in(timestamps: IntArray, event_time: int | None) -> int:
-    """Return how many of the sorted timestamps a watermark says have been taken in."""
-    if event_time is None:
-        return 0
-    return int(np.searchsorted(timestamps, event_time + DISORDER_MS, side="right"))
 
 
 def time_of(text: str | None) -> int | None:

@@ -1,16 +1,13 @@
-"""The replay: the flights as prediction events, in event-time order, at a steady rate."""
+"""The replay: predictions and labels of the flights, in the order of time, at a steady rate."""
 
 import threading
 import time
 from typing import Final
 
-import numpy as np
-import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streamgauge.core.batch import IntArray
 from streamgauge.demo.clients import QUIET
-from streamgauge.demo.dataset import prediction_events
+from streamgauge.demo.timeline import TOPICS, Sent, Timeline
 from streamgauge.errors import StreamgaugeError
 
 TICK_S: Final = 0.02
@@ -19,23 +16,21 @@ _FLUSH_S: Final = 30.0
 
 
 class Replay:
-    """Sends a table's events in a thread of its own, `speed` a second.
+    """Sends a timeline's events in a thread of its own, `speed` a second.
 
     It never runs more than `lead` events ahead of what `allow` was last told, so that the monitor's
     event clock stays close to what has been sent.
     """
 
     def __init__(
-        self, bootstrap_servers: str, topic: str, table: pa.Table, *, speed: float, lead: int
+        self, bootstrap_servers: str, timeline: Timeline, *, speed: float, lead: int
     ) -> None:
-        self.total: int = table.num_rows
+        self.timeline = timeline
+        self.total = len(timeline.timestamps)
         self.delivered = 0
         self.finished = False
         """Whether everything has arrived at the broker."""
-        self.timestamps: IntArray = np.asarray(table.column("timestamp").to_numpy(), np.int64)
         self._failure: str | None = None
-        self._topic = topic
-        self._table = table
         self._speed = speed
         self._lead = lead
         self._limit = lead
@@ -73,7 +68,7 @@ class Replay:
     def _run(self) -> None:
         began = time.monotonic()
         due = 0
-        for sent, (key, value) in enumerate(prediction_events(self._table)):
+        for sent, event in enumerate(self.timeline.events()):
             while sent >= due:
                 # What was held back is not made up for later: the pace begins anew.
                 if self._stop.wait(TICK_S):
@@ -83,16 +78,19 @@ class Replay:
                 due = min(wanted, self._limit)
                 if wanted > self._limit:
                     began = time.monotonic() - due / self._speed
-            if not self._send(key, value):
+            if not self._send(event):
                 return
         self._finish()
 
-    def _send(self, key: bytes, value: bytes) -> bool:
+    def _send(self, event: Sent) -> bool:
         """Send one event; return whether to go on."""
         while not self._stop.is_set():
             try:
                 self._producer.produce(
-                    self._topic, value=value, key=key, on_delivery=self._delivered
+                    TOPICS[event.topic],
+                    value=event.value,
+                    key=event.key,
+                    on_delivery=self._delivered,
                 )
             except BufferError:
                 self._producer.poll(0.1)

@@ -16,14 +16,18 @@ from rich.text import Text
 from streamgauge.demo.alerts import Event, Story, milliseconds
 from streamgauge.demo.drifts import Drift
 from streamgauge.demo.frame import Frame
+from streamgauge.demo.performance import METRICS, Figure, Measured, Performance
 from streamgauge.demo.story import date_text
 
 HEAD_LINES: Final = 6
+PERFORMANCE_LINES: Final = 5
 FOOT_LINES: Final = 1
 FEWEST_ALERT_LINES: Final = 6
 DISTINCT: Final = 0.1
 STRONG: Final = 0.25
 """The PSI from which a drift is coloured, and from which it is red."""
+WORSE: Final = 0.02
+"""How far a figure's whole interval lies below the reference where it is red, not just coloured."""
 COLOURS: Final = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 
 
@@ -47,10 +51,12 @@ def screen(console: Console) -> Iterator[Screen]:
 
 def draw(frame: Frame, height: int) -> RenderableType:
     """Return a frame laid out in `height` lines."""
-    rows = max(1, min(len(frame.drifts), height - HEAD_LINES - FOOT_LINES - FEWEST_ALERT_LINES - 3))
+    fixed = HEAD_LINES + PERFORMANCE_LINES + FOOT_LINES + FEWEST_ALERT_LINES + 3
+    rows = max(1, min(len(frame.drifts), height - fixed))
     layout = Layout()
     layout.split_column(
         Layout(_head(frame), size=HEAD_LINES),
+        Layout(_performance(frame.performance), size=PERFORMANCE_LINES),
         Layout(_drifts(frame, rows), size=rows + 3),
         Layout(_alerts(frame)),
         Layout(_foot(frame), size=FOOT_LINES),
@@ -88,6 +94,47 @@ def _head(frame: Frame) -> RenderableType:
         title="Streamgauge: every flight out of New York in 2013",
         title_align="left",
     )
+
+
+def _performance(found: Performance | None) -> RenderableType:
+    table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
+    for heading in ("", "by its labels", "without labels", "reference"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading else "left")
+    title = "Performance"
+    if found is not None:
+        for metric, written in METRICS.items():
+            table.add_row(written, *_measured_cells(found.metrics[metric]))
+        covered = percent(found.coverage) or "-"
+        title = (
+            f"Performance: {found.samples:,} labels in 7 days, {covered} of those due,"
+            f" {found.pending:,} pending"
+        )
+    return Panel(
+        table if found else Text("no labels yet", "dim"),
+        title=title,
+        title_align="left",
+        padding=(0, 1),
+    )
+
+
+def _measured_cells(found: Measured) -> tuple[RenderableType, ...]:
+    reference = "-" if found.reference is None else f"{found.reference.value:.3f}"
+    return (
+        Text(_figure(found.realised), shortfall_colour(found.shortfall) or ""),
+        Text(_figure(found.estimated)),
+        Text(reference, "dim"),
+    )
+
+
+def _figure(figure: Figure | None) -> str:
+    return "-" if figure is None else str(figure)
+
+
+def shortfall_colour(shortfall: float) -> str | None:
+    """Return the colour of a figure that lies below the reference, None for one that does not."""
+    if shortfall >= WORSE:
+        return "red"
+    return "yellow" if shortfall > 0.0 else None
 
 
 def _drifts(frame: Frame, rows: int) -> RenderableType:

@@ -15,24 +15,25 @@ from streamgauge.config.zones import zone
 from streamgauge.core.batch import Task
 from streamgauge.demo.clients import QUIET
 from streamgauge.demo.dataset import MODEL, training_table
+from streamgauge.demo.timeline import LABELS, PREDICTIONS
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.profiling import ProfileRequest, Progress, profile
 from streamgauge.formats.reference_file import write_reference
 from streamgauge.formats.table import TableOptions
 
 APP: Final = "demo-flights"
-PREDICTIONS: Final = "predictions"
 ALERTS: Final = "streamgauge.alerts"
 WINDOW: Final = "1w"
 """The window that the screen shows."""
-DISORDER_MS: Final = 30 * 60_000
 SLICES: Final = ("carrier", "origin", ["carrier", "origin"])
 TIMEZONE: Final = "America/New_York"
 """The hour of the schedule, a feature, is local time."""
-NO_FEATURES: Final = frozenset({"flight", "scheduled_date", "model_version", "label_timestamp"})
+NO_FEATURES: Final = frozenset({"flight", "scheduled_date", "model_version"})
 """Columns of the data set that the model does not see."""
 _PARTITIONS: Final = {
+    # As many for both: a label lies in the partition of its number where its prediction does.
     PREDICTIONS: 3,
+    LABELS: 3,
     ALERTS: 1,
     "streamgauge.dead-letters": 1,
     f"streamgauge.{APP}.state": 1,
@@ -68,12 +69,14 @@ def write_config(folder: Path, bootstrap_servers: str, port: int, reference: Pat
             app=APP,
             bootstrap_servers=bootstrap_servers,
             predictions=PREDICTIONS,
+            labels=LABELS,
             alerts=ALERTS,
             port=port,
             model=MODEL,
             # JSON text is YAML too, whatever the path holds.
             reference=orjson.dumps(str(reference)).decode(),
             window=WINDOW,
+            joins=orjson.dumps(str(folder / "joins")).decode(),
         )
     )
     return path
@@ -87,7 +90,7 @@ kafka:
   librdkafka: {{session.timeout.ms: 6000}}   # joining takes half of it here
 topics:
   predictions: [{predictions}]
-  labels: []
+  labels: [{labels}]
   alerts: {alerts}
 time:
   pane: 1h
@@ -103,6 +106,8 @@ models:
     slices: [carrier, origin, [carrier, origin]]
     windows: [1d, {window}]
     tolerance: 0.02
+join_store:
+  folder: {joins}
 http:
   port: {port}
 """

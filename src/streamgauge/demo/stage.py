@@ -15,15 +15,15 @@ from streamgauge.demo.frame import Frame
 from streamgauge.demo.monitor import Monitor, running_monitor
 from streamgauge.demo.observer import Observer
 from streamgauge.demo.replay import Replay
+from streamgauge.demo.scrape import Scrape
 from streamgauge.demo.setting import (
     ALERTS,
-    DISORDER_MS,
-    PREDICTIONS,
     create_topics,
     make_reference,
     write_config,
 )
 from streamgauge.demo.summary import Summary
+from streamgauge.demo.timeline import DISORDER_MS, Timeline
 from streamgauge.errors import StreamgaugeError, UsageError
 from streamgauge.io.embedded import EmbeddedBroker
 from streamgauge.io.loopback import is_free
@@ -35,6 +35,13 @@ hear from it, and few enough that it does not fall silent over one large batch o
 SMALLEST_LEAD: Final = 1_000
 _READY_S: Final = 60.0
 _SETTLE_S: Final = 60.0
+_TAKEN_IN: Final = (
+    "streamgauge_predictions_total",
+    "streamgauge_labels_total",
+    "streamgauge_waiting_labels",
+    "streamgauge_dead_letters_total",
+)
+"""Where every event of the replay ends up, in one of these."""
 
 
 class ToldToStop(Exception):  # noqa: N818 - not an error
@@ -75,7 +82,7 @@ class Stage:
         self._replay = replay
         self._feed = feed
         self._stop = stop
-        self._observer = Observer(monitor, replay.timestamps)
+        self._observer = Observer(monitor, replay.timeline)
 
     def play(self, view: View) -> Summary:
         """Replay everything, show it, and return what came of it once all panes are closed.
@@ -93,15 +100,21 @@ class Stage:
                     f"demo: the monitor has not taken in everything {_SETTLE_S:.0f} s after the"
                     f" last event; its log ends with: {self.monitor.last_line()}"
                 )
-        timestamps = self._replay.timestamps
+        seconds = time.monotonic() - began
+        timeline, scrape = self._replay.timeline, self._scrape()
         return Summary(
             stories=tuple(self._feed.stories.values()),
-            start_ms=int(timestamps[0]),
-            end_ms=int(timestamps[-1]),
+            start_ms=int(timeline.predicted[0]),
+            end_ms=int(timeline.predicted[-1]),
             events_sent=self._replay.delivered,
-            events_consumed=self._count("streamgauge_messages_consumed_total"),
-            events_counted=self._count("streamgauge_predictions_total"),
-            replay_seconds=time.monotonic() - began,
+            events_consumed=int(scrape.total("streamgauge_messages_consumed_total")),
+            predictions_sent=len(timeline.predicted),
+            predictions_counted=int(scrape.total("streamgauge_predictions_total")),
+            labels_sent=len(timeline.labelled),
+            labels_joined=int(scrape.total("streamgauge_labels_joined_total")),
+            labels_pending=int(scrape.total("streamgauge_pending_labels")),
+            weeks=self._observer.weeks,
+            replay_seconds=seconds,
         )
 
     def stay(self) -> None:
@@ -120,18 +133,17 @@ class Stage:
 
     def _settled(self, frame: Frame) -> bool:
         """Tell whether all panes are closed that will be, and metrics and alerts are up to date."""
-        last = int(self._replay.timestamps[-1])
-        return (
-            frame.event_time is not None
-            and frame.event_time >= last - DISORDER_MS
-            and self._count("streamgauge_predictions_total")
-            + self._count("streamgauge_dead_letters_total")
-            >= self._replay.total
-            and self._count("streamgauge_alerts_fired_total") <= len(self._feed.stories)
-        )
+        # Labels alone do not move the event clock: after the last prediction it stands still.
+        last = int(self._replay.timeline.predicted[-1])
+        if frame.event_time is None or frame.event_time < last - DISORDER_MS:
+            return False
+        scrape = self._scrape()
+        taken_in = map(scrape.total, _TAKEN_IN)
+        fired = scrape.total("streamgauge_alerts_fired_total")
+        return sum(taken_in) >= self._replay.total and fired <= len(self._feed.stories)
 
-    def _count(self, metric: str) -> int:
-        return int(self.monitor.metric(metric) or 0)
+    def _scrape(self) -> Scrape:
+        return self.monitor.metrics() or Scrape({})
 
     def _check(self) -> None:
         self._broker.check()
@@ -170,7 +182,7 @@ def stage(wish: Wish, say: Callable[[str], None], stop: threading.Event) -> Iter
                 _wait_until_ready(monitor, stop)
                 say(f"status page {monitor.url}/, metrics {monitor.url}/metrics")
                 lead = max(SMALLEST_LEAD, int(LEAD_S * wish.speed))
-                replay = Replay(address, PREDICTIONS, table, speed=wish.speed, lead=lead)
+                replay = Replay(address, Timeline(table), speed=wish.speed, lead=lead)
                 try:
                     yield Stage(broker, monitor, replay, feed, stop)
                 finally:

@@ -37,7 +37,7 @@ CHAPTERS: Final = (
         _midnight(2, 8),
         _midnight(2, 11),
         "8-9 February: blizzard, half the flights cancelled",
-        "visibility, precipitation and wind",
+        "visibility, precipitation and wind; accuracy on the 8th",
     ),
     Chapter(
         TRAINING_END_MS,
@@ -49,19 +49,19 @@ CHAPTERS: Final = (
         _midnight(3, 8),
         _midnight(3, 10),
         "8 March: snow, four flights of five are late",
-        "dep_delay and the score",
+        "dep_delay and the score; the labels come hours later, and accuracy falls",
     ),
     Chapter(
         _midnight(4, 22),
         _midnight(4, 29),
         "22-28 April: air traffic controllers on furlough",
-        "dep_delay; the inputs barely tell why so many flights are late",
+        "accuracy below what is expected without labels: the inputs barely tell why",
     ),
     Chapter(
         _midnight(6, 24),
         _midnight(7, 15),
         "24 June - 14 July: weeks of thunderstorms",
-        "dep_delay and the score: nearly half the flights are late",
+        "accuracy and dep_delay: nearly half the flights are late, and the score sees it",
     ),
     Chapter(
         _midnight(7, 15),
@@ -73,14 +73,14 @@ CHAPTERS: Final = (
         _midnight(9, 1),
         FAULT.start_ms,
         "September: calm, hardly anyone is late",
-        "dep_delay and the score move the other way",
+        "dep_delay and the score move the other way; accuracy above the reference",
     ),
     Chapter(
         FAULT.start_ms,
         FAULT.end_ms,
         f"8-21 October: our own fault, the one thing here that did not happen: version"
         f" {FAULT.model_version} sends {FAULT.carrier}'s {FAULT.feature} in km",
-        f"{FAULT.feature} in slice carrier={FAULT.carrier}; predictions hardly change",
+        f"{FAULT.feature} in slice carrier={FAULT.carrier}; predictions and accuracy stay",
     ),
     Chapter(
         FAULT.end_ms,
@@ -92,7 +92,7 @@ CHAPTERS: Final = (
         _midnight(12, 2),
         _midnight(12, 16),
         "2-15 December: early winter",
-        "dep_delay: a third of the flights are late",
+        "dep_delay and accuracy: a third of the flights are late, more than the score says",
     ),
     Chapter(
         _midnight(12, 16),
