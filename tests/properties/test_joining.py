@@ -162,6 +162,7 @@ def test_sums_per_id_equal_a_plain_recount(events: list[Event], cuts: set[int]) 
     found = [pair for batch in batches(events, cuts) for pair in feed(joiner, batch)]
 
     expected = {}
+    since = {}
     late = 0
     for name in range(4):
         mine = [e for e in events if isinstance(e, Prediction) and e.name == name]
@@ -173,6 +174,7 @@ def test_sums_per_id_equal_a_plain_recount(events: list[Event], cuts: set[int]) 
         if in_time:
             # `max` returns the first of equals.
             expected[mine[0].number, max(in_time, key=lambda e: e.version).number] = 1
+            since[mine[0].number] = max(in_time[0].time, mine[0].time)
     assert net(found) == expected
     counts = joiner.counts()
     check(counts)
@@ -182,8 +184,7 @@ def test_sums_per_id_equal_a_plain_recount(events: list[Event], cuts: set[int]) 
     assert counts.joined + counts.pending == len(ids)
     assert not counts.expired
     assert not counts.orphans
-    for number in {pair.prediction for pair in found}:
-        assert len({pair.label_time for pair in found if pair.prediction == number}) == 1
+    assert {(pair.prediction, pair.label_time) for pair in found} == set(since.items())
 
 
 class OneByOne:
@@ -214,6 +215,7 @@ class OneByOne:
                 _, queue = self.waiting.get(event.name, (0, []))
                 in_time = [e for e in queue if self.in_time(e, event)]
                 if in_time:
+                    self.since[event.number] = max(in_time[0].time, event.time)
                     self.take(event, max(in_time, key=lambda e: e.version))
                 if queue:
                     queue.clear()
@@ -233,8 +235,7 @@ class OneByOne:
 
     def take(self, prediction: Prediction, label: Label) -> None:
         before = self.taken.get(label.name)
-        if before is None:
-            self.since[prediction.number] = max(label.time, prediction.time)
+        self.since.setdefault(prediction.number, max(label.time, prediction.time))
         since = self.since[prediction.number]
         if before is not None:
             self.pairs.append(Pair(prediction.number, before.number, since, -1))

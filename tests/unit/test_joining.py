@@ -265,7 +265,7 @@ def test_a_flood_of_labels_on_one_id_takes_the_room_of_a_few() -> None:
     join.labels(keys(*[1] * 5_000), labels(*many))
     assert nbytes(store, Space.LABELS) <= KEY_BYTES + 8 + MOST_LABELS * FORM.waiting.itemsize
     assert counted(join) == {"labels": 5_000, "waiting": MOST_LABELS, "corrections": 4_992}
-    assert told(join.predictions(keys(1), pending(4_990)).joined) == [(4_999, 4_999, 1)]
+    assert told(join.predictions(keys(1), pending(4_990)).joined) == [(4_999, 4_990, 1)]
 
 
 # Records
@@ -356,7 +356,7 @@ def plain_choice(items: Sequence[Item], latest: int) -> Item | None:
     return max((i for i in items if i.time <= latest), key=lambda i: i.version, default=None)
 
 
-def test_a_front_keeps_the_label_that_is_taken_whatever_the_time() -> None:
+def test_a_front_keeps_the_labels_that_are_taken_and_come_first_whatever_the_time() -> None:
     random = np.random.default_rng(5)
     codec = FrontCodec(FORM, 10)
     for _ in range(300):
@@ -376,6 +376,8 @@ def test_a_front_keeps_the_label_that_is_taken_whatever_the_time() -> None:
             choice = choose(front.items, latest)
             late = [item for item in front.items if item.time > latest]
             assert choice.taken == (expected or front.items[0])
+            came = next((item for item in items if item.time <= latest), front.items[0])
+            assert choice.first == came.time
             rest = choice.others_late + choice.superseded + choice.equals
             assert rest == len(front.items) - 1
             assert choice.others_late == len(late) - (expected is None)

@@ -1,9 +1,10 @@
-"""Fronts: of the labels of one id that wait, those that may still be the one that is taken.
+"""Fronts: of the labels of one id that wait, those that may still matter, in the order they came.
 
 Of the labels that are in time the one with the highest version is taken, the first to come among
-equals. Which are in time is known when the prediction comes: those up to some time. So a label
-gives way to another that is as early or earlier and goes before it; what is left, in order of time,
-goes up in strength too, and the last one in time is taken. Nearly always one label is left.
+equals; when the first of them came tells when the pair became known. Which are in time is told when
+the prediction comes: those up to some time. So a label changes nothing if one before it was as
+early or earlier and as strong; and it gives way to a later one that is as early and stronger,
+unless it was earlier than all before it: then it may be the first. Nearly always one label is left.
 
 A record is one label as `RecordFormat.waiting` has it, in the bucket of its time. Where that does
 not do, the number of the record's bucket goes first and any number of labels follow: several, or
@@ -41,7 +42,7 @@ class Added(NamedTuple):
 
 @dataclass(slots=True)
 class Front:
-    """The labels of one id, by time, and the bucket where their record is."""
+    """The labels of one id as they came, and the bucket where their record is."""
 
     bucket: int
     items: list[Item] = field(default_factory=list)
@@ -52,23 +53,29 @@ class Front:
             if item.time <= new.time and item.version >= new.version:
                 return Added(duplicate=True, superseded=0)
         before = len(self.items)
-        self.items = [i for i in self.items if i.time < new.time or i.version >= new.version]
-        # Where times are equal the label that came before is there no more, or this one is not.
-        self.items.append(new)
-        self.items.sort(key=lambda item: item.time)
+        kept: list[Item] = []
+        earliest = None
+        for item in self.items:
+            leads = earliest is None or item.time < earliest
+            if leads or item.time < new.time or item.version >= new.version:
+                kept.append(item)
+            earliest = item.time if earliest is None else min(earliest, item.time)
+        self.items = [*kept, new]
         if len(self.items) > MOST_LABELS:
-            del self.items[-2]
+            self.items.remove(sorted(self.items, key=lambda item: (item.time, item.version))[-2])
         return Added(duplicate=False, superseded=before + 1 - len(self.items))
 
 
 class Choice(NamedTuple):
-    """What a prediction finds: the label to take, or the earliest one where none is in time.
+    """What a prediction finds: the label to take, or any where none is in time.
 
-    `others_late`, `superseded` and `equals` count the rest: those too late, those of a lower
-    version and those of the same version that came later.
+    `first` is the time of the label in time that came first. `others_late`, `superseded` and
+    `equals` count the rest: those too late, those of a lower version and those of the same version
+    that came later.
     """
 
     taken: Item
+    first: int
     others_late: int
     superseded: int
     equals: int
@@ -78,10 +85,11 @@ def choose(items: Sequence[Item], latest: int) -> Choice:
     """Choose among the labels of a front for a prediction that takes labels up to a time."""
     in_time = [item for item in items if item.time <= latest]
     if not in_time:
-        return Choice(items[0], len(items) - 1, 0, 0)
-    taken = in_time[-1]
+        return Choice(items[0], items[0].time, len(items) - 1, 0, 0)
+    taken = max(in_time, key=lambda item: item.version)
     equals = sum(item.version == taken.version for item in in_time) - 1
-    return Choice(taken, len(items) - len(in_time), len(in_time) - 1 - equals, equals)
+    others_late = len(items) - len(in_time)
+    return Choice(taken, in_time[0].time, others_late, len(in_time) - 1 - equals, equals)
 
 
 class FrontCodec:

@@ -117,7 +117,7 @@ class Joiner:
         chosen, first = self._new_ids(keys, buckets)
         if len(chosen) < len(keys):
             keys, pending, buckets = pick(keys, chosen), pending.take(chosen), buckets[chosen]
-        found, labels = self._waiting.take(keys, self._latest(pending.time, buckets))
+        found, labels, came = self._waiting.take(keys, self._latest(pending.time, buckets))
         if not len(found):
             self._ledger.add_pending(buckets)
             self._shelf.put(buckets, keys, self._form.pack_pending(pending))
@@ -128,7 +128,7 @@ class Joiner:
         records = self._form.pack_pending(pending.take(rest))
         self._shelf.put(buckets[rest], pick(keys, rest), records)
         events = pending.take(found)
-        label_time = np.maximum(np.maximum(labels.time, events.time), not_before)
+        label_time = np.maximum(np.maximum(came, events.time), not_before)
         self._ledger.joined += len(found)
         records = self._form.pack_labelled(events, labels, label_time)
         self._shelf.put(buckets[found], pick(keys, found), records)

@@ -63,8 +63,9 @@ class Joined(NamedTuple):
     """n pairs of a prediction and a label: contributions to add, or to take away again.
 
     The first columns are those of `Pending`, `label` is that of `Labels`. `label_time (n,) int64`
-    is when the pair became known: the time of the first label taken, or that of the prediction if
-    that is later; a correction keeps it. `sign (n,) int8` is 1 to add and -1 to take away.
+    is when the pair became known: the time of the label that came first of those in time, or that
+    of the prediction if that is later; a correction keeps it. `sign (n,) int8` is 1 to add and -1
+    to take away.
     """
 
     time: IntArray

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,18 @@ from streamgauge.core.joining.fronts import (
 from streamgauge.core.joining.ledger import Ledger, tally
 from streamgauge.core.joining.records import Labels, RecordFormat
 from streamgauge.core.joining.shelf import Shelf, pick
+
+
+class Taken(NamedTuple):
+    """Labels that waited for k predictions.
+
+    `places (k,) int64` are those of the predictions, ascending; `first (k,) int64` is the time (ms)
+    of the label that came first of those in time, not always the one that is taken.
+    """
+
+    places: IntArray
+    labels: Labels
+    first: IntArray
 
 
 class WaitingLabels:
@@ -84,20 +97,19 @@ class WaitingLabels:
             records = list(map(self._codec.write, those.values()))
             self._shelf.write(bucket, list(those), records)
 
-    def take(self, keys: Sequence[bytes], latest: IntArray) -> tuple[IntArray, Labels]:
-        """Take the labels that wait for new predictions, up to a latest time `(n,) int64` of each.
-
-        Returns the places of the predictions that get one, ascending, and their labels.
-        """
+    def take(self, keys: Sequence[bytes], latest: IntArray) -> Taken:
+        """Take labels that wait for new predictions, up to a latest time `(n,) int64` of each."""
         ledger, codec = self._ledger, self._codec
         raw = self._shelf.get(keys) if ledger.waiting else []
         sizes = (0 if record is None else len(record) for record in raw)
         hits = [place for place, size in enumerate(sizes) if size > TAKEN_BYTES]
         if not hits:
-            return np.empty(0, np.int64), self._form.unpack_waiting([])
+            nothing = np.empty(0, np.int64)
+            return Taken(nothing, self._form.unpack_waiting([]), nothing)
         found = np.array(hits, np.int64)
         records = [record for record in map(raw.__getitem__, hits) if record is not None]
         moved: dict[int, int] = {}
+        came: dict[int, int] = {}
         for place, size in enumerate(map(len, records)):
             if size != codec.plain:
                 front = codec.read(records[place])
@@ -108,6 +120,7 @@ class WaitingLabels:
                 ledger.add_waiting(front.bucket, 1 - len(front.items))
                 records[place] = codec.item(choice.taken)
                 moved[place] = front.bucket
+                came[place] = choice.first
         labels = self._form.unpack_waiting(records)
         homes = labels.time // self._width
         homes[list(moved)] = list(moved.values())
@@ -118,4 +131,6 @@ class WaitingLabels:
             self._shelf.write(bucket, pick(keys, found[gone]), marks)
         in_time = labels.time <= latest[found]
         ledger.late += len(found) - int(np.count_nonzero(in_time))
-        return found[in_time], labels.take(np.flatnonzero(in_time))
+        first = labels.time.copy()
+        first[list(came)] = list(came.values())
+        return Taken(found[in_time], labels.take(np.flatnonzero(in_time)), first[in_time])
