@@ -32,7 +32,7 @@ def test_promtool_has_nothing_to_say_about_the_metrics(shape: SnapshotShape) -> 
 
 @pytest.mark.parametrize("task", Task)
 def test_promtool_has_nothing_to_say_about_performance(task: Task) -> None:
-    known = None if task is Task.REGRESSION else outcome_engines.reference(task)
+    known = outcome_engines.reference(task)
     engine = outcome_engines.fed(outcome_engines.draw(task), task, known=known)
     check(Snapshot(0.0, (outcome_engines.snapshot(engine),)))
 
