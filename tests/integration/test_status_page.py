@@ -149,7 +149,7 @@ def test_performance_shows_the_main_figures_and_what_is_waited_for(browse: Brows
     assert model.outcomes is not None
     accuracy = model.outcomes.realised[1].figures["accuracy"]
     assert f"<span>{accuracy.value[0]:.3f}</span>" in page
-    assert f"{accuracy.lower[0]:.3f} – {accuracy.upper[0]:.3f}</small>" in page
+    assert f"{accuracy.lower[0]:.3f} to {accuracy.upper[0]:.3f}</small>" in page
     assert "Show all 13 figures" in page
 
     late = frame.assign(label_time=outcome_engines.END + 1)

@@ -398,7 +398,7 @@ function dates({ realised, cohort }) {
 }
 
 const metricName = (metric) => METRIC_NAMES[metric] ?? metric.replaceAll("_", " ");
-const interval = (line) => (line?.lower == null || line.upper == null ? "" : `${score(line.lower)} – ${score(line.upper)}`);
+const interval = (line) => (line?.lower == null || line.upper == null ? "" : `${score(line.lower)} to ${score(line.upper)}`);
 
 function score(value) {
   if (value == null) return MISSING;
