@@ -1,5 +1,6 @@
 """The README's five-minute path, run as it is written, on both brokers."""
 
+import json
 import os
 import re
 import subprocess
@@ -43,6 +44,7 @@ def test_the_five_minute_path_finds_the_fault_as_it_is_written(
     assert run.strip() == "streamgauge run -c streamgauge.yaml"
     port = free_port()
     yaml = yaml.replace("localhost:9092", broker.bootstrap_servers) + f"http: {{port: {port}}}\n"
+    yaml += f"join_store: {{folder: {json.dumps(str(tmp_path / 'joins'))}}}\n"
     create_topics(broker.bootstrap_servers, {"predictions": 3, "labels": 3})
 
     shell(f"{sys.executable} {MAKE_DATA} --output training.csv", tmp_path)
@@ -58,6 +60,17 @@ def test_the_five_minute_path_finds_the_fault_as_it_is_written(
         wait_until(
             "all events are counted",
             lambda: monitor.value("streamgauge_predictions_total", model="churn") == EVENTS,
+        )
+        wait_until(
+            "all labels are joined",
+            lambda: monitor.value("streamgauge_labels_joined_total", model="churn") == EVENTS,
+        )
+        wait_until(
+            "the page tells how good the model was",
+            lambda: any(
+                line["metric"] == "accuracy" and line["realised"]
+                for line in monitor.json("/api/v1/models/churn?window=1h")["performance"]["metrics"]
+            ),
         )
         wait_until(
             "the fault is among the alerts",

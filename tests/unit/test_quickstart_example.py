@@ -13,6 +13,7 @@ from streamgauge.core.batch import EventBatch, Task
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.layout import Subject, SubjectKind
 from streamgauge.core.reference import Reference
+from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.native import NativeDecoder
 from streamgauge.formats.profiling import ProfileRequest, profile
@@ -77,6 +78,29 @@ def test_live_events_decode_and_end_at_the_end(reference: Reference) -> None:
     assert len(batch) == 600
     assert batch.timestamp.min() >= END_MS - make_data.LIVE_SPAN_MS
     assert batch.timestamp.max() < END_MS
+
+
+def test_every_label_decodes_and_comes_after_its_prediction(reference: Reference) -> None:
+    found = list(make_data.events(make_data.live(600, END_MS, fault=False)))
+    labels = [(key, event) for topic, key, event in found if topic == "labels"]
+    messages = RawMessages(
+        values=[json.dumps(event).encode() for _, event in labels],
+        keys=[key.encode() for key, _ in labels],
+        partition=np.zeros(600, np.int32),
+        offset=np.arange(600),
+        broker_timestamp=np.full(600, END_MS),
+    )
+    result = LabelDecoder([reference.layout.schema]).decode(messages)
+    assert (result.rejected, result.unknown_fields, result.unknown_models) == ((), 0, 0)
+    (batch,) = result.batches
+    predicted = decoded(reference, 600, fault=False).timestamp
+    np.testing.assert_array_equal(batch.timestamp - predicted, make_data.LABEL_DELAY_MS)
+    max_delay = load(CONFIG).models[make_data.MODEL].labels.max_delay
+    assert max_delay > make_data.LABEL_DELAY_MS
+
+
+def test_how_good_the_model_was_is_part_of_the_reference(reference: Reference) -> None:
+    assert reference.outcomes is not None
 
 
 def test_the_fault_moves_one_plans_fee_out_of_range_from_half_time_on(

@@ -14,7 +14,6 @@ FEWEST_LABELS: Final = 500
 """Weeks with fewer labels say little; they are not ranked."""
 WEEK_MS: Final = 7 * 86_400_000
 
-
 Json = Mapping[str, Any]
 
 
