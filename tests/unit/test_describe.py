@@ -32,6 +32,8 @@ def test_a_mean_that_moved_is_given_with_its_relative_change() -> None:
 def test_a_mean_that_was_zero_has_no_relative_change() -> None:
     ones = np.ones(len(HOURS.groups), np.int64)
     assert told(HOURS, ones, ones, (4.0, 0.0)) == "mean 0 to 4"
+    near = HOURS.scale / 100
+    assert told(HOURS, ones, ones, (4.0, -near)) == f"mean {-near:,.4g} to 4"
 
 
 def test_where_the_mean_stands_the_group_that_moved_most_is_named() -> None:

@@ -1,9 +1,14 @@
 """Describe a change in half a sentence for people."""
 
+from typing import Final
+
 import numpy as np
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.bins import Bins, NumericBins
+
+NEXT_TO_NOTHING: Final = 0.1
+"""Part of a field's standard deviation below which a mean has no relative change."""
 
 
 def describe(
@@ -17,7 +22,9 @@ def describe(
     if isinstance(bins, NumericBins) and means and all(np.isfinite(means)):
         now, before = means
         if abs(now - before) >= 0.1 * bins.scale:
-            change = f" ({(now - before) / abs(before):+.0%})" if before else ""
+            # Of a mean next to nothing everything is a huge multiple.
+            relative = abs(before) >= NEXT_TO_NOTHING * bins.scale
+            change = f" ({(now - before) / abs(before):+.0%})" if before and relative else ""
             return f"mean {before:,.4g} to {now:,.4g}{change}"
     if not reference.any() or not current.any():
         return ""
