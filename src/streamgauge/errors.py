@@ -28,3 +28,22 @@ class DataError(StreamgaugeError):
 
 class ReferenceFileError(ConfigError):
     """A reference file cannot be used; like the configuration, it is read before anything else."""
+
+
+class StateError(StreamgaugeError):
+    """Kept state does not fit: it is of another configuration, or damaged.
+
+    `key` names the part, `what` says what is wrong with it.
+    """
+
+    def __init__(self, key: str, what: str) -> None:
+        self.key = key
+        self.what = what
+        super().__init__(
+            f"state {key}: {what}; it is damaged or of another configuration: bring that back, or "
+            "begin anew under another app name"
+        )
+
+    def below(self, prefix: str) -> "StateError":
+        """Return the error with `prefix/` before its key."""
+        return StateError(f"{prefix}/{self.key}", self.what)

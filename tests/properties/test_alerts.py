@@ -29,6 +29,7 @@ from tests.support.alert_findings import (
     finding,
     row,
 )
+from tests.support.kept import kept
 
 FEW = settings(max_examples=60, deadline=None)
 
@@ -104,7 +105,7 @@ def run(alerts: AlertBook, script: Script) -> list[AlertRecord]:
 
 
 def state(alerts: AlertBook) -> str:
-    return json.dumps(alerts.snapshot(), allow_nan=False)
+    return json.dumps(kept(alerts), allow_nan=False)
 
 
 def texts(records: list[AlertRecord]) -> list[str]:
@@ -207,7 +208,8 @@ def test_a_restart_at_any_point_changes_nothing(
     plain, first = AlertBook("flights", policy), AlertBook("flights", policy)
     expected = run(plain, script)
     records = run(first, script[:at])
-    second = AlertBook.restore(json.loads(state(first)), "flights", policy)
+    second = AlertBook("flights", policy)
+    second.restore(json.loads(state(first)))
     assert repr(second.active()) == repr(first.active())
     assert second.watched() == first.watched()
     records += run(second, script[at:])

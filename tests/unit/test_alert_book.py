@@ -11,6 +11,7 @@ from streamgauge.core.alerts.policy import AlertPolicy, Grade, Severity, Silence
 from streamgauge.core.alerts.record import AlertRecord, AlertStatus
 from streamgauge.core.findings import Effect, Finding, Verdict
 from streamgauge.core.layout import SCORE, Subject, SubjectKind
+from streamgauge.errors import StateError
 from tests.support.alert_findings import (
     AIR_TIME,
     DISTANCE,
@@ -24,6 +25,7 @@ from tests.support.alert_findings import (
     finding,
     row,
 )
+from tests.support.kept import kept
 
 POLICY = AlertPolicy(resolve_after=10 * MINUTE, cool_down=10 * MINUTE, expire_after=HOUR)
 
@@ -430,7 +432,7 @@ def test_event_time_that_goes_back_is_refused() -> None:
         alerts.update([], T0 - 1)
 
 
-def test_a_snapshot_is_json_and_restores_every_state() -> None:
+def test_what_is_kept_is_json_and_restores_every_state() -> None:
     policy = replace(POLICY, silences=(Silence(T0 + 300 * MINUTE, name="dep_hour"),))
     dep_hour = Subject(SubjectKind.FEATURE, "dep_hour")
     alerts = book(policy)
@@ -445,22 +447,22 @@ def test_a_snapshot_is_json_and_restores_every_state() -> None:
         finding(at=EWR),
         finding(subject=dep_hour),
     )
-    data = json.loads(json.dumps(alerts.snapshot(), allow_nan=False))
-    again = AlertBook.restore(data, "flights", policy)
-    assert json.dumps(again.snapshot()) == json.dumps(alerts.snapshot())
+    again = book(policy)
+    again.restore(json.loads(json.dumps(kept(alerts), allow_nan=False)))
+    assert kept(again) == kept(alerts)
     assert repr(again) == repr(alerts)
 
 
-def test_a_snapshot_of_another_format_is_refused() -> None:
-    data = {**book().snapshot(), "format": 99}
-    with pytest.raises(ValueError, match="alert state has format 99"):
-        AlertBook.restore(data, "flights", POLICY)
+def test_state_of_another_format_is_refused() -> None:
+    data = kept(book())
+    with pytest.raises(StateError, match="state book: has format 99"):
+        book().restore({"book": {**data["book"], "format": 99}})
 
 
-def test_a_snapshot_shares_nothing_with_the_book() -> None:
+def test_what_is_kept_shares_nothing_with_the_book() -> None:
     alerts = book()
     feed(alerts, 0, finding(at=UA))
-    data = alerts.snapshot()
+    data = {part.key: part.data() for part in alerts.parts()}
     text = json.dumps(data)
     feed(alerts, 1, finding(at=UA, statistic=500), finding(at=EWR, statistic=5000))
     assert json.dumps(data) == text

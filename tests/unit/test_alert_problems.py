@@ -24,6 +24,7 @@ from tests.support.alert_findings import (
     finding,
     row,
 )
+from tests.support.kept import kept
 
 DAY = 24 * HOUR
 POLICY = AlertPolicy(
@@ -169,15 +170,15 @@ def test_undecided_findings_in_between_make_no_revisions() -> None:
         assert feed(alerts, hour, seen(UA, 30.0 * hour, verdict=verdict, effect=effect)) == ()
 
 
-def test_a_snapshot_keeps_anchors() -> None:
+def test_anchors_are_kept() -> None:
     alerts = book()
     feed(alerts, 0, seen(UA, onset=T0))
     feed(alerts, 40, seen(EV_LGA, onset=T0 + 39 * HOUR))
     # One row of an alert is clear, another is not.
     feed(alerts, 41, seen(AA, onset=T0), clear(EV_LGA), seen(LGA))
-    data = json.loads(json.dumps(alerts.snapshot(), allow_nan=False))
-    again = AlertBook.restore(data, "flights", POLICY)
-    assert json.dumps(again.snapshot()) == json.dumps(alerts.snapshot())
+    again = book()
+    again.restore(json.loads(json.dumps(kept(alerts), allow_nan=False)))
+    assert kept(again) == kept(alerts)
     assert again.watched() == alerts.watched() >= {(UA, DISTANCE), (AA, DISTANCE)}
     for alerts_now in (alerts, again):
         assert feed(alerts_now, 42, seen(UA), seen(AA), seen(EV_LGA)) == ()

@@ -6,7 +6,7 @@ order; sums of values are float64 and equal up to rounding.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from streamgauge.core.batch import FloatArray, IntArray
 
 SUM, SUM_SQUARES = 0, 1
 MINIMUM, MAXIMUM = 0, 1
+GROUP: Final = 64
+"""Rows of a sum whose changes are noted together."""
 
 
 class Block(NamedTuple):
@@ -57,7 +59,8 @@ class Block(NamedTuple):
 class BlockSum:
     """A growing sum of blocks: rows are added as they come, counts in int64.
 
-    Arrays are over-allocated; only the first `_size` rows are in use.
+    Arrays are over-allocated; only the first `_size` rows are in use. `version` grows with every
+    change.
     """
 
     width: int
@@ -69,12 +72,17 @@ class BlockSum:
     _sums: FloatArray
     _extremes: FloatArray
     _size: int
+    version: int
+    _touched: IntArray
+    """The version of the last change in each `GROUP` of rows."""
 
     def __init__(self, width: int, numeric: int, extremes: int | None = None) -> None:
         self.width = width
         self.numeric = numeric
         self.extremes = numeric if extremes is None else extremes
         self._size = 0
+        self.version = 0
+        self._touched = np.zeros(0, np.int64)
         self._local = np.empty(0, np.intp)
         self._rows = np.empty(0, np.int64)
         self._counts = np.empty((0, width), np.int64)
@@ -87,6 +95,7 @@ class BlockSum:
     def add(self, block: Block) -> None:
         """Add a block; its rows are distinct."""
         at = self._places(block.rows)
+        self._note(at)
         self._counts[at] += block.counts
         self._sums[at] += block.sums
         extremes = self._extremes
@@ -99,7 +108,9 @@ class BlockSum:
 
     def subtract_counts(self, block: Block) -> None:
         """Take a block's counts away again. Sums and extremes cannot be taken away exactly."""
-        self._counts[self._places(block.rows)] -= block.counts
+        at = self._places(block.rows)
+        self._note(at)
+        self._counts[at] -= block.counts
 
     def place(self, row: int) -> int | None:
         """Return a row's place in the block, None where nothing of it was added."""
@@ -123,9 +134,22 @@ class BlockSum:
             self._rows[:size], self._counts[:size], self._sums[:size], self._extremes[:size]
         )
 
+    def groups(self) -> list[tuple[int, Block]]:
+        """Return the sum in blocks of `GROUP` rows, each with the version of its last change."""
+        whole = self.block()
+        starts = range(0, self._size, GROUP)
+        return [
+            (int(self._touched[start // GROUP]), whole.take(slice(start, start + GROUP)))
+            for start in starts
+        ]
+
     def copy(self) -> Block:
         """Return the sum as a block of its own."""
         return self.block().take(np.arange(self._size))
+
+    def _note(self, places: npt.NDArray[np.intp]) -> None:
+        self.version += 1
+        self._touched[places // GROUP] = self.version
 
     def _places(self, rows: IntArray) -> npt.NDArray[np.intp]:
         top = int(rows.max(initial=-1)) + 1
@@ -151,6 +175,9 @@ class BlockSum:
             return
         more = max(size, room + room // 2 + 4) - room
         self._rows = np.concatenate([self._rows, np.zeros(more, np.int64)])
+        groups = -(-len(self._rows) // GROUP)
+        fresh = np.zeros(groups - len(self._touched), np.int64)
+        self._touched = np.concatenate([self._touched, fresh])
         self._counts = np.concatenate([self._counts, np.zeros((more, self.width), np.int64)])
         self._sums = np.concatenate([self._sums, np.zeros((more, self.numeric, 2))])
         empty = np.empty((more, self.extremes, 2))

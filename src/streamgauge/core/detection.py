@@ -1,15 +1,17 @@
 """Detection: closed panes of one model in, findings out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from streamgauge.core.alerts.policy import assured_size
 from streamgauge.core.batch import IntArray
 from streamgauge.core.blocks import Block
 from streamgauge.core.detectors.allowance import series_weights
+from streamgauge.core.detectors.calls import Call, CallLog
 from streamgauge.core.detectors.e_detectors import EDetectors, Evidence
 from streamgauge.core.detectors.series import SeriesTable, series_table
 from streamgauge.core.detectors.specs import LatencyLimit, Spending
@@ -20,6 +22,7 @@ from streamgauge.core.layout import Subject
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceRegistry
 from streamgauge.core.snapshot import DetectorStats
+from streamgauge.core.state import Kept, Part, reading
 from streamgauge.core.windows import WindowState
 
 NAME: Final = "e_detector"
@@ -68,6 +71,10 @@ class Detection:
             series_weights(self._table, spec.spending),
             spec.min_samples,
         )
+        self._log: CallLog | None = None
+        """None until state is kept, and while a new snapshot is due."""
+        self._number = 0
+        """Number of the first run of the next log."""
 
     def watches(self) -> Iterable[tuple[str, Subject]]:
         """Yield what findings can be about: the detector's name and the subject."""
@@ -75,21 +82,58 @@ class Detection:
 
     def feed(self, block: Block, start: int) -> None:
         """Take in the events of a pane that began at `start` (ms), on time or late."""
-        new = self._registry.keys[len(self._detectors) :]
-        if new:
-            known = [self._reference.counterpart(key.slice) for key in new]
-            rows = np.array([-1 if row is None else row for row in known], np.int64)
-            self._detectors.add_rows(rows)
-        counts = block.counts.astype(np.int64, copy=False)
-        events = counts[:, self._reference.layout.cells(0)].sum(axis=1)
-        self._detectors.feed(block.rows, counts, events, start)
+        self._follow(len(self._registry))
+        if self._log is not None:
+            self._log.add(Call.of(len(self._detectors), start, block))
+        self._feed(block.rows, block.counts, start)
 
     def close(self, rows: IntArray, end: int) -> IntArray:
         """Close the pane that ends at `end` (ms); `rows (k,)` have events in it.
 
         Returns the rows that there is something new of.
         """
+        if self._log is not None:
+            self._log.add(Call(len(self._detectors), end, rows, None))
+            self._number = self._log.next_number
+            if self._log.due:
+                self._log = None
         return self._detectors.close(rows, end)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield a snapshot of the detectors and the calls since."""
+        if self._log is None:
+            self._log = CallLog(self._detectors.data(), self._number)
+        yield from self._log.parts()
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts, by making the calls since the snapshot again."""
+        self._log = log = CallLog.restored(kept)
+        self._number = log.next_number
+        with reading("snapshot"):
+            self._detectors.restore(log.snapshot)
+            if len(self._detectors) > len(self._registry):
+                raise ValueError(f"{len(self._detectors)} rows of {len(self._registry)}")
+        for number, run in enumerate(log.runs, log.number):
+            with reading(f"calls/{number}"):
+                for followed, time, rows, counts in run:
+                    self._follow(followed)
+                    if counts is None:
+                        self._detectors.close(rows, time)
+                    else:
+                        self._feed(rows, counts, time)
+
+    def _follow(self, size: int) -> None:
+        """Follow the first `size` rows of the registry."""
+        new = self._registry.keys[len(self._detectors) : size]
+        if new:
+            known = [self._reference.counterpart(key.slice) for key in new]
+            rows = np.array([-1 if row is None else row for row in known], np.int64)
+            self._detectors.add_rows(rows)
+
+    def _feed(self, rows: IntArray, counts: npt.NDArray[np.integer], start: int) -> None:
+        numbers = counts.astype(np.int64, copy=False)
+        events = numbers[:, self._reference.layout.cells(0)].sum(axis=1)
+        self._detectors.feed(rows, numbers, events, start)
 
     def findings(
         self,

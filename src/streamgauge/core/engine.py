@@ -1,7 +1,8 @@
 """Engine: one model's events in, alerts and snapshots out; owner of all state that lasts."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,9 +15,8 @@ from streamgauge.core.batch import EventBatch, IntArray, LabelBatch
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import SUM, Block
 from streamgauge.core.detection import Detection, DetectionSpec
-from streamgauge.core.detectors.allowance import series_weights
 from streamgauge.core.detectors.attached import AttachedDetectors
-from streamgauge.core.detectors.series import SeriesTable, series_table
+from streamgauge.core.detectors.series import series_table
 from streamgauge.core.detectors.specs import (
     AttachedSpec,
     Exclusion,
@@ -32,15 +32,28 @@ from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout, Subject
-from streamgauge.core.outcomes.coverage import COVERAGE_PART
+from streamgauge.core.outcomes.allotment import allotment
 from streamgauge.core.outcomes.engine import OutcomeEngine
 from streamgauge.core.outcomes.layout import OutcomeLayout
-from streamgauge.core.outcomes.series import outcome_series
 from streamgauge.core.outcomes.stream import LabelSpec, Looked, StreamSpec
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
 from streamgauge.core.snapshot import Counters, ModelSnapshot, OutcomeStats, WindowStats
+from streamgauge.core.state import (
+    Kept,
+    Lasting,
+    Part,
+    Plain,
+    below,
+    check_index,
+    indexed,
+    needed,
+    reading,
+    restore_below,
+    value_part,
+    within,
+)
 from streamgauge.core.summary import Summarizer
 from streamgauge.core.track import Track, TrackSpec
 from streamgauge.core.windows import WindowSpec, WindowState
@@ -140,15 +153,12 @@ class ModelEngine:
         self._traffic: TrafficDetector | None = None
         if reference is not None:
             spec = self.spec
-            shares, traffic = spec.spending.divided(spec.traffic)
             whole = reference.block.counts[0].astype(np.int64)
             table = series_table(reference.layout, whole, spec.latency)
-            part = 1.0 - sum(self._outcome_parts(reference, table))
+            allotted = allotment(spec.spending, spec.traffic, spec.labels, reference, table)
+            traffic = allotted.traffic
             self._detection = Detection(
-                self._detection_spec(replace(shares, alarms=shares.alarms * part)),
-                reference,
-                self.registry,
-                table,
+                self._detection_spec(allotted.shares), reference, self.registry, table
             )
             if spec.traffic is not None:
                 self._traffic = TrafficDetector(
@@ -165,45 +175,22 @@ class ModelEngine:
             spec.model, spec.pane_ms, spending, spec.tolerance, spec.min_samples, spec.latency
         )
 
-    def _outcome_parts(self, reference: Reference, table: SeriesTable) -> tuple[float, float]:
-        """Return the parts of what shares may spend that go to those of outcomes and to coverage.
-
-        Coverage has `COVERAGE_PART`; the rest is divided as if all were series of one row, by their
-        weights.
-        """
-        labels = self.spec.labels
-        if labels is None:
-            return 0.0, 0.0
-        coverage = 0.0 if labels.coverage is None else COVERAGE_PART
-        if reference.outcomes is None:
-            return 0.0, coverage
-        layout = OutcomeLayout(reference.layout, reference.positive)
-        others = outcome_series(layout, reference.outcomes, calibrated=True)
-        own = float(series_weights(table, self.spec.spending).sum())
-        theirs = float(series_weights(others, self.spec.spending).sum())
-        return (1.0 - coverage) * theirs / max(own + theirs, 1e-300), coverage
-
     def _new_outcomes(
         self, labels: LabelSpec, reference: Reference | None, store: Store
     ) -> OutcomeEngine:
         spec = self.spec
-        shares, _ = spec.spending.divided(spec.traffic)
-        parts = 0.0, COVERAGE_PART
+        table = None
         if reference is not None:
             whole = reference.block.counts[0].astype(np.int64)
-            parts = self._outcome_parts(
-                reference, series_table(reference.layout, whole, spec.latency)
-            )
-        outcomes, coverage = (
-            self._detection_spec(replace(shares, alarms=shares.alarms * part)) for part in parts
-        )
+            table = series_table(reference.layout, whole, spec.latency)
+        allotted = allotment(spec.spending, spec.traffic, labels, reference, table)
         return OutcomeEngine(
             StreamSpec(labels, spec.windows, spec.pane_ms, spec.grace_ms, spec.exclusions),
             OutcomeLayout(self.layout, "" if reference is None else reference.positive),
             None if reference is None else reference.outcomes,
             self.registry,
-            outcomes,
-            coverage,
+            self._detection_spec(allotted.outcomes),
+            self._detection_spec(allotted.coverage),
             len(spec.slices) + 1,
             store,
         )
@@ -260,8 +247,60 @@ class ModelEngine:
         assert not len(self.registry)
         for version, pairs in state["rows"]:
             key = RowKey(version, tuple((dimension, value) for dimension, value in pairs))
-            self.registry.restore(key)
-        self.outcomes.restore(state["joiner"])
+            self.registry.readmit(key)
+        self.outcomes.restore_join(state["joiner"])
+
+    def parts(self) -> Iterator[Part]:
+        """Yield everything that lasts.
+
+        Of detectors of River nothing is: they begin anew, and alerts that they raised stand until
+        they have become calm.
+        """
+        yield from indexed(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
+        place = {
+            "closed": self.closed,
+            "last_event": self.last_event,
+            "late": [*self.late],
+            "reference": self.reference_id,
+        }
+        yield value_part("place", place)
+        for name, owner in self._lasting():
+            yield from below(name, owner.parts())
+        for name, values in self._unseen.items():
+            yield Part(f"unseen/{name}", values.additions, partial(_unseen_data, values))
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts of an engine with the same specification and reference.
+
+        Raises StateError where they do not fit.
+        """
+        kept = check_index(kept)
+        place = needed(kept, "place")
+        with reading("place"):
+            if place["reference"] != self.reference_id:
+                raise ValueError(f"the reference was {place['reference']}, not {self.reference_id}")
+            self.closed, self.last_event = place["closed"], place["last_event"]
+            self.late = LateEvents(*place["late"])
+        for name, owner in self._lasting():
+            restore_below(name, owner, kept)
+        for name, data in within("unseen", kept).items():
+            with reading(f"unseen/{name}"):
+                counts = dict(zip(data["values"], data["counts"], strict=True))
+                self._unseen[name] = FrequentValues(counts=counts)
+
+    def _lasting(self) -> Iterator[tuple[str, Lasting]]:
+        """Yield what has parts of its own, what others rest on first."""
+        yield "rows", self.registry
+        yield "track", self._track
+        if self._detection is not None:
+            yield "detection", self._detection
+        if self._traffic is not None:
+            yield "traffic", self._traffic
+        if self.outcomes is not None:
+            yield "outcomes", self.outcomes
+        yield "alerts", self.book
 
     def merge(self, partial: Partial) -> None:
         """Add a partial: to open panes, to windows where late, to nothing where too late."""
@@ -470,3 +509,7 @@ class ModelEngine:
     def nbytes(self) -> int:
         """Memory of the windows' steps in bytes."""
         return self._track.nbytes + (0 if self.outcomes is None else self.outcomes.nbytes)
+
+
+def _unseen_data(values: FrequentValues) -> Plain:
+    return {"values": [*values.counts], "counts": [*values.counts.values()]}

@@ -13,9 +13,12 @@ class FrequentValues:
 
     capacity: int = 128
     counts: dict[str, int] = field(default_factory=dict)
+    additions: int = field(default=0, compare=False)
+    """How often counts were added."""
 
     def add(self, counts: Mapping[str, int]) -> None:
         """Add counted values."""
+        self.additions += 1
         for value, count in counts.items():
             self.counts[value] = self.counts.get(value, 0) + count
         if len(self.counts) > self.capacity:

@@ -1,6 +1,6 @@
 """Reference: what a model was trained or validated on, in the very counts that production fills."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -15,6 +15,18 @@ from streamgauge.core.outcomes.building import OutcomeBuilder
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.overdispersion import PaneTable, dispersion_for
 from streamgauge.core.slices import OVERFLOW_VALUE, SliceRegistry, SliceSpec
+from streamgauge.core.state import (
+    Kept,
+    Part,
+    below,
+    needed,
+    placed,
+    reading,
+    refill_parts,
+    restore_below,
+    sum_parts,
+    within,
+)
 from streamgauge.core.timeline import Timeline, pane_length
 from streamgauge.core.zone import UTC_ZONE, Zone
 
@@ -131,11 +143,13 @@ class ReferenceBuilder:
         self._timeline = Timeline(layout, zone)
         self._positive = positive
         self._outcomes = OutcomeBuilder(OutcomeLayout(layout, positive), zone)
+        self._batches = 0
 
     def add(self, batch: EventBatch, *, timed: bool = True) -> None:
         """Count a batch; versions are not told apart. `timed` is False without real timestamps."""
         if not len(batch):
             return
+        self._batches += 1
         if timed:
             self._timeline.begin(batch.timestamp, batch.ok)
         whole = replace(batch, timestamp=np.zeros(len(batch), np.int64), version=_no_version(batch))
@@ -148,6 +162,22 @@ class ReferenceBuilder:
             self._block.add(block)
         if tap is not None:
             self._outcomes.add(batch, tap, timed=timed)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield everything counted so far; there must be no labels in it."""
+        assert not len(self._outcomes), "events of a stream come without their labels"
+        yield Part("timeline", self._batches, self._timeline.data)
+        yield from below("rows", self._registry.parts())
+        yield from below("block", sum_parts(self._block))
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts."""
+        data = needed(kept, "timeline")
+        with reading("timeline"):
+            self._timeline.restore(data)
+        restore_below("rows", self._registry, kept)
+        with placed("block"):
+            refill_parts(self._block, within("block", kept))
 
     def finish(
         self, *, meta: Mapping[str, str] | None = None, sources: tuple[Source, ...] = ()

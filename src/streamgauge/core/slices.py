@@ -1,7 +1,12 @@
 """Slices: which groups of events get statistics of their own, and the rows they are counted in."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from streamgauge.core.state import Kept, Part, needed, reading
+from streamgauge.errors import StateError
 
 MISSING_VALUE: Final = "(missing)"
 """Slice value of events that lack the dimension."""
@@ -9,6 +14,8 @@ OVERFLOW_VALUE: Final = "(overflow)"
 """Slice value of events whose own value is past the cap."""
 VERSION_DIMENSION: Final = "model_version"
 """Every statistic is kept per model version, so this dimension is always there."""
+KEYS_PER_PART: Final = 256
+"""Keys that are kept together."""
 
 
 class RowKey(NamedTuple):
@@ -83,15 +90,47 @@ class SliceRegistry:
         """Return the row of a key that has one."""
         return self._rows.get(key)
 
-    def restore(self, key: RowKey) -> None:
+    def readmit(self, key: RowKey) -> None:
         """Give a key the next row, in the order in which an earlier registry handed them out."""
         self._versions.add(key.version)
         overflown = any(value == OVERFLOW_VALUE for _, value in key.slice)
         if key.slice and key.slice not in self.reserved and not overflown:
             group = (key.version, ",".join(dimension for dimension, _ in key.slice))
             self._used[group] = self._used.get(group, 0) + 1
+        self._append(key)
+
+    def _append(self, key: RowKey) -> None:
         self._rows[key] = len(self.keys)
         self.keys.append(key)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the keys in the order of their rows, and how much of the caps is used."""
+        for start in range(0, len(self.keys), KEYS_PER_PART):
+            some = self.keys[start : start + KEYS_PER_PART]
+            yield Part(f"keys/{start // KEYS_PER_PART}", len(some), partial(_keys_data, some))
+        used = [[*group, count] for group, count in self._used.items()]
+        yield Part("used", len(self.keys), lambda: used)
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts.
+
+        Keys that are there already (those of a join's store, which may be behind) have to be the
+        first of them.
+        """
+        there, self.keys = self.keys, []
+        self._rows, self._versions = {}, set()
+        for number in range(len(kept) - 1):
+            name = f"keys/{number}"
+            data = needed(kept, name)
+            with reading(name):
+                for version, pairs in data:
+                    self._versions.add(version)
+                    self._append(RowKey(version, tuple((d, value) for d, value in pairs)))
+        used = needed(kept, "used")
+        with reading("used"):
+            self._used = {(version, names): count for version, names, count in used}
+        if self.keys[: len(there)] != there:
+            raise StateError("keys/0", "has other rows than the join store; remove that")
 
     def _admit(self, key: RowKey) -> int:
         version, values = key
@@ -112,3 +151,7 @@ class SliceRegistry:
             row = self._rows[admitted] = len(self.keys)
             self.keys.append(admitted)
         return row
+
+
+def _keys_data(keys: list[RowKey]) -> list[Any]:
+    return [[key.version, [list(pair) for pair in key.slice]] for key in keys]

@@ -6,11 +6,14 @@ What a restored owner does from then on is what the original would have done, to
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.errors import StateError
 
 Plain = Any
 """None, bool, int, float, str, bytes, numpy arrays of numbers, and lists and dicts (with keys that
@@ -24,11 +27,14 @@ class Part(NamedTuple):
     token: object
     """Compared by equality with that of the last checkpoint."""
     data: Callable[[], Plain]
-    """Called at once, if at all: what it returns may share memory with the owner."""
+    """Called at once, if at all: what it returns may share memory with the owner, so it is to be
+    encoded before the owner goes on."""
 
 
 Kept = Mapping[str, Plain]
 """The data of parts by key."""
+INDEX: Final = "index"
+"""Key of the part that names the others."""
 
 
 class Lasting(Protocol):
@@ -55,6 +61,64 @@ def within(prefix: str, kept: Kept) -> dict[str, Plain]:
     return {key.removeprefix(start): data for key, data in kept.items() if key.startswith(start)}
 
 
+def restore_below(prefix: str, owner: Lasting, kept: Kept) -> None:
+    """Give an owner back what `below` yielded of it. Raises StateError, which names the whole key.
+
+    The owner copies what it keeps: the data stay the caller's.
+    """
+    with placed(prefix):
+        owner.restore(within(prefix, kept))
+
+
+@contextmanager
+def placed(prefix: str) -> Iterator[None]:
+    """Let errors of what is restored in the meantime name the keys with `prefix/` before them."""
+    try:
+        yield
+    except StateError as error:
+        raise error.below(prefix) from error
+
+
+@contextmanager
+def reading(key: str) -> Iterator[None]:
+    """Let data that do not fit, while a part is read, raise StateError with the part's key."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise StateError(key, f"does not fit ({type(error).__name__}: {error})") from error
+
+
+def needed(kept: Kept, key: str) -> Plain:
+    """Return a part's data. Raises StateError where there is none."""
+    if key not in kept:
+        raise StateError(key, "is missing")
+    return kept[key]
+
+
+def indexed(parts: Iterator[Part]) -> Iterator[Part]:
+    """Yield parts and one more that names them all, so that none can be lost unnoticed."""
+    keys = []
+    for part in parts:
+        keys.append(part.key)
+        yield part
+    yield Part(INDEX, tuple(keys), lambda: keys)
+
+
+def check_index(kept: Kept) -> Kept:
+    """Return what `indexed` was given. Raises StateError where a part is missing or too many."""
+    index = needed(kept, INDEX)
+    with reading(INDEX):
+        known = {*index}
+    for key in sorted(known ^ (kept.keys() - {INDEX})):
+        raise StateError(key, "is missing" if key in known else "belongs to nothing")
+    return {key: kept[key] for key in index}
+
+
+def value_part(key: str, data: dict[str, Any]) -> Part:
+    """Return a part of a few values that tell by themselves whether they changed."""
+    return Part(key, data, lambda: data)
+
+
 def block_data(block: Block) -> Plain:
     """Return a block as plain data, counts in the smallest dtype."""
     small = block.compact()
@@ -66,11 +130,43 @@ def block_data(block: Block) -> Plain:
     }
 
 
-def block_of(data: Plain) -> Block:
-    """Return the block that `block_data` made plain."""
-    return Block(np.asarray(data["rows"], np.int64), data["counts"], data["sums"], data["extremes"])
+def block_of(data: Plain, width: int, sums: int, extremes: int) -> Block:
+    """Return a copy of the block that `block_data` made plain.
+
+    Raises ValueError where it has not `width` cells, `sums` sums and `extremes` extremes.
+    """
+    rows = np.array(data["rows"], np.int64)
+    size = len(rows)
+    counts = np.array(data["counts"])
+    floats = [np.array(data[name], np.float64) for name in ("sums", "extremes")]
+    found = (counts.shape, *(array.shape for array in floats))
+    due = ((size, width), (size, sums, 2), (size, extremes, 2))
+    if rows.ndim != 1 or found != due:
+        raise ValueError(f"the shapes are {found}, the configuration makes them {due}")
+    if counts.dtype.kind not in "iu":
+        raise ValueError(f"counts are {counts.dtype}, not integers")
+    if len(np.unique(rows)) < size or rows.min(initial=0) < 0:
+        raise ValueError("a row is there twice, or below 0")
+    return Block(rows, counts, *floats)
 
 
 def refill(total: BlockSum, data: Plain) -> None:
     """Add what `block_data` made plain to an empty sum: rows get the places they had."""
-    total.add(block_of(data))
+    total.add(block_of(data, total.width, total.numeric, total.extremes))
+
+
+def sum_parts(total: BlockSum) -> Iterator[Part]:
+    """Yield a large sum in groups of rows, of which only those change that are added to."""
+    for number, (version, block) in enumerate(total.groups()):
+        yield Part(str(number), version, partial(block_data, block))
+
+
+def refill_parts(total: BlockSum, kept: Kept) -> None:
+    """Add what `sum_parts` yielded to an empty sum."""
+    for number in range(len(kept)):
+        data = needed(kept, str(number))
+        with reading(str(number)):
+            before = len(total)
+            refill(total, data)
+            if len(total) - before != len(data["rows"]):
+                raise ValueError("holds rows of another part")

@@ -5,7 +5,7 @@ the longer it is, the longer the panes.
 """
 
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -80,6 +80,28 @@ class Timeline:
         self._hours = hour_of_week(timestamp, self._zone)
         self._rows = np.searchsorted(self.panes.panes, panes)
         self._places = places
+
+    def data(self) -> dict[str, Any]:
+        """Return everything by name."""
+        return {
+            "span": None if self.span is None else [*self.span],
+            "hour_of_week": self.hour_of_week,
+            "length_ms": self.panes.length_ms,
+            "panes": self.panes.panes,
+            "counts": self.panes.counts,
+        }
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go on as an earlier one. Raises ValueError where the layout was another."""
+        panes, counts, hours = (
+            np.array(data[name], np.int64) for name in ("panes", "counts", "hour_of_week")
+        )
+        width = self.hour_of_week.shape[1]
+        if counts.shape != (len(panes), width) or hours.shape != self.hour_of_week.shape:
+            raise ValueError(f"counts are {counts.shape} and {hours.shape}, not of {width} cells")
+        self.span = None if data["span"] is None else (data["span"][0], data["span"][1])
+        self.hour_of_week = hours
+        self.panes = PaneTable(data["length_ms"], panes, counts)
 
     def add(self, part: slice, column: Column) -> None:
         """Count one column of a part of the batch."""

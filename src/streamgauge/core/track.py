@@ -1,8 +1,23 @@
 """Track: one kind of blocks on their way from open panes into windows and totals."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.core.state import (
+    Kept,
+    Part,
+    below,
+    block_data,
+    placed,
+    reading,
+    refill,
+    refill_parts,
+    restore_below,
+    sum_parts,
+    within,
+)
 from streamgauge.core.windows import WindowSpec, WindowState
 
 
@@ -101,6 +116,36 @@ class Track:
         for pane in (*self._open.values(), *self._hidden.values()):
             whole.add(pane.block())
         return whole.block()
+
+    def parts(self) -> Iterator[Part]:
+        """Yield open panes, windows and totals."""
+        for kind, panes in self._panes():
+            for pane, block in panes.items():
+                yield Part(f"{kind}/{pane}", block.version, partial(block_data, block.block()))
+        for prefix, window in self._named_windows():
+            yield from below(prefix, window.parts())
+        yield from below("totals", sum_parts(self.totals))
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts."""
+        for kind, panes in self._panes():
+            for pane, data in within(kind, kept).items():
+                with reading(f"{kind}/{pane}"):
+                    refill(panes.setdefault(int(pane), self.empty()), data)
+        for prefix, window in self._named_windows():
+            restore_below(prefix, window, kept)
+        with placed("totals"):
+            refill_parts(self.totals, within("totals", kept))
+
+    def _panes(self) -> tuple[tuple[str, dict[int, BlockSum]], ...]:
+        return ("open", self._open), ("hidden", self._hidden)
+
+    def _named_windows(self) -> Iterator[tuple[str, WindowState]]:
+        for window in self.windows:
+            yield f"window/{window.spec.name}", window
+        if self.measured is not self.windows:
+            for window in self.measured:
+                yield f"measured/{window.spec.name}", window
 
     def empty(self) -> BlockSum:
         """Return a sum of no blocks."""

@@ -50,6 +50,15 @@ class Watermark:
         clock.last_event = now
         clock.drained = False
 
+    def reached(self, partition: int) -> int | None:
+        """Return the largest event time (ms) seen in a partition, None where there is none."""
+        clock = self._partitions.get(partition)
+        return None if clock is None else clock.largest
+
+    def resume(self, partition: int, largest: int) -> None:
+        """Go on in a partition that is followed where its largest event time (ms) was so much."""
+        self._partitions[partition].largest = largest
+
     def set_drained(self, partition: int, drained: bool) -> None:
         """Note whether everything that the partition holds has been read."""
         if partition in self._partitions:

@@ -10,13 +10,25 @@ long window costs no more memory than a short one.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.blocks import SUM, Block, BlockSum, total
+from streamgauge.core.state import (
+    Kept,
+    Part,
+    block_data,
+    block_of,
+    needed,
+    reading,
+    refill,
+    value_part,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +51,14 @@ class Step(NamedTuple):
     number: int
     block: Block
     places: dict[int, int]
+    version: int = 0
+    """How often it was revised."""
 
     @classmethod
-    def of(cls, number: int, block: Block) -> "Step":
+    def of(cls, number: int, block: Block, version: int = 0) -> "Step":
         """Return the step, its counts made small."""
         places = {row: place for place, row in enumerate(block.rows.tolist())}
-        return cls(number, block.compact(), places)
+        return cls(number, block.compact(), places, version)
 
 
 @dataclass(slots=True)
@@ -178,10 +192,40 @@ class WindowState:
         for i, known in enumerate(self._steps):
             if known.number == step:
                 both = total([known.block, block], self.width, self.numeric, self.extremes)
-                self._steps[i] = Step.of(step, both)
+                self._steps[i] = Step.of(step, both, known.version + 1)
                 return
         at = sum(known.number < step for known in self._steps)
         self._steps.insert(at, Step.of(step, block))
+
+    def parts(self) -> Iterator[Part]:
+        """Yield how far the window has come, each whole step, and the open one."""
+        numbers = [step.number for step in self._steps]
+        opened = None if self._open is None else self._open_step
+        yield value_part("place", {"end": self.end, "steps": numbers, "open": opened})
+        for step in self._steps:
+            yield Part(f"step/{step.number}", step.version, partial(block_data, step.block))
+        if self._open is not None:
+            version = (self._open_step, self._open.version)
+            yield Part("open", version, partial(block_data, self._open.block()))
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts; the total is that of the steps."""
+        place = needed(kept, "place")
+        with reading("place"):
+            self.end, numbers, opened = place["end"], list(place["steps"]), place["open"]
+        extremes = self._total.extremes
+        for number in numbers:
+            key = f"step/{number}"
+            data = needed(kept, key)
+            with reading(key):
+                step = Step.of(number, block_of(data, self.width, self.numeric, extremes))
+            self._steps.append(step)
+            self._total.add(step.block)
+        if opened is not None:
+            self._open, self._open_step = self._empty(), opened
+            data = needed(kept, "open")
+            with reading("open"):
+                refill(self._open, data)
 
     def _empty(self) -> BlockSum:
         return BlockSum(self.width, self.numeric, self.extremes)

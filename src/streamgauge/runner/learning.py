@@ -6,8 +6,10 @@ early too and again each time that the sample has doubled; nothing is compared y
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,13 +20,26 @@ from streamgauge.core.batch import Categories, EventBatch, FeatureKind, FloatArr
 from streamgauge.core.bins import Bins
 from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.fitting import fit_categorical, fit_groups, fit_numeric
+from streamgauge.core.kept_layout import layout_data, layout_of
 from streamgauge.core.layout import FeatureSpec, Layout, build_layout, score_bins
 from streamgauge.core.profiling import CategorySummary
 from streamgauge.core.reference import Reference, ReferenceBuilder
+from streamgauge.core.state import (
+    Kept,
+    Part,
+    below,
+    needed,
+    placed,
+    reading,
+    restore_below,
+    value_part,
+    within,
+)
 from streamgauge.errors import StreamgaugeError
-from streamgauge.formats.learning import UntypedEvent, infer_schema
+from streamgauge.formats.learning import UntypedDecoder, UntypedEvent, infer_schema
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.native import NativeDecoder
+from streamgauge.runner.kept_sample import sample_of, sample_parts
 from streamgauge.runner.plan import LearnedModel, slice_tags
 
 SAMPLE_EVENTS: Final = 20_000
@@ -106,15 +121,59 @@ class Learner:
         self.layout = fit_layout(self.schema, [batch for batch, _ in batches])
         self._fitted = len(self._events)
         if self._complete():
-            learn = self.model.config.reference
-            assert isinstance(learn, Learn)
             self._check_attached()
-            self._builder = ReferenceBuilder(
-                self.layout, self.model.spec.slices, zone=zone(learn.timezone)
-            )
+            self._builder = self._new_builder(self.layout)
             self._events, self._kept = [], []
             self.stage = Stage.COUNTING
         return batches
+
+    def _new_builder(self, layout: Layout) -> ReferenceBuilder:
+        learn = self.model.config.reference
+        assert isinstance(learn, Learn)
+        return ReferenceBuilder(layout, self.model.spec.slices, zone=zone(learn.timezone))
+
+    def parts(self) -> Iterator[Part]:
+        """Yield how far learning has come, and the sample or what was counted so far."""
+        yield value_part(
+            "place",
+            {
+                "stage": self.stage.value,
+                "first": self.first,
+                "newest": self.newest,
+                "fitted": self._fitted,
+            },
+        )
+        if self.layout is not None:
+            yield Part("layout", self._fitted, partial(layout_data, self.layout))
+        yield from below("sample", sample_parts(self._kept))
+        if self._builder is not None:
+            yield from below("counts", self._builder.parts())
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts. Raises StateError where they do not fit."""
+        place = needed(kept, "place")
+        with reading("place"):
+            self.stage = Stage(place["stage"])
+            self.first, self.newest = place["first"], place["newest"]
+            self._fitted = place["fitted"]
+        if self._fitted:
+            data = needed(kept, "layout")
+            with reading("layout"):
+                self.layout = layout_of(data)
+            self.schema = self.layout.schema
+        with placed("sample"):
+            self._kept = sample_of(within("sample", kept))
+        decoder = UntypedDecoder(
+            {self.name: self.model.config.task},
+            timestamp_unit=self.config.events.timestamp_unit.value,
+            max_future_ms=self.config.events.max_future,
+        )
+        for messages in self._kept:
+            self._events += decoder.decode(messages).events.get(self.name, ())
+        if self.stage is Stage.COUNTING:
+            assert self.layout is not None
+            self._builder = self._new_builder(self.layout)
+            restore_below("counts", self._builder, kept)
 
     def _check_attached(self) -> None:
         assert self.layout is not None

@@ -1,8 +1,11 @@
 """Pipeline: messages in, results out. No Kafka and no clock, so that it can be tested whole."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 
@@ -13,12 +16,25 @@ from streamgauge.core.joining.keys import keys
 from streamgauge.core.layout import Layout
 from streamgauge.core.reference import Reference
 from streamgauge.core.snapshot import Snapshot
+from streamgauge.core.state import (
+    Kept,
+    below,
+    check_index,
+    indexed,
+    needed,
+    placed,
+    reading,
+    value_part,
+    within,
+)
+from streamgauge.core.state import Part as StatePart
 from streamgauge.core.watermark import Watermark, WatermarkSpec
+from streamgauge.errors import ReferenceFileError, StateError
 from streamgauge.formats.labels import DecodedLabels, LabelDecoder
 from streamgauge.formats.learning import UntypedDecoder
 from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.native import NativeDecoder
-from streamgauge.formats.reference_file import reference_id
+from streamgauge.formats.reference_file import dump_reference, load_reference, reference_id
 from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
 from streamgauge.runner.learning import Learner, Stage
 from streamgauge.runner.plan import KnownModel, Plan, fit_schema
@@ -71,7 +87,12 @@ class Pipeline:
         self.watermark = Watermark(
             WatermarkSpec(config.time.disorder, config.time.idle_after / 1000)
         )
+        self._clocks: dict[Partition, int | None] = {}
+        """Largest event times (ms) of partitions that are not read yet, from an earlier life."""
+        self._lives: Counter[str] = Counter()
+        """How often each model was begun to be counted."""
         self._plan = plan
+        self._learned = frozenset(model.spec.model for model in plan.learned)
         self._schemas: dict[str, ModelSchema] = {}
         for model in plan.known:
             self._watch(model)
@@ -89,6 +110,80 @@ class Pipeline:
         topics = frozenset(self._plan.config.topics.labels)
         self._inputs = Inputs(tuple(partitions), topics)
         self.watermark.assign(set(range(len(partitions))), now, self._inputs.label_numbers)
+        self._resume_clocks()
+
+    def parts(self) -> Iterator[StatePart]:
+        """Yield all state that has to outlive the process; see `core.state`."""
+        yield value_part("counts", asdict(self.counts))
+        clocks = [
+            [*partition, self.watermark.reached(number)]
+            for number, partition in enumerate(self._inputs.partitions)
+        ]
+        clocks += [[*partition, largest] for partition, largest in self._clocks.items()]
+        yield value_part("watermark", {"value": self.watermark.value, "clocks": clocks})
+        for name, learner in self._learners.items():
+            yield from below(f"learner/{_quoted(name)}", indexed(learner.parts()))
+        for name, engine in self.engines.items():
+            quoted, life = _quoted(name), self._lives[name]
+            if engine.reference is not None and name in self._learned:
+                content = partial(dump_reference, engine.reference)
+                yield StatePart(f"reference/{quoted}", engine.reference_id, content)
+            for part in below(f"model/{quoted}", engine.parts()):
+                # A model that is learned is counted anew now and then, its tokens too.
+                yield part._replace(token=(life, part.token))
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts, before any message; models without any begin anew.
+
+        Partitions count as just seen. Raises StateError where the parts do not fit the plan.
+        """
+        counts, time = needed(kept, "counts"), needed(kept, "watermark")
+        with reading("counts"):
+            self.counts = Counts(**{**counts, "rejected": dict(counts["rejected"])})
+        with reading("watermark"):
+            self.watermark.value = time["value"]
+            self._clocks = {(topic, p): largest for topic, p, largest in time["clocks"]}
+        self._resume_clocks()
+        for learner in list(self._learners.values()):
+            self._restore_learned(learner, kept)
+        for name, engine in self.engines.items():
+            mine = within(f"model/{_quoted(name)}", kept)
+            if mine:
+                with placed(f"model/{_quoted(name)}"):
+                    engine.restore(mine)
+        self._decoder = self._build_decoder()
+        self._labels = self._build_label_decoder()
+        self._untyped = self._build_untyped()
+
+    def _restore_learned(self, learner: Learner, kept: Kept) -> None:
+        """Begin to count a model again in the layout that was learned of it."""
+        name, quoted = learner.name, _quoted(learner.name)
+        content = kept.get(f"reference/{quoted}")
+        if content is not None:
+            try:
+                reference = load_reference(content)
+            except ReferenceFileError as error:
+                raise StateError(f"reference/{quoted}", str(error)) from error
+            self._schemas[name] = reference.layout.schema
+            self._begin(learner.model.spec, reference.layout)
+            self.engines[name].learned(reference, reference_id(reference))
+            del self._learners[name]
+            return
+        mine = within(f"learner/{quoted}", kept)
+        if not mine:
+            return
+        with placed(f"learner/{quoted}"):
+            learner.restore(check_index(mine))
+        if learner.layout is not None:
+            self._schemas[name] = learner.layout.schema
+            self._begin(learner.model.spec, learner.layout)
+
+    def _resume_clocks(self) -> None:
+        """Let the partitions go on from where they were in an earlier life."""
+        for number, partition in enumerate(self._inputs.partitions):
+            largest = self._clocks.pop(partition, None)
+            if largest is not None:
+                self.watermark.resume(number, largest)
 
     def resume(self, committed: Offsets, floors: Offsets) -> dict[Partition, int]:
         """Return where to read from so that every store becomes what it was at `committed`.
@@ -299,6 +394,7 @@ class Pipeline:
     ) -> None:
         """Begin to count a model's events in a layout, anew where it has been counted before."""
         name = spec.model
+        self._lives[name] += 1
         if name in self.joins:
             self.joins.pop(name).close()
         if spec.labels is None:
@@ -335,3 +431,8 @@ class Pipeline:
             timestamp_unit=events.timestamp_unit.value,
             max_future_ms=events.max_future,
         )
+
+
+def _quoted(model: str) -> str:
+    """Return a model's name as one level of a key."""
+    return quote(model, safe="", errors="surrogatepass")

@@ -1,8 +1,9 @@
 """The alert book: all alerts of one model, from evaluation to evaluation."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from streamgauge.core.alerts.group import Group, compose
 from streamgauge.core.alerts.grouping import (
@@ -12,7 +13,7 @@ from streamgauge.core.alerts.grouping import (
     rank,
     update_member,
 )
-from streamgauge.core.alerts.identity import AlertKey, topic_of
+from streamgauge.core.alerts.identity import AlertKey, fingerprint, topic_of
 from streamgauge.core.alerts.lifecycle import (
     NO_DATA,
     Observation,
@@ -30,9 +31,11 @@ from streamgauge.core.findings import Finding, Verdict
 from streamgauge.core.layout import Subject
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import ActiveAlert
+from streamgauge.core.state import Kept, Part, needed, reading, within
+from streamgauge.errors import StateError
 
 FORMAT = 4
-"""Version of the snapshot's data."""
+"""Version of the data that are kept."""
 
 Explain = Callable[[Finding], Finding]
 
@@ -73,6 +76,7 @@ class AlertBook:
     _groups: dict[AlertKey, Group] = field(default_factory=dict)
     _members: int = 0
     """Members of all alerts."""
+    _changes: int = field(default=0, repr=False, compare=False)
 
     def update(
         self, findings: Iterable[Finding], now: int, explain: Explain | None = None
@@ -85,6 +89,7 @@ class AlertBook:
         if self.now is not None and now < self.now:
             raise ValueError(f"event time went back from {self.now} to {now}")
         self.now = now
+        self._changes += 1
         records = self._expire(now)
         self._forget_cooled(now)
         due = self._judge(findings, now)
@@ -124,38 +129,45 @@ class AlertBook:
             (row, key.subject) for key, group in self._groups.items() for row in group.members
         )
 
-    def snapshot(self) -> Data:
-        """Return the whole state as plain data: dicts, lists, strings, numbers, None."""
+    def parts(self) -> Iterator[Part]:
+        """Yield the counters and every alert; nothing of what they give is shared."""
+        yield Part("book", self._changes, self._data)
+        for key in sorted(self._groups):
+            group = self._groups[key]
+            name = f"alert/{fingerprint(self.app, key)}"
+            yield Part(name, group.version, partial(group_to_data, group))
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts. Raises StateError where they are of another format."""
+        data = needed(kept, "book")
+        with reading("book"):
+            if data["format"] != FORMAT:
+                raise StateError("book", f"has format {data['format']}, expected {FORMAT}")
+            self.now = data["now"]
+            self.fired = Counter({(kind, d, severity): n for kind, d, severity, n in data["fired"]})
+            self.decisions = Counter({Reason(reason): n for reason, n in data["decisions"].items()})
+            self.refused_alerts, self.refused_rows = data["refused_alerts"], data["refused_rows"]
+        for name, item in within("alert", kept).items():
+            with reading(f"alert/{name}"):
+                group = group_from_data(item)
+                self._groups[group.key] = self._changed(group)
+                self._members += len(group.members)
+
+    def _data(self) -> Data:
         return {
             "format": FORMAT,
             "now": self.now,
-            "groups": [group_to_data(self._groups[key]) for key in sorted(self._groups)],
             "fired": [[*key, count] for key, count in sorted(self.fired.items())],
             "decisions": {reason.value: count for reason, count in sorted(self.decisions.items())},
             "refused_alerts": self.refused_alerts,
             "refused_rows": self.refused_rows,
         }
 
-    @classmethod
-    def restore(cls, data: Data, app: str, policy: AlertPolicy) -> "AlertBook":
-        """Return a book that goes on where the snapshot was taken.
-
-        Raises ValueError where the data are of another format.
-        """
-        if data["format"] != FORMAT:
-            raise ValueError(f"alert state has format {data['format']}, expected {FORMAT}")
-        groups = [group_from_data(item) for item in data["groups"]]
-        return cls(
-            app=app,
-            policy=policy,
-            fired=Counter({(kind, d, severity): n for kind, d, severity, n in data["fired"]}),
-            decisions=Counter({Reason(reason): n for reason, n in data["decisions"].items()}),
-            refused_alerts=data["refused_alerts"],
-            refused_rows=data["refused_rows"],
-            now=data["now"],
-            _groups={group.key: group for group in groups},
-            _members=sum(len(group.members) for group in groups),
-        )
+    def _changed(self, group: Group) -> Group:
+        """Note that a group changed: no other change, of any group, has the same number."""
+        self._changes += 1
+        group.version = self._changes
+        return group
 
     def _firing(self) -> list[Group]:
         return [
@@ -176,6 +188,7 @@ class AlertBook:
                     deadline = last_seen + self.policy.expire_after
                     was_firing = group.entry.state is State.FIRING
                     group.entry, reason = transition(group.entry, NO_DATA, deadline, self.policy)
+                    self._changed(group)
                     self.decisions[reason] += 1
                     if was_firing:
                         records.append(self._publish(group, reason, deadline, ()))
@@ -227,7 +240,7 @@ class AlertBook:
         ]
 
     def _move(self, group: Group, now: int, rivals: list[Finding]) -> Reason:
-        was = group.entry.state
+        was = self._changed(group).entry.state
         if was is State.RESOLVED:
             # A cooling alert follows no rows: whatever moves then must still be moved afterwards.
             return transition(group.entry, Observation(Verdict.DRIFT), now, self.policy)[1]
@@ -267,7 +280,7 @@ class AlertBook:
 
     def _forget_rows(self, group: Group, oldest: int) -> None:
         for row in [row for row, member in group.members.items() if member.seen < oldest]:
-            del group.members[row]
+            del self._changed(group).members[row]
             self._members -= 1
 
     def _publish(
@@ -278,7 +291,7 @@ class AlertBook:
             severity = self.policy.severity(speaker.subject, speaker.effect, speaker.excess)
             self.fired[group.key.subject.kind.value, group.key.detector, severity.value] += 1
         record = compose(group, reason, now, app=self.app, policy=self.policy, related=related)
-        group.record = record
+        self._changed(group).record = record
         return record
 
 

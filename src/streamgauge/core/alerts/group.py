@@ -35,6 +35,8 @@ class Group:
     entry: Entry = INACTIVE
     members: dict[RowKey, Member] = field(default_factory=dict)
     record: AlertRecord | None = None
+    version: int = field(default=0, repr=False, compare=False)
+    """Set by the book to another number with every change."""
 
     def choose_speaker(self, now: int, policy: AlertPolicy, rivals: Sequence[Finding]) -> Finding:
         """Settle which finding speaks for the alert now, and return it.

@@ -13,11 +13,12 @@ variation to get used to.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.detectors.kept import arrays_data, take_arrays
 from streamgauge.core.overdispersion import UPPER_QUANTILE
 
 LEAST_SHARE: Final = 1e-3
@@ -68,6 +69,14 @@ class BlockDispersion:
         for name in self._ARRAYS:
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.zeros((count, self.series))]))
+
+    def data(self) -> dict[str, Any]:
+        """Return copies of all arrays by name."""
+        return arrays_data(self, self._ARRAYS)
+
+    def restore(self, data: dict[str, Any], rows: int) -> None:
+        """Set all arrays to those of an earlier one. Raises ValueError where they do not fit."""
+        take_arrays(self, self._ARRAYS, data, rows)
 
     def add(
         self, rows: IntArray, present: FloatArray, total: FloatArray, expected: FloatArray
@@ -158,6 +167,21 @@ class Dispersion:
         self._days.add_rows(count)
         self._day = np.concatenate([self._day, np.zeros(count, np.int64)])
         self._sums = np.concatenate([self._sums, np.zeros((3, count, self.series))], axis=1)
+
+    def data(self) -> dict[str, Any]:
+        """Return copies of everything by name."""
+        return {
+            "updates": self._updates.data(),
+            "days": self._days.data(),
+            **arrays_data(self, ("_day", "_sums")),
+        }
+
+    def restore(self, data: dict[str, Any], rows: int) -> None:
+        """Go on as an earlier one with so many rows. Raises ValueError where it does not fit."""
+        self._updates.restore(data["updates"], rows)
+        self._days.restore(data["days"], rows)
+        take_arrays(self, ("_day",), data, rows)
+        take_arrays(self, ("_sums",), data, rows, axis=1)
 
     def add(
         self,

@@ -13,7 +13,7 @@ the subject, the subject is clear.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from streamgauge.core.detectors.bank import (
     update,
 )
 from streamgauge.core.detectors.dispersion import Dispersion
+from streamgauge.core.detectors.kept import arrays_data, take_arrays
 from streamgauge.core.detectors.tolerance import Tolerance
 from streamgauge.core.findings import Verdict
 
@@ -172,6 +173,19 @@ class EDetectors:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self._rows.known)
+
+    def data(self) -> dict[str, Any]:
+        """Return copies of everything by name."""
+        return {
+            "rows": arrays_data(self._rows, self._rows.__slots__),
+            "dispersion": self._dispersion.data(),
+        }
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go on as earlier ones. Raises ValueError where they had other series."""
+        size = len(data["rows"]["known"])
+        take_arrays(self._rows, self._rows.__slots__, data["rows"], size)
+        self._dispersion.restore(data["dispersion"], size)
 
     def add_rows(self, known: IntArray) -> None:
         """Follow more rows; `known (k,)` are their reference rows, −1 where there is none."""

@@ -21,6 +21,8 @@ from streamgauge.core.detectors.bank import LOG_WEIGHTS, gains
 from streamgauge.core.detectors.series import series_table
 from streamgauge.core.detectors.specs import LatencyLimit, Spending, TrafficLimit
 from streamgauge.core.detectors.tolerance import Tolerance, measure_tolerance
+from streamgauge.core.outcomes.allotment import allotment
+from streamgauge.core.outcomes.stream import LabelSpec
 from streamgauge.core.reference import Reference
 
 
@@ -93,15 +95,20 @@ def plan_detection(
     tolerance: float,
     latency: LatencyLimit | None,
     traffic: TrafficLimit | None = None,
+    labels: LabelSpec | None = None,
 ) -> DetectionPlan:
-    """Return the plan for some rows of a reference, the whole first."""
+    """Return the plan for some rows of a reference, the whole first.
+
+    Shares of labelled events, of which nobody knows how many there will be, only take their part of
+    the spending.
+    """
     at = np.array(rows, np.int64)
     counts = reference.block.counts.astype(np.int64)
     table = series_table(reference.layout, counts[0], latency)
     tolerated = measure_tolerance(reference, table, tolerance, latency)
     events: IntArray = counts[at][:, reference.layout.cells(0)].sum(axis=1)
     parts = log_parts(table, series_weights(table, spending))[1]
-    shares, _ = spending.divided(traffic)
+    shares = allotment(spending, traffic, labels, reference, table).shares
     threshold = -(np.log(shares.per_pane(pane_ms) / len(at)) + parts)
     return DetectionPlan(
         replace(tolerated, share=tolerated.share[at], error=tolerated.error[at]),

@@ -13,7 +13,8 @@ Panes without events are evidence as well. All versions count together.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from streamgauge.core.alerts.policy import assured_size
 from streamgauge.core.batch import FloatArray
 from streamgauge.core.detectors.bank import ALTERNATIVES, LOG_WEIGHTS, TILTS, mixture, update
 from streamgauge.core.detectors.e_detectors import CLEAR, PATIENCE, QUIET
+from streamgauge.core.detectors.kept import numbers_data, put_numbers
 from streamgauge.core.detectors.tolerance import ERRORS
 from streamgauge.core.detectors.traffic_dispersion import TrafficDispersion
 from streamgauge.core.detectors.traffic_profile import (
@@ -33,6 +35,7 @@ from streamgauge.core.detectors.traffic_profile import (
 from streamgauge.core.findings import Effect, Finding, Verdict, Watched
 from streamgauge.core.layout import Subject, SubjectKind
 from streamgauge.core.slices import RowKey
+from streamgauge.core.state import Kept, Part, Plain, needed, reading
 from streamgauge.core.timeline import HOUR_MS
 
 NAME: Final = "e_detector"
@@ -44,6 +47,11 @@ KEPT: Final = 512
 _SIGNED: Final[FloatArray] = np.stack([TILTS, -TILTS])
 """Log rate ratios t `(2, K)` of rises and falls."""
 _TAIL: Final = 0.025
+_NUMBERS: Final = (
+    "next_end", "_log_allowance", "_late", "_last", "_updated", "_level", "_quiet_until", "_run",
+    "_took",
+)  # fmt: skip
+"""Fields that are a number or None."""
 
 
 class _Pane(NamedTuple):
@@ -120,6 +128,7 @@ class TrafficDetector:
     """What `_run` was when it last reached the threshold, and `_recent` the panes from then on."""
     _recent: _Sum = field(default_factory=_Sum)
     _panes: deque[_Pane] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _changes: int = 0
 
     def __post_init__(self) -> None:
         self._dispersion = TrafficDispersion(self.profile.dispersion)
@@ -129,9 +138,11 @@ class TrafficDetector:
     def feed_late(self, events: int) -> None:
         """Take in events whose pane has closed: they count in the next one."""
         self._late += events
+        self._changes += 1
 
     def close(self, end: int, events: int | None) -> None:
         """Close the pane that ends at `end` (ms) with its events; None excludes it."""
+        self._changes += 1
         if self.next_end is None:
             if events:
                 self._begin(end)
@@ -144,6 +155,50 @@ class TrafficDetector:
         expected = self.profile.expected(end - self.pane_ms, end)
         if events is not None and not np.isnan(expected.events):
             self._update(events + late, expected, end)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield everything at once: it is small."""
+        yield Part("state", self._changes, self._data)
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts."""
+        data = needed(kept, "state")
+        with reading("state"):
+            for name in _NUMBERS:
+                setattr(self, name, data[name.lstrip("_")])
+            self._dispersion.restore(data["dispersion"])
+            for array, name in ((self._log, "log"), (self._unquiet, "unquiet")):
+                if np.shape(data[name]) != array.shape:
+                    raise ValueError(f"{name} is {np.shape(data[name])}, not {array.shape}")
+                array[:] = data[name]
+            put_numbers(self._recent, data["recent"])
+            self._alarm = None
+            if data["alarm"] is not None:
+                changed = _Sum(**data["alarm"]["changed"])
+                self._alarm = _Alarm(**{**data["alarm"], "changed": changed})
+            times, figures = np.array(data["times"]).tolist(), np.array(data["panes"])
+            self._panes.clear()
+            self._panes.extend(
+                _Pane(time, float(row[0]), float(row[1]), row[2:])
+                for time, row in zip(times, figures.reshape(len(times), 4), strict=True)
+            )
+
+    def _data(self) -> Plain:
+        panes = self._panes
+        alarm = None
+        if self._alarm:
+            changed = numbers_data(self._alarm.changed)
+            alarm = {**numbers_data(replace(self._alarm, changed=_Sum())), "changed": changed}
+        return {
+            **{name.lstrip("_"): getattr(self, name) for name in _NUMBERS},
+            "dispersion": self._dispersion.data(),
+            "log": self._log,
+            "unquiet": self._unquiet,
+            "recent": numbers_data(self._recent),
+            "alarm": alarm,
+            "times": np.array([pane.start for pane in panes], np.int64),
+            "panes": np.array([(p.events, p.expected, *p.tolerated) for p in panes], np.float64),
+        }
 
     def findings(self, now: int, watched: Watched) -> list[Finding]:
         """Return what there is to say of a pane that has just closed, if anything."""

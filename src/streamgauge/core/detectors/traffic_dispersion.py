@@ -7,7 +7,7 @@ d = Σr / Σμ and Pearson's dispersion about the stream's own mean (1 + d)·μ,
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from streamgauge.core.detectors.dispersion import (
     UPDATES_REMEMBERED,
     WARM_UP,
 )
+from streamgauge.core.detectors.kept import numbers_data, put_numbers
 from streamgauge.core.detectors.tolerance import DAY_MS
 from streamgauge.core.overdispersion import UPPER_QUANTILE
 from streamgauge.core.timeline import HOUR_MS
@@ -88,6 +89,15 @@ class TrafficDispersion:
         """Drop the hour and the day that are under way: they hold a fault."""
         self._hours.forget()
         self._days.forget()
+
+    def data(self) -> dict[str, Any]:
+        """Return everything by name."""
+        return {"hours": numbers_data(self._hours), "days": numbers_data(self._days)}
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go on as an earlier one."""
+        put_numbers(self._hours, data["hours"])
+        put_numbers(self._days, data["days"])
 
     def factor(self) -> float:
         """Return φ, at least 1; +inf where too little is known to judge."""

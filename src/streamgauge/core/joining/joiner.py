@@ -1,6 +1,7 @@
 """Joiner: labels meet the predictions that they are about, whichever comes first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -89,17 +90,35 @@ class Joiner:
         Raises:
             DataError: the state was left with other records or buckets.
         """
-        for name, value in _identity(spec, form).items():
-            if state[name] != value:
-                raise DataError(
-                    f"join state: {name} was {state[name]}, now it is {value}; remove the join "
-                    "store, it is built again from the inputs"
-                )
+        difference = _difference(spec, form, state)
+        if difference:
+            raise DataError(
+                f"join state: {difference}; remove the join store, it is built again from the "
+                "inputs"
+            )
         return cls(spec, form, store, Ledger.restore(state["ledger"]))
 
     def state(self) -> dict[str, object]:
         """Return what the joiner knows besides the store, as plain data."""
         return _identity(self._spec, self._form) | {"ledger": self._ledger.state()}
+
+    def overtake(self, state: Mapping[str, Any]) -> None:
+        """Count what a state does, whose events the store may still have to learn: see `indexing`.
+
+        Raises:
+            ValueError: the state was left with other records or buckets.
+        """
+        difference = _difference(self._spec, self._form, state)
+        if difference:
+            raise ValueError(difference)
+        self._ledger.overtake(state["ledger"])
+
+    @contextmanager
+    def indexing(self) -> Iterator[None]:
+        """Take events in the meantime that are counted already: only the store learns of them."""
+        counted = self._ledger.counted()
+        yield
+        self._ledger.recount(counted)
 
     def counts(self) -> JoinCounts:
         """Return what became of all events so far."""
@@ -252,6 +271,14 @@ class Joiner:
         latest = time + self._spec.max_delay_ms
         latest[buckets < self._ledger.open_from] = _NO_TIME
         return latest
+
+
+def _difference(spec: JoinSpec, form: RecordFormat, state: Mapping[str, Any]) -> str:
+    """Return what a state was left with that is another now, empty where nothing is."""
+    for name, value in _identity(spec, form).items():
+        if state[name] != value:
+            return f"{name} was {state[name]}, now it is {value}"
+    return ""
 
 
 def _identity(spec: JoinSpec, form: RecordFormat) -> dict[str, object]:

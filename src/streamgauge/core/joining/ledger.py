@@ -38,6 +38,10 @@ class JoinCounts(NamedTuple):
     corrections: int
 
 
+GROWING: Final = tuple(name for name in JoinCounts._fields if name not in ("pending", "waiting"))
+"""Counts that are no levels."""
+
+
 @dataclass(slots=True)
 class Ledger:
     """Counts of events, levels by bucket, and the first buckets that are still followed."""
@@ -103,6 +107,26 @@ class Ledger:
         else:
             self.labels_from = max(self.labels_from, first)
             self.orphans += gone
+
+    def counted(self) -> dict[str, int]:
+        """Return the counts that only grow."""
+        return {name: getattr(self, name) for name in GROWING}
+
+    def recount(self, counts: Mapping[str, int]) -> None:
+        """Set the counts that only grow."""
+        for name in GROWING:
+            setattr(self, name, int(counts[name]))
+
+    def overtake(self, state: Mapping[str, Any]) -> None:
+        """Take the counts of a state that is as far as this ledger or further.
+
+        Levels stay what the store holds; of buckets that were over by then there are none.
+        """
+        self.watermark = max(self.watermark, state["watermark"])
+        self.open(state["open_from"])
+        self.drop_before(Space.PREDICTIONS, state["predictions_from"])
+        self.drop_before(Space.LABELS, state["labels_from"])
+        self.recount(state)
 
     def state(self) -> dict[str, object]:
         """Return everything as plain data."""

@@ -7,6 +7,7 @@ labelled events by outcome; for whole versions also all that figures need.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,6 +31,17 @@ from streamgauge.core.outcomes.figures import Figures, performance, positive_rat
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.performance.decisions import decision_figures
 from streamgauge.core.performance.intervals import Estimate, mean, wilson
+from streamgauge.core.state import (
+    Kept,
+    Part,
+    Plain,
+    block_data,
+    needed,
+    reading,
+    refill,
+    value_part,
+    within,
+)
 from streamgauge.core.windows import WindowSpec
 
 MOST_STEPS: Final = 128
@@ -75,6 +87,8 @@ class Cohorts:
     _full: dict[int, BlockSum] = field(default_factory=dict)
     _delays: dict[int, IntArray] = field(default_factory=dict)
     _first: int = 0
+    _changes: dict[int, int] = field(default_factory=dict)
+    """Changes of each step so far."""
 
     def __post_init__(self) -> None:
         span = self.max_delay_ms + max(window.length_ms for window in self.windows)
@@ -119,9 +133,8 @@ class Cohorts:
             mine, signs = rows[chosen], sign[chosen]
             errors = None if error is None else error[chosen]
             self._add_light(step, mine, self.groups + stratum[chosen], signs, errors)
-            delays = self._delays.setdefault(
-                step, np.zeros((self.strata, len(self._edges) - 1), np.int64)
-            )
+            delays = self._delays.setdefault(step, self._no_delays())
+            self._note(step)
             np.add.at(delays, (stratum[chosen], self.delay_bins(delay_ms[chosen])), signs)
 
     def add_block(self, step: int, block: Block) -> None:
@@ -129,11 +142,60 @@ class Cohorts:
         if step < self._first:
             return
         if step not in self._full:
-            self._full[step] = BlockSum(self._full_width, self._full_sums, 0)
+            self._full[step] = self._new_full()
         cut = block._replace(
             counts=block.counts[:, : self._full_width], sums=block.sums[:, : self._full_sums]
         )
         self._full[step].add(cut)
+        self._note(step)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the first step that is kept, and all that is known of every step."""
+        yield value_part("place", {"first": self._first})
+        for step, changes in self._changes.items():
+            yield Part(f"step/{step}", changes, partial(self._data, step))
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts."""
+        place = needed(kept, "place")
+        with reading("place"):
+            self._first = place["first"]
+        for name, data in within("step", kept).items():
+            with reading(f"step/{name}"):
+                step = int(name)
+                for kind, empty, sums in (
+                    ("light", self._new_light, self._light),
+                    ("full", self._new_full, self._full),
+                ):
+                    if data[kind] is not None:
+                        sums[step] = empty()
+                        refill(sums[step], data[kind])
+                if data["delays"] is not None:
+                    delays, none = np.array(data["delays"], np.int64), self._no_delays()
+                    if delays.shape != none.shape:
+                        raise ValueError(f"delays are {delays.shape}, not {none.shape}")
+                    self._delays[step] = delays
+                self._note(step)
+
+    def _data(self, step: int) -> Plain:
+        light, full = self._light.get(step), self._full.get(step)
+        return {
+            "light": None if light is None else block_data(light.block()),
+            "full": None if full is None else block_data(full.block()),
+            "delays": self._delays.get(step),
+        }
+
+    def _note(self, step: int) -> None:
+        self._changes[step] = self._changes.get(step, 0) + 1
+
+    def _new_light(self) -> BlockSum:
+        return BlockSum(self.groups + self.strata, self._light_sums, 0)
+
+    def _new_full(self) -> BlockSum:
+        return BlockSum(self._full_width, self._full_sums, 0)
+
+    def _no_delays(self) -> IntArray:
+        return np.zeros((self.strata, len(self._edges) - 1), np.int64)
 
     def between(self, first: int | None, end: int) -> Iterator[Block]:
         """Yield what is counted of every step from `first`, or the oldest, up to before `end`.
@@ -151,7 +213,7 @@ class Cohorts:
         if first <= self._first:
             return
         self._first = first
-        for kept in (self._light, self._full, self._delays):
+        for kept in (self._light, self._full, self._delays, self._changes):
             for step in [step for step in kept if step < first]:
                 del kept[step]
 
@@ -181,7 +243,7 @@ class Cohorts:
         predicted, labelled = light[:, :, : self.groups], light[:, :, self.groups :]
         is_whole = np.isin(rows, whole)
         ages = Ages.of(steps * self.step_ms, self.step_ms, now)
-        none = np.zeros((self.strata, len(self._edges) - 1), np.int64)
+        none = self._no_delays()
         delays = np.stack([self._delays.get(step, none) for step in steps.tolist()])
         law = learn_delays(np.maximum(delays, 0), self._edges, ages)
         weights = label_weights(law, ages)
@@ -217,6 +279,19 @@ class Cohorts:
             )
         return tuple(found)
 
+    def projected(self, figures: Figures) -> tuple[CohortStats, ...]:
+        """Return statistics that have all their figures; `figures` are those of matured windows."""
+        rows = len(next(iter(figures.values())).value)
+        none = np.zeros(rows, np.int64)
+        early = self._plain(
+            np.zeros((rows, self.strata), np.int64), np.zeros((rows, self._light_sums, 2))
+        )
+        return tuple(
+            CohortStats(window.name, 0, 0, none, none, early, early, figures, none, np.zeros(rows))
+            for window in self.windows
+            if window.length_ms >= self.step_ms
+        )
+
     @property
     def _light_sums(self) -> int:
         """Errors and squared errors of regressions."""
@@ -245,7 +320,7 @@ class Cohorts:
         """Count events by row and kind; `weight (n,)` is 1 or −1."""
         width = self.groups + self.strata
         if step not in self._light:
-            self._light[step] = BlockSum(width, self._light_sums, 0)
+            self._light[step] = self._new_light()
         specs = rows.shape[1]
         known, at = compact(rows.ravel())
         cells = at * width + np.repeat(kind, specs)
@@ -259,6 +334,7 @@ class Cohorts:
                 sums[:, moment, SUM_SQUARES] = np.bincount(at, signs * values**2, len(known))
         block = Block(known, counts.reshape(-1, width), sums, np.empty((len(known), 0, 2)))
         self._light[step].add(block)
+        self._note(step)
 
     def _plain(self, labelled: IntArray, sums: FloatArray) -> Figures:
         """Return figures of labelled events by stratum `(R, S)` and their sums `(R, 2, 2)`."""

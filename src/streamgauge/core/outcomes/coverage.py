@@ -4,6 +4,8 @@ A prediction is looked at once it is as old as the largest delay: then it has it
 will. The share without one is held against what the configuration allows.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from streamgauge.core.batch import IntArray, ModelSchema
@@ -15,6 +17,15 @@ from streamgauge.core.layout import Field, Layout, Subject, SubjectKind
 from streamgauge.core.outcomes.cohorts import Cohorts
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceRegistry
+from streamgauge.core.state import (
+    Kept,
+    Part,
+    below,
+    needed,
+    reading,
+    restore_below,
+    value_part,
+)
 from streamgauge.core.track import Track, TrackSpec
 
 COVERAGE = Subject(SubjectKind.PERFORMANCE, "label_coverage")
@@ -78,3 +89,17 @@ class CoverageWatch:
             return np.empty(0, np.int64)
         self.detection.feed(block, end - self.track.spec.pane_ms)
         return self.detection.close(block.rows, end)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield how far cohorts have been looked at, the track, and the detectors."""
+        yield value_part("place", {"aged": self._aged})
+        yield from below("track", self.track.parts())
+        yield from below("detection", self.detection.parts())
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts."""
+        place = needed(kept, "place")
+        with reading("place"):
+            self._aged = place["aged"]
+        restore_below("track", self.track, kept)
+        restore_below("detection", self.detection, kept)

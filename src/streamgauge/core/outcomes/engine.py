@@ -1,6 +1,7 @@
 """Outcome engine: a model's predictions and labels in, pairs counted, changes found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from streamgauge.core.outcomes.stream import Looked, OutcomeStream, StreamSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey, SliceRegistry
 from streamgauge.core.snapshot import OutcomeStats
+from streamgauge.core.state import Kept, Part, below, needed, reading, restore_below, value_part
 
 _NEVER = int(np.iinfo(np.int64).min)
 
@@ -52,10 +54,30 @@ class OutcomeEngine:
         )
         self._store = store
         self.joiner = Joiner(self._join_spec, self._form, store)
+        self._restored = False
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore_join(self, state: Mapping[str, Any]) -> None:
         """Go on with the store as it was when the joiner's `state` was taken."""
         self.joiner = Joiner.restore(self._join_spec, self._form, self._store, state)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield everything that lasts but the store's content."""
+        yield value_part("joiner", self.joiner.state())
+        yield from below("stream", self._stream.parts())
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts, with a store that may still have to learn some of what they count.
+
+        From then on events that are indexed are counted no more.
+        """
+        state = needed(kept, "joiner")
+        with reading("joiner"):
+            self.joiner.overtake(state)
+        self._restored = True
+        restore_below("stream", self._stream, kept)
+
+    def _indexing(self) -> AbstractContextManager[None]:
+        return self.joiner.indexing() if self._restored else nullcontext()
 
     def tap(self, batch: EventBatch) -> PredictionTap:
         """Return what has to see the aggregation of a batch."""
@@ -84,17 +106,18 @@ class OutcomeEngine:
         self, batch: EventBatch, keys: Sequence[bytes], found: Predicted, closed: int | None
     ) -> None:
         """Let predictions wait that are counted already."""
-        self.joiner.predictions(
-            [keys[i] for i in found.at.tolist()],
-            Pending(
-                batch.timestamp[found.at], found.rows, found.bins, found.predicted, found.score
-            ),
-            _NEVER if closed is None else closed,
-        )
+        time = batch.timestamp[found.at]
+        with self._indexing():
+            self.joiner.predictions(
+                [keys[i] for i in found.at.tolist()],
+                Pending(time, found.rows, found.bins, found.predicted, found.score),
+                _NEVER if closed is None else closed,
+            )
 
     def index_labels(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> None:
         """Give labels to their predictions that are counted already."""
-        self._labelled(batch, keys, closed)
+        with self._indexing():
+            self._labelled(batch, keys, closed)
 
     def _labelled(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> Joined:
         codes, _ = true_classes(self.layout, batch.label)
@@ -152,6 +175,10 @@ class OutcomeEngine:
     ) -> OutcomeStats:
         """Return the figures of these rows; `whole` are those that are whole versions."""
         return self._reporter.stats(rows, whole, keys, watermark, self.joiner.counts())
+
+    def projected(self, keys: tuple[RowKey, ...]) -> OutcomeStats:
+        """Return what there would be of these rows, if production were like the reference."""
+        return self._reporter.projected(keys, self.joiner.counts())
 
     @property
     def nbytes(self) -> int:

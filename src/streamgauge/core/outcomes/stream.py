@@ -1,6 +1,6 @@
 """Stream: what a model's labels say, from pairs to windows, cohorts, estimates and detectors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -22,6 +22,17 @@ from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.series import outcome_series
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceRegistry
+from streamgauge.core.state import (
+    Kept,
+    Lasting,
+    Part,
+    below,
+    placed,
+    refill_parts,
+    restore_below,
+    sum_parts,
+    within,
+)
 from streamgauge.core.track import Track, TrackSpec
 from streamgauge.core.windows import WindowSpec
 
@@ -150,6 +161,28 @@ class OutcomeStream:
                         self.track.add(pane, signed, hidden=secret)
                     else:
                         self.track.add_late(start, signed, closed, hidden=secret)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield everything that lasts."""
+        for name, owner in self._lasting():
+            yield from below(name, owner.parts())
+        yield from below("delays", sum_parts(self.delays))
+
+    def restore(self, kept: Kept) -> None:
+        """Take back the parts."""
+        for name, owner in self._lasting():
+            restore_below(name, owner, kept)
+        with placed("delays"):
+            refill_parts(self.delays, within("delays", kept))
+
+    def _lasting(self) -> Iterator[tuple[str, Lasting]]:
+        yield "track", self.track
+        yield "estimates", self.estimates
+        yield "cohorts", self.cohorts
+        if self.detection is not None:
+            yield "detection", self.detection
+        if self.coverage is not None:
+            yield "coverage", self.coverage
 
     @property
     def detections(self) -> tuple[tuple[Detection, Track], ...]:

@@ -1,0 +1,127 @@
+"""Calls: what detectors were told since a snapshot of them, to be told again.
+
+Their arrays are large and all of them change with every pane; what they are told is small. So a
+snapshot is written rarely, and in between only the calls since, a part for each closed pane, which
+is written once. Whoever makes the same calls to the snapshot has the same bits.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import IntArray
+from streamgauge.core.blocks import Block
+from streamgauge.core.state import Kept, Part, Plain, needed, reading
+
+MOST_PANES: Final = 64
+"""Panes after which a new snapshot is due: telling them again takes as long as the first time."""
+
+
+class Call(NamedTuple):
+    """One call: events of a pane that began at `time` (ms), or where `counts` is None its close.
+
+    `followed` rows were known then; `rows (k,)`, `counts (k, W)` in a small dtype.
+    """
+
+    followed: int
+    time: int
+    rows: IntArray
+    counts: npt.NDArray[np.integer] | None
+
+    @classmethod
+    def of(cls, followed: int, start: int, block: Block) -> "Call":
+        """Return the call that feeds a block."""
+        return cls(followed, start, block.rows, block.compact().counts)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays in bytes."""
+        return self.rows.nbytes + (0 if self.counts is None else self.counts.nbytes)
+
+
+@dataclass(slots=True)
+class CallLog:
+    """A snapshot of detectors and the calls since, in runs that each end with a close.
+
+    `number` is that of the first run; no run of a later log has one of these.
+    """
+
+    snapshot: dict[str, Any]
+    number: int
+    runs: list[list[Call]] = field(default_factory=list)
+    _size: int = 0
+    _bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self._size = size_of(self.snapshot)
+        self._bytes = sum(call.nbytes for run in self.runs for call in run)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the first run of a log that begins now."""
+        return self.number + len(self.runs)
+
+    @property
+    def due(self) -> bool:
+        """Whether a new snapshot is worth more than the calls since this one."""
+        return len(self.runs) > MOST_PANES or self._bytes > self._size
+
+    def add(self, call: Call) -> None:
+        """Note a call."""
+        if not self.runs or self.runs[-1][-1].counts is None:
+            self.runs.append([])
+        self.runs[-1].append(call)
+        self._bytes += call.nbytes
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the snapshot and every run of calls."""
+        base = {"number": self.number, "detectors": self.snapshot}
+        yield Part("snapshot", self.number, lambda: base)
+        for number, run in enumerate(self.runs, self.number):
+            yield Part(f"calls/{number}", len(run), partial(_run_data, run))
+
+    @classmethod
+    def restored(cls, kept: Kept) -> "CallLog":
+        """Return a copy of the log that yielded these parts."""
+        base = needed(kept, "snapshot")
+        with reading("snapshot"):
+            number, snapshot = base["number"], copied(base["detectors"])
+        runs = []
+        for place in range(number, number + len(kept) - 1):
+            key = f"calls/{place}"
+            data = needed(kept, key)
+            with reading(key):
+                runs.append([_call_of(item) for item in data])
+        return cls(snapshot, number, runs)
+
+
+def _run_data(run: list[Call]) -> Plain:
+    return [dict(call._asdict()) for call in run]
+
+
+def _call_of(data: Plain) -> Call:
+    counts = data["counts"]
+    return Call(
+        data["followed"],
+        data["time"],
+        np.array(data["rows"], np.int64),
+        None if counts is None else np.array(counts),
+    )
+
+
+def size_of(data: Plain) -> int:
+    """Return how many bytes the arrays in nested dicts take."""
+    if isinstance(data, dict):
+        return sum(map(size_of, data.values()))
+    return data.nbytes if isinstance(data, np.ndarray) else 0
+
+
+def copied(data: Plain) -> Any:
+    """Return nested dicts of arrays with copies of these."""
+    if isinstance(data, dict):
+        return {name: copied(value) for name, value in data.items()}
+    return data.copy() if isinstance(data, np.ndarray) else data
