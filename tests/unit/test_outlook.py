@@ -43,7 +43,13 @@ def test_series_and_threshold_are_those_of_an_engine(tmp_path: Path) -> None:
     judged = stats.threshold[stats.threshold < 700.0]
     assert judged == pytest.approx(found.lowest_threshold)
     table = plan_detection(
-        model.reference, [0], spec.spending, spec.pane_ms, spec.tolerance, spec.latency
+        model.reference,
+        [0],
+        spec.spending,
+        spec.pane_ms,
+        spec.tolerance,
+        spec.latency,
+        labels=spec.labels,
     )
     assert found.series == len(stats.rows) * table.series
     assert found.sides == len(stats.rows) * table.sides

@@ -5,6 +5,9 @@ from typing import Final
 
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.layout import Layout
+from streamgauge.core.outcomes.cohorts import MOST_STEPS
+from streamgauge.core.outcomes.layout import OutcomeLayout
+from streamgauge.core.performance.binary import SCORE_BINS
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec
 from streamgauge.runner.references import known_slices
@@ -19,9 +22,22 @@ def memory(layout: Layout, spec: ModelSpec, rows: int, disorder_ms: int) -> int:
     Steps are kept as blocks with 32-bit counts, less where there are few events; totals and the
     panes that are still open have 64-bit counts.
     """
-    moments = 8 + 32 * len(layout.numeric)
-    step, growing = rows * (4 * layout.width + moments), rows * (8 * layout.width + moments)
     open_panes = math.ceil(disorder_ms / spec.pane_ms) + 1
+    taken = _track(layout.width, 32 * len(layout.numeric), spec, rows, open_panes)
+    if spec.labels is None:
+        return taken
+    outcomes = OutcomeLayout(layout)
+    taken += _track(outcomes.width, 16 * outcomes.sums, spec, rows, open_panes)
+    taken += _track(2 * SCORE_BINS, 0, spec, rows, open_panes)
+    # Cohorts keep a few counts of every row, and all of whole versions.
+    cells = len(outcomes.classes) ** 2 + 2
+    whole = spec.max_versions if rows > spec.max_versions else 1
+    return taken + int(_SPARE * MOST_STEPS * 8 * (rows * cells + whole * outcomes.width))
+
+
+def _track(width: int, moments: int, spec: ModelSpec, rows: int, open_panes: int) -> int:
+    """Return the bytes of a track's windows, totals and open panes."""
+    step, growing = rows * (4 * width + moments + 8), rows * (8 * width + moments + 8)
     totals = len(spec.windows) + 1 + open_panes
     return sum(window.steps for window in spec.windows) * step + int(_SPARE * totals * growing)
 

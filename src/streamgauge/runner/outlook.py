@@ -71,7 +71,14 @@ def _outlook(config: Config, model: KnownModel, messages: int | None) -> Outlook
     known = [reference.row(key) for key in ((), *known_slices(spec.slices, reference))]
     rows = [row for row in known if row is not None]
     found = plan_detection(
-        reference, rows, spec.spending, spec.pane_ms, spec.tolerance, spec.latency, spec.traffic
+        reference,
+        rows,
+        spec.spending,
+        spec.pane_ms,
+        spec.tolerance,
+        spec.latency,
+        spec.traffic,
+        spec.labels,
     )
     per_hour = float(messages) if messages else _events_per_hour(reference)
     thresholds = found.threshold[np.isfinite(found.threshold)]

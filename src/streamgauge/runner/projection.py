@@ -152,6 +152,7 @@ def _as_in_the_reference(
         last_event=0,
         counters=counters,
         windows=tuple(replace(figures, window=spec.name) for spec in engine.spec.windows),
+        outcomes=None if engine.outcomes is None else engine.outcomes.projected(keys),
     )
 
 

@@ -1,5 +1,7 @@
 """Reporting: an outcome stream as the figures that metrics and pages show."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from streamgauge.core.batch import FloatArray, IntArray
@@ -62,6 +64,40 @@ class OutcomeReporter:
             detectors=None if stream.detection is None else stream.detection.stats(rows),
             coverage_detectors=(
                 None if stream.coverage is None else stream.coverage.detection.stats(rows)
+            ),
+            reference=self._of_reference(keys),
+        )
+
+    def projected(self, keys: tuple[RowKey, ...], join: JoinCounts) -> OutcomeStats:
+        """Return what there would be of these rows, with the reference's figures for all clocks."""
+        stream, rows = self._stream, len(keys)
+        none = np.zeros(rows, np.int64)
+        figures = self._of_reference(keys)
+        if not figures:
+            zeros = _picked(stream.track.empty().block(), np.arange(rows))
+            figures = performance(stream.layout, zeros, self._values)
+        realised = tuple(
+            PerformanceStats(window.name, 0, 0, keys, none, figures)
+            for window in stream.spec.windows
+        )
+        estimated: tuple[PerformanceStats, ...] = ()
+        if stream.estimator is not None:
+            expected = stream.estimator.figures(np.zeros((rows, stream.estimator.width), np.int64))
+            estimated = tuple(replace(each, figures=expected) for each in realised)
+        edges = stream.cohorts.delay_edges_ms / MS
+        return OutcomeStats(
+            rows=keys,
+            realised=realised,
+            estimated=estimated,
+            cohorts=stream.cohorts.projected(figures),
+            labelled=none,
+            delay_edges=edges,
+            delays=np.zeros((rows, len(edges) - 1), np.int64),
+            delay_sums=np.zeros(rows),
+            join=join,
+            detectors=None if stream.detection is None else stream.detection.stats(none[:0]),
+            coverage_detectors=(
+                None if stream.coverage is None else stream.coverage.detection.stats(none[:0])
             ),
             reference=self._of_reference(keys),
         )
