@@ -68,6 +68,8 @@ class Loop:
         self._batch = BATCH
         self._pipeline: Pipeline | None = None
         self._committed: dict[tuple[str, int], int] = {}
+        self._behind: frozenset[int] = frozenset()
+        """Partitions of which the stores lack what was counted in an earlier life."""
         self._checkpoints = 0
         self._last_checkpoint: float | None = None
         self._next_checkpoint = 0.0
@@ -100,6 +102,7 @@ class Loop:
             log.warning("another replica took over; standing by")
             self._pipeline.close()
             self._pipeline = None
+            self._behind = frozenset()
             self._reader.pause(frozenset())
             self._reader.stop()
         if self._membership.joined and self._publisher.status.phase is not Phase.STANDBY:
@@ -109,6 +112,9 @@ class Loop:
     def _work(self) -> None:
         """Do one turn: what one poll brings, all the way through."""
         pipeline = self._pipeline or self._begin()
+        if self._behind:
+            self._catch_up(pipeline)
+            return
         poll = self._reader.poll(self._batch)
         now = self._clock.monotonic()
         outcome = pipeline.process(poll.messages, poll.drained, now)
@@ -142,7 +148,11 @@ class Loop:
         again = [p for p, offset in start.items() if offset < self._committed[p]]
         for partition, first in self._reader.first_offsets(again).items():
             start[partition] = max(start[partition], first)
-        self._reader.start(partitions, start, from_beginning=self._config.start.value == "earliest")
+        self._start_reading(partitions, start)
+        numbers = range(len(partitions))
+        self._behind = frozenset(i for i in numbers if self._is_behind(partitions[i]))
+        if self._behind:
+            self._reader.pause(frozenset(numbers) - self._behind)
         self._log_catching_up(start)
         self._next_checkpoint = now + self._config.checkpoint_interval / 1000
         self._next_look = now + LOOK_FOR_PARTITIONS_S
@@ -150,6 +160,36 @@ class Loop:
         topics = dict.fromkeys(topic for topic, _ in partitions)
         log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
         return pipeline
+
+    def _start_reading(self, partitions: list[Partition], offsets: Offsets) -> None:
+        beginning = self._config.start.value == "earliest"
+        self._reader.start(partitions, offsets, from_beginning=beginning)
+
+    def _is_behind(self, partition: Partition) -> bool:
+        committed = self._committed.get(partition, 0)
+        return self._reader.positions.get(partition, committed) < committed
+
+    def _catch_up(self, pipeline: Pipeline) -> None:
+        """Read on for the stores alone; once they know all that was counted, begin to count.
+
+        Not before: a new label may be about a prediction that a store does not know again yet, and
+        their pair would be taken for one that was counted.
+        """
+        poll = self._reader.poll(self._batch)
+        pipeline.index(poll.messages)
+        partitions = self._reader.partitions
+        self._behind = frozenset(
+            i for i in self._behind - poll.drained if self._is_behind(partitions[i])
+        )
+        if self._behind:
+            self._reader.pause(frozenset(range(len(partitions))) - self._behind)
+        else:
+            self._reader.pause(frozenset())
+            self._start_reading(list(partitions), self._committed)
+            pipeline.flush(self._committed)
+            log.info("the join store is up to date")
+        if self._publisher.report_due():
+            self._report(pipeline)
 
     def _inputs(self) -> tuple[list[Partition], bool]:
         """Return all partitions to read, and whether any of them hold labels."""
@@ -169,8 +209,11 @@ class Loop:
     def _checkpoint(self) -> None:
         """Make sure that all results have arrived, then commit the offsets they rest on.
 
-        The one place where results and offsets meet: a transaction goes here.
+        The one place where results and offsets meet: a transaction goes here. While stores catch
+        up there is nothing to commit: what is read is counted already, or will be read again.
         """
+        if self._behind:
+            return
         began = self._clock.monotonic()
         self._writer.flush()
         pipeline = self._pipeline

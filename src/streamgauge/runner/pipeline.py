@@ -189,7 +189,8 @@ class Pipeline:
         """Return where to read from so that every store becomes what it was at `committed`.
 
         `floors` is where to begin for stores of which nothing is left. Events before `committed`
-        are counted already; they only go into the stores that do not know them.
+        are counted already; they only go into the stores that do not know them. All of them must
+        be given to `index` before `process` gets any later event: else pairs are not counted.
         """
         self._inputs.committed = dict(committed)
         self._floors.begin(floors)
@@ -224,7 +225,7 @@ class Pipeline:
 
         `drained` are the partitions that were read to their end in it.
         """
-        self._index(messages)
+        self.index(messages)
         fresh = self._inputs.fresh(messages)
         predictions, labels = self._inputs.divided(messages, fresh)
         rejected = self._take_predictions(predictions, now) + self._take_labels(labels, now)
@@ -264,8 +265,11 @@ class Pipeline:
         self._count(messages, decoded, decoded.rejected, decoded.accepted)
         return part.rejected(decoded.rejected)
 
-    def _index(self, messages: RawMessages) -> None:
-        """Let the stores take in what of these messages was counted in an earlier life."""
+    def index(self, messages: RawMessages) -> None:
+        """Let the stores take in what of these messages was counted in an earlier life.
+
+        All others are left: they are read again later.
+        """
         if not self._inputs.behind:
             return
         for name, join in self.joins.items():
