@@ -411,6 +411,8 @@ def _named(figures: WeightedDecisions) -> Figures:
 
 
 def _errors(size: Estimate, square: Estimate) -> Figures:
+    # Intervals of weighted means know nothing of the sign, and corrections leave rounding behind.
+    size, square = (Estimate(*(np.maximum(part, 0.0) for part in e)) for e in (size, square))
     return {"mae": size, "mse": square, "rmse": Estimate(*(np.sqrt(part) for part in square))}
 
 

@@ -75,9 +75,10 @@ def mean(
 ) -> Estimate:
     """Return Σx/n with Student's interval from Σx and Σx², cut to the range [low, high] of x.
 
-    The variance is (Σx² − (Σx)²/n)/(n − 1); the limits are NaN where n < 2.
+    The variance is (Σx² − (Σx)²/n)/(n − 1); the limits are NaN where n < 2. Sums from which others
+    were taken away may lie a rounding error outside the range.
     """
-    value = ratio(total, count)
+    value = np.clip(ratio(total, count), low, high)
     variance = ratio(np.maximum(squares - total * value, 0.0), count - 1)
     half = special.stdtrit(np.maximum(count - 1, 1), UPPER_TAIL) * np.sqrt(ratio(variance, count))
     return Estimate(value, np.maximum(value - half, low), np.minimum(value + half, high))

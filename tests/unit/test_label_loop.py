@@ -1,0 +1,109 @@
+"""The loop with labels and stand-ins for Kafka: another life, whose join store is lost."""
+
+import json
+from threading import Event as Signal
+
+import pytest
+
+from streamgauge.io.metrics.selection import RenderLimits
+from streamgauge.runner.loop import Loop
+from streamgauge.runner.pipeline import Pipeline
+from streamgauge.runner.publisher import Publisher
+from tests.support.kafka_fakes import (
+    FakeBroker,
+    FakeClock,
+    FakeMembership,
+    FakeReader,
+    FakeWriter,
+)
+from tests.support.label_checks import assert_identities, join_counts, stream_of
+from tests.support.label_judge import judge
+from tests.support.label_streams import LABELS, MODELS, PREDICTIONS, Event, arrived, draw, planned
+
+EVENTS = arrived(draw(8, 60, 100), 2, 8)
+EARLIER = [event for event in EVENTS if event.topic == PREDICTIONS]
+LATER = [event for event in EVENTS if event.topic == LABELS]
+
+
+class World:
+    """A broker with both topics, and processes that live one after the other."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.patch = patch
+        self.broker = FakeBroker(partitions={PREDICTIONS: 2, LABELS: 2})
+        self.reader = FakeReader(self.broker)
+
+    def append(self, events: list[Event]) -> None:
+        for event in events:
+            value, key = json.dumps(event.body).encode(), event.name.encode()
+            self.broker.produce(event.partition, value, key, -1, event.topic)
+
+    def live(self, turns: int) -> Pipeline:
+        """Run a loop for some turns, and return its pipeline as it was at the end."""
+        clock = FakeClock()
+        membership = FakeMembership(self.broker)
+        self.reader = FakeReader(self.broker, most=20)
+        writer = FakeWriter(self.broker)
+        for name, fake in (
+            ("Membership", membership),
+            ("Reader", self.reader),
+            ("Writer", writer),
+        ):
+            self.patch.setattr(f"streamgauge.runner.loop.{name}", lambda *_, fake=fake: fake)
+        self.patch.setattr("streamgauge.runner.loop.DiskStores", lambda _: None)
+        stop = Signal()
+
+        def turn(number: int) -> None:
+            clock.now += 1.0
+            if number == turns:
+                stop.set()
+
+        membership.on_poll = [lambda i=i: turn(i) for i in range(1, turns + 1)]
+        publisher = Publisher(clock, RenderLimits(total=1_000, models={}))
+        loop = Loop(planned(), clock, publisher, lambda _: None)
+        loop.run(stop)
+        assert loop._pipeline is not None
+        return loop._pipeline
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_new_labels_wait_until_a_lost_store_knows_the_old_predictions(world: World) -> None:
+    world.append(EARLIER)
+    world.live(12)
+    assert sum(world.broker.offsets.values()) == len(EARLIER)
+    world.append(LATER)
+    pipeline = world.live(30)
+    for model in MODELS:
+        engine = pipeline.engines[model]
+        pairs = judge(EVENTS, model).pairs
+        counts = join_counts(engine)
+        assert_identities(counts)
+        assert counts.joined == len(pairs) > 20
+        block = stream_of(engine).delays.block()
+        whole = [not engine.registry.keys[row].slice for row in block.rows.tolist()]
+        assert block.counts[whole].sum() == len(pairs), "all pairs were counted, not just joined"
+
+
+def test_nothing_is_committed_while_stores_catch_up(world: World) -> None:
+    world.append(EARLIER)
+    world.live(12)
+    world.append(LATER)
+    committed = dict(world.broker.offsets)
+    world.live(2)
+    assert world.broker.offsets == committed
+    pipeline = world.live(30)
+    assert sum(world.broker.offsets.values()) == len(EVENTS)
+    assert pipeline.counts.consumed == len(LATER), "what was counted before is not counted again"
+
+
+def test_what_a_store_knows_is_not_read_again(world: World) -> None:
+    world.append(EVENTS)
+    world.live(30)
+    world.live(40)
+    starts = [offsets for offsets, _ in world.reader.started]
+    assert len(starts) == 2, "first for the stores, then to go on"
+    assert starts[1] == world.broker.offsets
