@@ -177,7 +177,7 @@ def test_the_screen_shows_clock_rate_lag_drifts_and_alerts() -> None:
         "lag 1,204",
         "250,000 of 328,521 events",
         "our own fault",
-        "1,234 labels in 7 days, 98.0 % of those due, 7 pending",
+        "Labels of the 7 days to 15 Oct: 1,234, 98.0 % of those due, 7 pending",
         "0.910 [0.900 to 0.920]",
         "0.930",
         "0.950",
@@ -200,7 +200,7 @@ def test_the_screen_fits_a_small_terminal() -> None:
     assert max(map(len, lines)) <= 80
     assert "Ctrl-C" in lines[-1]
     assert "distance moved." in text
-    assert "1,234 labels in 7 days, 98.0 % of those due, 7 pending" in text
+    assert "Labels of the 7 days to 15 Oct: 1,234, 98.0 % of those due, 7 pending" in text
     assert "0.910 [0.900 to 0.920]" in text
 
 

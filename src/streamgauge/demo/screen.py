@@ -17,7 +17,7 @@ from streamgauge.demo.alerts import Event, Story, milliseconds
 from streamgauge.demo.drifts import Drift
 from streamgauge.demo.frame import Frame
 from streamgauge.demo.performance import METRICS, Figure, Measured, Performance
-from streamgauge.demo.story import date_text
+from streamgauge.demo.story import date_text, day_text
 
 HEAD_LINES: Final = 6
 PERFORMANCE_LINES: Final = 5
@@ -106,8 +106,8 @@ def _performance(found: Performance | None) -> RenderableType:
             table.add_row(written, *_measured_cells(found.metrics[metric]))
         covered = percent(found.coverage) or "-"
         title = (
-            f"Performance: {found.samples:,} labels in 7 days, {covered} of those due,"
-            f" {found.pending:,} pending"
+            f"Labels of the 7 days to {day_text(found.end)}: {found.samples:,}, {covered} of those"
+            f" due, {found.pending:,} pending"
         )
     return Panel(
         table if found else Text("no labels yet", "dim"),

@@ -95,7 +95,7 @@ topics:
 time:
   pane: 1h
   disorder: 30m
-  idle_after: 2s
+  idle_after: 5s
 alerts:
   budget: 1 per week
   resolve_after: 12h
@@ -106,6 +106,8 @@ models:
     slices: [carrier, origin, [carrier, origin]]
     windows: [1d, {window}]
     tolerance: 0.02
+    # Flights take half a day at most, but two seconds of this replay are a week.
+    labels: {{max_delay: 10d}}
 join_store:
   folder: {joins}
 http:

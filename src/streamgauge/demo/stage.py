@@ -33,10 +33,13 @@ LEAD_S: Final = 2.0
 """How many seconds' worth of events may be on their way through the monitor: more than it takes to
 hear from it, and few enough that it does not fall silent over one large batch of them."""
 SMALLEST_LEAD: Final = 1_000
+LARGEST_LEAD: Final = 12_000
+"""However fast: a partition whose events lie behind many others' must not pass for a quiet one."""
 _READY_S: Final = 60.0
 _SETTLE_S: Final = 60.0
 _TAKEN_IN: Final = (
     "streamgauge_predictions_total",
+    "streamgauge_late_events_total",
     "streamgauge_labels_total",
     "streamgauge_waiting_labels",
     "streamgauge_dead_letters_total",
@@ -181,7 +184,7 @@ def stage(wish: Wish, say: Callable[[str], None], stop: threading.Event) -> Iter
             ):
                 _wait_until_ready(monitor, stop)
                 say(f"status page {monitor.url}/, metrics {monitor.url}/metrics")
-                lead = max(SMALLEST_LEAD, int(LEAD_S * wish.speed))
+                lead = max(SMALLEST_LEAD, min(int(LEAD_S * wish.speed), LARGEST_LEAD))
                 replay = Replay(address, Timeline(table), speed=wish.speed, lead=lead)
                 try:
                     yield Stage(broker, monitor, replay, feed, stop)

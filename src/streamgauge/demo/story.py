@@ -120,3 +120,9 @@ def date_text(event_time_ms: int) -> str:
     """Write event time for people: `Tue 8 Oct 2013 14:00 UTC`."""
     moment = datetime.fromtimestamp(event_time_ms / 1000, UTC)
     return f"{moment:%a} {moment.day} {moment:%b %Y %H:%M} UTC"
+
+
+def day_text(event_time_ms: int) -> str:
+    """Write event time where there is little room: `8 Oct`."""
+    moment = datetime.fromtimestamp(event_time_ms / 1000, UTC)
+    return f"{moment.day} {moment:%b}"
