@@ -54,6 +54,7 @@ def test_all_counts_and_sums_are_those_of_a_recount(
     # At some moment within the stream with panes still open, or at its end.
     if share == 1.0:
         settle(pipeline, partitions)
+    assert len(pipeline.snapshot(NOW).models) == len(MODELS)
     for model in MODELS:
         judged = judge(events, model)
         assert_joined(pipeline.engines[model], judged)
