@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from streamgauge.demo.alerts import milliseconds
 from streamgauge.demo.dataset import FAULT, read
+from streamgauge.demo.story import NEW_YORK
 from streamgauge.io.embedded import embedded_version
 from streamgauge.io.loopback import HOST
 from tests.support.demos import Demo
@@ -50,8 +52,8 @@ def summary(folder: Path, since: str, until: str, *options: str) -> dict[str, An
 
 
 def midnight(day: str) -> int:
-    """Return the midnight of New York with which a day of winter or autumn begins."""
-    return milliseconds(f"{day}T00:00:00{'-05:00' if day < '2013-03' else '-04:00'}")
+    """Return the midnight of New York with which a day begins, in ms since the epoch."""
+    return round(datetime.fromisoformat(day).replace(tzinfo=NEW_YORK).timestamp() * 1000)
 
 
 def test_the_fault_of_october_is_among_the_alerts(tmp_path: Path) -> None:
