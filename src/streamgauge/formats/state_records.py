@@ -112,10 +112,10 @@ def state_key(part: str, number: int = 0, kind: bytes = PART) -> bytes:
     return b"%s:%s#%d" % (kind, part.encode(), number)
 
 
-def read(key: bytes | None, value: bytes, offset: int) -> Chunk:
+def read(key: bytes, value: bytes, offset: int) -> Chunk:
     """Return a record of the state topic, verified. Raises StateError, naming it."""
     where = f"record {_shown(key)} at offset {offset}"
-    if key is None or key[:2] not in (PART + b":", MANIFEST + b":"):
+    if key[:2] not in (PART + b":", MANIFEST + b":"):
         raise StateError.at(where, "was not written by streamgauge")
     if len(value) < _HEAD.size + DIGEST_BYTES or value[: len(_MAGIC)] != _MAGIC:
         raise StateError.at(where, "is damaged or was not written by streamgauge")
@@ -163,5 +163,5 @@ def _digest(key: bytes, head: bytes, body: memoryview) -> bytes:
     return state.digest()
 
 
-def _shown(key: bytes | None) -> str:
-    return "without a key" if key is None else repr(key[:120].decode(errors="replace"))
+def _shown(key: bytes) -> str:
+    return repr(key[:120].decode(errors="replace"))

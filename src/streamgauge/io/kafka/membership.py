@@ -1,28 +1,47 @@
 """Membership: of all replicas of an app, the one that holds the state topic's partition 0 works."""
 
+import struct
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streamgauge.config.librdkafka import Setting
-from streamgauge.io.kafka.errors import PASSING, failure
+from streamgauge.formats.state_manifest import Position, Positions
+from streamgauge.io.kafka.errors import PASSING, BrokerError, NotMemberError, failure
 
 ACTIVE_PARTITION = 0
 SESSION_TIMEOUT_MS = 10_000
 _FLOOR: Final = "floor="
 """What stands before the floor in the metadata of a committed offset."""
+_METADATA: Final = b"CGMDv2:"
+"""What stands before the generation in the client's group metadata."""
 
 
-class Kept(NamedTuple):
-    """What is committed of a partition: the next offset to read, and its floor.
+Kept = Position
+"""What is committed of a partition."""
 
-    The floor is the offset from which a lost join store is built again; it is the offset itself
-    where nothing is known of it.
-    """
 
-    offset: int
-    floor: int
+class GroupMetadata(NamedTuple):
+    """What tells the broker which member commits, as the client wants it, and its generation."""
+
+    generation: int
+    """-1 before the first join: the broker would let that commit to an empty group unfenced."""
+    raw: object
+
+    @classmethod
+    def of(cls, raw: bytes) -> Self:
+        """Read the generation out of the client's opaque bytes.
+
+        Raises BrokerError where a client of another version makes them otherwise.
+        """
+        if not raw.startswith(_METADATA):
+            raise BrokerError(
+                f"kafka: the client's group metadata begins with {raw[:8]!r}, not {_METADATA!r};"
+                " use a version of confluent-kafka that this release supports"
+            )
+        (generation,) = struct.unpack_from("=i", raw, len(_METADATA))
+        return cls(generation, raw)
 
 
 class Membership:
@@ -84,22 +103,31 @@ class Membership:
             if p.offset >= 0
         }
 
-    def commit(self, offsets: Mapping[tuple[str, int], Kept]) -> None:
+    def commit(self, offsets: Positions) -> None:
         """Commit the next offsets to read, with their floors, and wait for the broker's word.
 
         Raises BrokerError where it is refused, above all after another replica took over.
         """
-        positions = [
-            TopicPartition(topic, p, kept.offset, f"{_FLOOR}{kept.floor}")
-            for (topic, p), kept in offsets.items()
-        ]
         try:
-            results = self._consumer.commit(offsets=positions, asynchronous=False)
+            results = self._consumer.commit(offsets=with_floors(offsets), asynchronous=False)
         except KafkaException as error:
             raise failure("committing offsets", error) from error
         for result in results or ():
             if result.error is not None:
                 raise failure(f"committing {result.topic} {result.partition}", result.error)
+
+    def group_metadata(self) -> GroupMetadata:
+        """Return what a transaction needs to commit offsets as the active member, read afresh.
+
+        Poll first: the client joins a new generation in the background, and tells only then who is
+        active in it. Raises NotMemberError where this replica is not.
+        """
+        metadata = GroupMetadata.of(self._consumer.consumer_group_metadata())
+        if metadata.generation < 0 or not self.active:
+            raise NotMemberError(
+                "kafka: this replica is not the active member of its group, so it does not commit"
+            )
+        return metadata
 
     def close(self) -> None:
         """Leave the group."""
@@ -117,6 +145,14 @@ class Membership:
         self.rebalances += 1
         self.active &= not _holds_token(partitions)
         consumer.incremental_unassign(partitions)
+
+
+def with_floors(offsets: Positions) -> list[TopicPartition]:
+    """Return positions as the client commits them: the floor is a committed offset's metadata."""
+    return [
+        TopicPartition(topic, p, kept.offset, f"{_FLOOR}{kept.floor}")
+        for (topic, p), kept in offsets.items()
+    ]
 
 
 def _floor(metadata: str | None, offset: int) -> int:
