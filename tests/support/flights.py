@@ -146,13 +146,18 @@ def planned(
     *,
     known: Sequence[str] = ("flight-delay",),
     learned: Mapping[str, str] | None = None,
+    section: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Plan:
-    """A plan of known models, all with the same reference, and of learned ones by learning time."""
+    """A plan of known models, all with the same reference, and of learned ones by learning time.
+
+    `section` is what else all models' sections hold.
+    """
     times = learned or {}
+    model = MODEL | dict(section or {})
     config = configured(
-        dict.fromkeys(known, MODEL)
-        | {name: MODEL | {"reference": {"learn": time}} for name, time in times.items()},
+        dict.fromkeys(known, model)
+        | {name: model | {"reference": {"learn": time}} for name, time in times.items()},
         **more,
     )
     return Plan(

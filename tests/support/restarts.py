@@ -1,0 +1,131 @@
+"""Pipelines that are stopped at some poll and go on in another process, as far as a test can.
+
+What lasts is taken part by part, and what the join's stores had flushed is on a disk that is a
+dictionary.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from streamgauge.core.joining.memory import MemoryStore
+from streamgauge.formats.messages import RawMessages
+from streamgauge.runner.pipeline import Pipeline
+from streamgauge.runner.stores import KeptStore, Partition
+from tests.support.flights import NOW, Sent, polled
+from tests.support.kept import Checkpoint, taken
+
+
+@dataclass
+class Disk:
+    """Stores that outlive their process as they were flushed last."""
+
+    flushed: dict[tuple[str, str], tuple[bytes, Any]] = field(default_factory=dict)
+
+    def open(self, model: str, fingerprint: str) -> KeptStore:
+        """Return a model's store as it was flushed last; one of another fingerprint is new."""
+        return DiskStore(self, (model, fingerprint))
+
+    def copy(self) -> "Disk":
+        """Return a disk with the same content, of which neither changes the other's."""
+        return Disk(dict(self.flushed))
+
+
+class DiskStore(MemoryStore):
+    """A store of a disk."""
+
+    def __init__(self, disk: Disk, name: tuple[str, str]) -> None:
+        super().__init__()
+        self._disk, self._name = disk, name
+        self._meta, shelves = disk.flushed.get(name, (None, None))
+        if shelves is not None:
+            self._shelves = copy.deepcopy(shelves)
+
+    def meta(self) -> bytes | None:
+        """Return what the last flush was given."""
+        return self._meta
+
+    def flush(self, meta: bytes) -> None:
+        """Write everything to the disk."""
+        self._meta = meta
+        self._disk.flushed[self._name] = meta, copy.deepcopy(self._shelves)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Step(NamedTuple):
+    """A poll, and the partitions that were read to their end in it."""
+
+    messages: RawMessages
+    drained: frozenset[int] = frozenset()
+    now: float = NOW
+
+
+@dataclass
+class Life:
+    """A pipeline in one process, and what it published."""
+
+    pipeline: Pipeline
+    disk: Disk
+    partitions: tuple[Partition, ...]
+    alerts: list[str] = field(default_factory=list)
+    steps: int = 0
+
+    def take(self, steps: Sequence[Step]) -> "Life":
+        """Process polls."""
+        for step in steps:
+            outcome = self.pipeline.process(step.messages, step.drained, step.now)
+            self.alerts += map(repr, outcome.alerts)
+            self.steps += 1
+        return self
+
+    def checkpoint(self) -> Checkpoint:
+        """Take all state, and flush the stores."""
+        found = taken(self.pipeline)
+        self.pipeline.flush(dict.fromkeys(self.partitions, self.steps))
+        return found
+
+
+def born(make: Callable[[Disk], Pipeline], partitions: Sequence[Partition]) -> Life:
+    """Return a pipeline's first life."""
+    disk = Disk()
+    life = Life(make(disk), disk, tuple(partitions))
+    life.pipeline.assign(life.partitions, NOW)
+    return life
+
+
+def reborn(make: Callable[[Disk], Pipeline], life: Life, data: dict[str, Any]) -> Life:
+    """Return a life that goes on from a checkpoint's data."""
+    disk = life.disk.copy()
+    new = Life(make(disk), disk, life.partitions, list(life.alerts), life.steps)
+    new.pipeline.restore(data)
+    new.pipeline.assign(new.partitions, NOW)
+    return new
+
+
+def steps_of(messages: Sequence[tuple[int, Sent]], sizes: Sequence[int]) -> list[Step]:
+    """Cut messages into polls of these sizes, over and over."""
+    found: list[Step] = []
+    begin = 0
+    while begin < len(messages):
+        size = sizes[len(found) % len(sizes)]
+        found.append(Step(polled(messages[begin : begin + size])))
+        begin += size
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Return nested values as lists, dicts and arrays that `kept.difference` compares bit by bit."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.compare}
+    if hasattr(value, "_asdict"):
+        return {name: plain(item) for name, item in value._asdict().items()}
+    if isinstance(value, dict):
+        return {repr(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if isinstance(value, np.ndarray) else repr(value)
