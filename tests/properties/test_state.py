@@ -6,6 +6,7 @@ that are excluded, of a model with labels, and of one whose reference is learned
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,7 @@ def test_labels_go_on_where_they_were(
 
 def assert_tokens_tell(points: Sequence[Checkpoint]) -> None:
     """Compare every checkpoint with the next: what has the same token has the same data."""
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in pairwise(points):
         for key in before.tokens.keys() & after.tokens.keys():
             if before.tokens[key] == after.tokens[key]:
                 assert difference(before.data[key], after.data[key], key) == ""
@@ -167,7 +168,6 @@ def test_a_part_with_the_same_token_has_the_same_data(
         (label_pipeline, label_streams.numbered(1), label_steps(seed, 1, sizes)),
     ):
         life = born(make, names)
-        points = []
-        for at in range(0, len(steps), every):
-            points.append(life.take(steps[at : at + every]).checkpoint())
+        starts = range(0, len(steps), every)
+        points = [life.take(steps[at : at + every]).checkpoint() for at in starts]
         assert_tokens_tell(points)

@@ -40,8 +40,9 @@ class DiskStore(MemoryStore):
     def __init__(self, disk: Disk, name: tuple[str, str]) -> None:
         super().__init__()
         self._disk, self._name = disk, name
-        self._meta, shelves = disk.flushed.get(name, (None, None))
-        if shelves is not None:
+        self._meta: bytes | None = None
+        if name in disk.flushed:
+            self._meta, shelves = disk.flushed[name]
             self._shelves = copy.deepcopy(shelves)
 
     def meta(self) -> bytes | None:
@@ -119,7 +120,7 @@ def steps_of(messages: Sequence[tuple[int, Sent]], sizes: Sequence[int]) -> list
 
 
 def plain(value: Any) -> Any:
-    """Return nested values as lists, dicts and arrays that `kept.difference` compares bit by bit."""
+    """Return nested values as lists, dicts and arrays, for `kept.difference`."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.compare}
     if hasattr(value, "_asdict"):
