@@ -1,4 +1,4 @@
-"""Figures without labels on the car loans, by us and by NannyML, against what labels show."""
+"""Figures without labels by us and by NannyML, against what labels show: car loans and flights."""
 
 import os
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from streamgauge.core.estimation.cbpe import TINY, Metric, estimated_metrics
 from streamgauge.core.estimation.dle import Loss, estimated_losses, learn_loss
 from streamgauge.core.layout import score_bins
 from streamgauge.core.performance.intervals import Estimate
+from streamgauge.demo import dataset
 
 THEIRS: Final = {
     Metric.ACCURACY: "accuracy",
@@ -39,9 +40,32 @@ def loans() -> tuple[pd.DataFrame, pd.DataFrame]:
     return reference, analysis
 
 
-def realised(frame: pd.DataFrame, chunk: int) -> Figures:
+def flights() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the flights that a reference is made from, and all later ones that have a label."""
+    columns = ["timestamp", "score", "prediction", "label"]
+    parts = []
+    for table in (
+        dataset.training_table().select(columns),
+        dataset.read(dataset.TRAINING_END_MS, columns=columns),
+    ):
+        frame = table.to_pandas().dropna(subset="label").reset_index(drop=True)
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"].astype("int64"), unit="ms")
+        parts.append(frame.astype({"score": float, "prediction": int, "label": int}))
+    return parts[0], parts[1]
+
+
+def numbered(frame: pd.DataFrame, chunk: int | str) -> IntArray:
+    """Return the chunk of every row `(n,)`: so many rows each, or a period of pandas, as W."""
+    if isinstance(chunk, int):
+        return np.arange(len(frame)) // chunk
+    periods = frame["timestamp"].dt.to_period(chunk)
+    codes: IntArray = np.asarray(pd.factorize(periods, sort=True)[0], np.int64)
+    return codes
+
+
+def realised(frame: pd.DataFrame, chunk: int | str) -> Figures:
     """Return what the labels show in every chunk `(chunks,)`, from rows, not bins."""
-    chunks = [frame[begin : begin + chunk] for begin in range(0, len(frame), chunk)]
+    chunks = [part for _, part in frame.groupby(numbered(frame, chunk))]
     shown = [_figures(part) for part in chunks]
     return {name: np.array([figures[name] for figures in shown]) for name in shown[0]}
 
@@ -69,7 +93,9 @@ def _log_losses(frame: pd.DataFrame) -> FloatArray:
     return losses
 
 
-def ours(reference: pd.DataFrame, analysis: pd.DataFrame, chunk: int) -> Mapping[str, Estimate]:
+def ours(
+    reference: pd.DataFrame, analysis: pd.DataFrame, chunk: int | str
+) -> Mapping[str, Estimate]:
     """Return our estimates of every chunk `(chunks,)`, from histograms alone."""
     bins = score_bins()
     of_reference, of_analysis = (
@@ -82,7 +108,7 @@ def ours(reference: pd.DataFrame, analysis: pd.DataFrame, chunk: int) -> Mapping
 
     labelled = counts(reference["label"].to_numpy(), of_reference)
     calibration = learn(split(labelled), middles(bins))
-    rows = np.arange(len(analysis)) // chunk * 2 + analysis["prediction"].to_numpy()
+    rows = numbered(analysis, chunk) * 2 + analysis["prediction"].to_numpy()
     current = counts(rows, of_analysis).reshape(-1, 2, bins.value_bins)
     losses = _log_losses(reference)
     first, second = (
@@ -94,7 +120,7 @@ def ours(reference: pd.DataFrame, analysis: pd.DataFrame, chunk: int) -> Mapping
     return dict([*estimated_metrics(current, calibration).items(), (LEARNED, log_loss)])
 
 
-def nannyml(reference: pd.DataFrame, analysis: pd.DataFrame, chunk: int) -> Figures:
+def nannyml(reference: pd.DataFrame, analysis: pd.DataFrame, chunk: int | str) -> Figures:
     """Return NannyML's estimates. Raises ImportError where it is not installed."""
     os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"
     from nannyml import CBPE
@@ -105,7 +131,11 @@ def nannyml(reference: pd.DataFrame, analysis: pd.DataFrame, chunk: int) -> Figu
         y_true="label",
         problem_type="classification_binary",
         metrics=list(THEIRS.values()),
-        chunk_size=chunk,
+        **(
+            {"chunk_size": chunk}
+            if isinstance(chunk, int)
+            else {"chunk_period": chunk, "timestamp_column_name": "timestamp"}
+        ),
     )
     method.fit(reference)
     unlabelled = analysis.drop(columns="label")
@@ -113,9 +143,14 @@ def nannyml(reference: pd.DataFrame, analysis: pd.DataFrame, chunk: int) -> Figu
     return {metric: found[name, "value"].to_numpy() for metric, name in THEIRS.items()}
 
 
-def rows(chunk: int) -> list[Row]:
-    """Return the mean absolute errors over chunks of one size, by metric and over six of them."""
-    reference, analysis = loans()
+def rows(
+    chunk: int | str, parts: tuple[pd.DataFrame, pd.DataFrame] | None = None, data: str = "loans"
+) -> list[Row]:
+    """Return the mean absolute errors over chunks of one size, by metric and over six of them.
+
+    `parts` are the reference and what is estimated, the car loans where not given.
+    """
+    reference, analysis = parts or loans()
     truth = realised(analysis, chunk)
     guess = realised(reference, len(reference))
     estimates = ours(reference, analysis, chunk)
@@ -132,6 +167,7 @@ def rows(chunk: int) -> list[Row]:
             (estimates[m].lower <= truth[m]) & (truth[m] <= estimates[m].upper) for m in metrics
         ]
         row: dict[str, str | float] = {
+            "data": data,
             "figure": name,
             "chunk": chunk,
             "mae": float(mine),
