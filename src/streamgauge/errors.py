@@ -41,7 +41,7 @@ class StateError(StreamgaugeError):
         self.what = what
         super().__init__(
             f"state {key}: {what}; it is damaged or of another configuration: bring that back, or "
-            "begin anew under another app name"
+            "start with --discard-state to begin anew from the committed offsets"
         )
 
     def below(self, prefix: str) -> "StateError":

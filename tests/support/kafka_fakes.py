@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.messages import RawMessages
-from streamgauge.io.kafka.membership import Kept
+from streamgauge.io.kafka.errors import FencedError, UnsettledError
+from streamgauge.io.kafka.membership import GroupMetadata, Kept
 from streamgauge.io.kafka.reader import Poll
 
+STATE_TOPIC = "streamgauge.streamgauge.state"
 Partition = tuple[str, int]
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -69,8 +70,8 @@ class FakeBroker:
     offsets: dict[Partition, int] = field(default_factory=dict)
     floors: dict[Partition, int] = field(default_factory=dict)
     written: list[tuple[str, bytes | None, bytes | None, Headers]] = field(default_factory=list)
-    arrived: int = 0
-    """How many of the written messages are certain to have arrived."""
+    state: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    """Latest value of each key of the state topic, with its offset."""
     journal: list[str] = field(default_factory=list)
 
     def produce(
@@ -89,6 +90,13 @@ class FakeBroker:
 
     def note(self, what: str) -> None:
         self.journal.append(what)
+
+    def keep(self, key: bytes | None, value: bytes | None) -> None:
+        """Write a record of the state."""
+        assert key is not None
+        self.state.pop(key, None)
+        if value is not None:
+            self.state[key] = len(self.journal), value
 
 
 @dataclass
@@ -116,12 +124,8 @@ class FakeMembership:
             if p in broker.offsets
         }
 
-    def commit(self, offsets: Mapping[Partition, Kept]) -> None:
-        if self.fenced:
-            raise StreamgaugeError("kafka: committing offsets: fenced")
-        self.broker.note("commit")
-        self.broker.offsets.update({p: kept.offset for p, kept in offsets.items()})
-        self.broker.floors.update({p: kept.floor for p, kept in offsets.items()})
+    def group_metadata(self) -> GroupMetadata:
+        return GroupMetadata(1, object())
 
     def close(self) -> None:
         self.broker.note("leave")
@@ -154,10 +158,12 @@ class FakeReader:
     ) -> None:
         self.started.append((dict(offsets), from_beginning))
         self.partitions = tuple(partitions)
-        self.positions = dict(offsets)
+        ends = {p: 0 if from_beginning else len(self.broker.log.get(p, ())) for p in partitions}
+        self.positions = ends | dict(offsets)
 
     def extend(self, added: list[Partition]) -> None:
         self.partitions += tuple(added)
+        self.positions.update(dict.fromkeys(added, 0))
 
     def stop(self) -> None:
         self.broker.note("stop reading")
@@ -194,20 +200,60 @@ class FakeReader:
 
 @dataclass
 class FakeWriter:
-    """Writes to the fake broker; nothing is certain before a flush, which tests can make fail."""
+    """Writes to the fake broker in transactions, which tests can make fail."""
 
     broker: FakeBroker
+    membership: FakeMembership
     broken: bool = False
+    _open: list[tuple[str, bytes | None, bytes | None, Headers]] | None = None
 
-    def write(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+    def fence(self) -> None:
+        self.broker.note("fence")
+        self._open = None
+
+    def begin(self) -> None:
+        self._open = []
+
+    def write(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None = None,
+    ) -> None:
+        assert self._open is not None
         self.broker.note(f"write {topic}")
-        self.broker.written.append((topic, key, value, headers))
+        self._open.append((topic, key, value, headers or []))
 
-    def flush(self) -> None:
+    def commit(self, positions: Mapping[Partition, Kept], group: GroupMetadata) -> None:
+        assert self._open is not None
+        assert group.generation >= 0
+        if self.membership.fenced:
+            raise FencedError("kafka: committing offsets: fenced")
         if self.broken:
-            raise StreamgaugeError("kafka: writing results: the broker is down")
-        self.broker.note("flush")
-        self.broker.arrived = len(self.broker.written)
+            raise UnsettledError("kafka: committing: the broker is down")
+        self.broker.note("commit")
+        for topic, key, value, headers in self._open:
+            if topic == STATE_TOPIC:
+                self.broker.keep(key, value)
+            else:
+                self.broker.written.append((topic, key, value, headers))
+        self._open = None
+        self.broker.offsets.update({p: kept.offset for p, kept in positions.items()})
+        self.broker.floors.update({p: kept.floor for p, kept in positions.items()})
+
+    def close(self) -> None:
+        self.broker.note("close writer")
+
+
+@dataclass
+class FakeStateReader:
+    """Reads what was committed of the state."""
+
+    broker: FakeBroker
+
+    def records(self) -> dict[bytes, tuple[int, bytes]]:
+        return dict(self.broker.state)
 
 
 def _columns(taken: Sequence[tuple[int, FakeMessage]]) -> RawMessages:

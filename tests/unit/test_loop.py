@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 
 from streamgauge.errors import StreamgaugeError
-from streamgauge.io.kafka.membership import Kept
+from streamgauge.formats.state_restore import restore
+from streamgauge.io.kafka.membership import GroupMetadata, Kept
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.dead_letters import PREFIX, DeadLetterStormError
 from streamgauge.runner.loop import LOOK_FOR_PARTITIONS_S, Loop, next_batch
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.status import Phase
-from tests.support.flights import MONTH, SECOND, T0, flights, planned, reference_of, send
+from tests.support.flights import MODEL, MONTH, SECOND, T0, flights, planned, reference_of, send
 from tests.support.kafka_fakes import (
     FakeBroker,
     FakeClock,
     FakeMembership,
     FakeReader,
+    FakeStateReader,
     FakeWriter,
     Partition,
 )
@@ -46,13 +48,15 @@ class World:
 
     def __post_init__(self) -> None:
         self.settings: dict[str, Any] = {}
+        self.discard = False
         self.restart()
 
     def restart(self) -> None:
         """Give the replica's process another life."""
         self.membership = FakeMembership(self.broker)
         self.reader = FakeReader(self.broker)
-        self.writer = FakeWriter(self.broker)
+        self.writer = FakeWriter(self.broker, self.membership)
+        self.state = FakeStateReader(self.broker)
         self.publisher = Publisher(self.clock, RenderLimits(total=1_000, models={}))
 
     def run(self, *turns: Turn, seconds: float = 1.0) -> None:
@@ -60,7 +64,8 @@ class World:
         for name, fake in (
             ("Membership", self.membership),
             ("Reader", self.reader),
-            ("Writer", self.writer),
+            ("TransactionalWriter", self.writer),
+            ("StateReader", self.state),
         ):
             self.patch.setattr(f"streamgauge.runner.loop.{name}", lambda *_, fake=fake: fake)
         stop = Event()
@@ -76,7 +81,9 @@ class World:
             for i, turn in enumerate(turns, 1)
         ]
         plan = planned(REFERENCE, **self.settings)
-        Loop(plan, self.clock, self.publisher, self.took.append).run(stop)
+        loop = Loop(plan, self.clock, self.publisher, self.took.append, discard_state=self.discard)
+        self.discard = False
+        loop.run(stop)
 
     def produce(self, n: int, *, begin: float = 0, end: float = 20, seed: int = 1) -> None:
         """Append good events, to the two partitions in turn."""
@@ -120,78 +127,163 @@ def test_everything_read_is_committed_when_it_stops(world: World) -> None:
     status = world.publisher.status
     assert status.phase is Phase.STOPPED
     assert (status.consumed, status.accepted) == (70, 70)
-    assert world.broker.journal[-2:] == ["close reader", "leave"]
+    assert world.broker.journal[-3:] == ["close writer", "close reader", "leave"]
     snapshot = world.publisher.snapshot()
     assert snapshot is not None
     assert snapshot.models[0].last_event is not None
 
 
-def test_results_arrive_before_the_offsets_they_rest_on_are_committed(world: World) -> None:
+def test_results_state_and_offsets_are_committed_together(world: World) -> None:
     def check() -> None:
         world.produce(20)
         world.produce_bad(6)
 
-    committed = world.membership.commit
+    committed = world.writer.commit
 
-    def commit(offsets: dict[Partition, Kept]) -> None:
-        assert world.broker.arrived == len(world.broker.written)
+    def commit(positions: dict[Partition, Kept], group: GroupMetadata) -> None:
+        committed(positions, group)
         assert len(world.letters()) == sum(
             message.raw_value == b"{"
-            for partition, kept in offsets.items()
+            for partition, kept in positions.items()
             for message in world.broker.log[partition][: kept.offset]
         )
-        committed(offsets)
+        restored = restore(world.broker.state, "streamgauge")
+        assert restored is not None
+        assert restored.manifest.positions == positions
+        counted = restored.kept["counts"]
+        assert counted["consumed"] == sum(kept.offset for kept in positions.values())
 
-    world.patch.setattr(world.membership, "commit", commit)
+    world.patch.setattr(world.writer, "commit", commit)
     world.run(*[check] * 30)
     assert world.broker.journal.count("commit") >= 5
     assert world.broker.offsets == world.held()
 
 
-def test_nothing_is_committed_when_results_cannot_be_written(world: World) -> None:
+def test_what_cannot_be_committed_is_done_again_once_it_can(world: World) -> None:
+    def mend() -> None:
+        world.writer.broken = False
+
+    world.produce(30)
     world.produce_bad(4)
     world.writer.broken = True
-    with pytest.raises(StreamgaugeError, match="the broker is down"):
-        world.run(*[nothing] * 10)
-    assert world.broker.offsets == {}
-    assert "commit" not in world.broker.journal
-    assert world.broker.journal[-2:] == ["close reader", "leave"]
+    world.run(*[nothing] * 15, mend, *[nothing] * 10)
+    assert world.broker.offsets == world.held()
+    assert world.broker.journal.count("fence") > 1
+    assert len(world.letters()) == 4
+    # The counts are those of one life, however often it was begun.
+    assert world.publisher.status.consumed == 34
+
+
+def test_a_stop_without_a_broker_loses_nothing_that_was_committed(world: World) -> None:
+    world.produce(10)
+    world.run(nothing)
+    world.restart()
+    world.produce_bad(4)
+    world.writer.broken = True
+    world.run(*[nothing] * 3)
+    assert world.broker.offsets == {P0: 5, P1: 5}
     assert world.publisher.status.phase is Phase.STOPPED
+    assert world.letters() == []
 
 
-def test_a_crash_repeats_work_and_loses_none(world: World) -> None:
+def test_a_crash_repeats_nothing_and_loses_nothing(world: World) -> None:
     world.produce(40)
     world.run(nothing)
     before = dict(world.broker.offsets)
     world.restart()
     world.produce_bad(10)
-    world.writer.broken = True
-    with pytest.raises(StreamgaugeError):
-        world.run(*[nothing] * 10)
+    crash = RuntimeError("killed")
+
+    def die() -> None:
+        raise crash
+
+    with pytest.raises(RuntimeError, match="killed"):
+        world.run(nothing, nothing, die)
     assert world.broker.offsets == before
     world.restart()
     world.run(nothing)
     assert world.reader.started == [(before, True)]
     assert world.broker.offsets == world.held()
-    lost = {(p, 20 + i) for p in (0, 1) for i in range(5)}
-    assert set(world.letters()) == lost
+    assert len(world.letters()) == 10
+    # State goes on: what was counted before the crash is counted still, once.
+    assert world.publisher.status.consumed == 50
+    snapshot = world.publisher.snapshot()
+    assert snapshot is not None
+    counters = snapshot.models[0].counters
+    assert counters is not None
+    whole = [i for i, key in enumerate(counters.rows) if not key.slice]
+    status = counters.counts[whole, :2].sum()
+    assert status == 40
+
+
+def test_a_fenced_replica_that_is_still_active_takes_over_again(world: World) -> None:
+    def free() -> None:
+        world.membership.fenced = False
+
+    world.produce(10)
+    world.membership.fenced = True
+    world.run(*[nothing] * 10, free, *[nothing] * 10)
+    assert world.broker.offsets == world.held()
     assert world.publisher.status.consumed == 10
 
 
-def test_a_replica_that_was_fenced_stops_without_a_commit(world: World) -> None:
+def test_offsets_that_somebody_moved_are_refused(world: World) -> None:
     world.produce(10)
-    world.membership.fenced = True
-    with pytest.raises(StreamgaugeError, match="fenced"):
-        world.run(*[nothing] * 10)
-    assert world.broker.offsets == {}
-    assert world.publisher.status.phase is Phase.STOPPED
+    world.run(nothing)
+    world.restart()
+    world.broker.offsets[P0] = 2
+    with pytest.raises(StreamgaugeError, match="offset is 2, but the state was counted up to 5"):
+        world.run(nothing)
+
+
+def test_a_discarded_state_is_cleared_and_counting_goes_on_from_the_offsets(world: World) -> None:
+    world.produce(10)
+    world.run(nothing)
+    world.restart()
+    world.broker.offsets[P0] = 2
+    world.discard = True
+    world.run(nothing)
+    assert world.publisher.status.consumed == 3
+    world.restart()
+    world.run(nothing)
+    assert world.publisher.status.consumed == 3
+
+
+def test_a_damaged_state_is_refused(world: World) -> None:
+    world.produce(10)
+    world.run(nothing)
+    for key, (offset, value) in list(world.broker.state.items()):
+        world.restart()
+        broken = bytearray(value)
+        broken[len(broken) // 2] ^= 1
+        world.broker.state[key] = offset, bytes(broken)
+        with pytest.raises(StreamgaugeError, match="--discard-state"):
+            world.run(nothing)
+        world.broker.state[key] = offset, value
+
+
+def test_a_model_that_is_configured_otherwise_begins_anew_and_others_go_on(world: World) -> None:
+    world.settings = {"known": ("flight-delay", "tours")}
+    world.produce(20)
+    for i, event in enumerate(flights(np.random.default_rng(2), 20, 0, 20, model="tours")):
+        world.append(i % 2, event)
+    world.run(nothing)
+    world.restart()
+    config = dict(MODEL)
+    world.patch.setitem(MODEL, "windows", ["1m", "5m"])
+    assert config["windows"] != MODEL["windows"]
+    world.run(nothing)
+    snapshot = world.publisher.snapshot()
+    assert snapshot is not None
+    assert all(model.last_event is None for model in snapshot.models)
+    assert world.publisher.status.consumed == 40
 
 
 def test_checkpoints_come_at_their_interval(world: World) -> None:
     world.settings = {"checkpoint_interval": "5s"}
     world.run(*[lambda: world.produce(2)] * 21)
-    # Turns 1 to 21 are a second apart, the first begins; a last one is made at the end.
-    assert world.broker.journal.count("flush") == 4 + 1
+    # Turns 1 to 21 are a second apart, the first begins; the last one, at the end, has nothing new.
+    assert world.broker.journal.count("commit") == 4
     assert world.publisher.status.checkpoints == 5
     assert len(world.took) == 5
     assert world.publisher.status.last_checkpoint == world.clock.wall()
@@ -200,16 +292,18 @@ def test_checkpoints_come_at_their_interval(world: World) -> None:
 def test_offsets_that_have_not_moved_are_not_committed_again(world: World) -> None:
     world.produce(10)
     world.run(*[nothing] * 30)
-    assert world.broker.journal.count("commit") == 1
-    assert world.broker.journal.count("flush") > 5
+    # Time goes on when partitions are quiet, which is a change of state once or twice.
+    assert world.broker.journal.count("commit") <= 3
+    assert world.publisher.status.checkpoints > 5
 
 
 def test_a_replica_that_finds_nothing_new_commits_nothing(world: World) -> None:
     world.produce(10)
     world.run(nothing)
     world.restart()
+    before = world.broker.journal.count("commit")
     world.run(*[nothing] * 10)
-    assert world.broker.journal.count("commit") == 1
+    assert world.broker.journal.count("commit") == before
 
 
 @pytest.mark.parametrize(("start", "beginning"), [("earliest", True), ("latest", False)])
@@ -223,7 +317,7 @@ def test_a_standby_does_nothing(world: World) -> None:
     world.produce(10)
     world.membership.active = False
     world.run(*[nothing] * 20)
-    assert world.broker.journal == ["close reader", "leave"]
+    assert world.broker.journal == ["close writer", "close reader", "leave"]
     assert world.broker.offsets == {}
     assert world.publisher.snapshot() is None
 
@@ -248,15 +342,14 @@ def test_a_replica_that_is_taken_over_from_forgets_what_it_knew(world: World) ->
 
     def win() -> None:
         world.membership.active = True
-        world.broker.offsets = {P0: 30, P1: 28}  # what the other replica has committed
 
     world.produce(80)
     world.run(nothing, lose, nothing, win)
-    assert world.broker.journal.count("stop reading") == 1
-    assert world.reader.started == [({}, True), ({P0: 30, P1: 28}, True)]
+    assert world.broker.journal.count("stop reading") == 2
+    assert world.reader.started == [({}, True)] * 2
     assert world.broker.offsets == world.held()
-    # What was read before the takeover and never committed is the other replica's work.
-    assert world.publisher.status.consumed == 80 - 58
+    # What was read before the takeover and never committed is read and counted once more.
+    assert world.publisher.status.consumed == 80
 
 
 def test_a_lost_replica_commits_nothing_of_what_it_had_read(world: World) -> None:
@@ -351,8 +444,9 @@ def test_a_partition_that_runs_far_ahead_is_held_back(world: World) -> None:
     for partition, events in ((0, near), (1, far)):
         for event in events:
             world.append(partition, event)
-    world.run(nothing, nothing)
-    assert world.reader.paused == {1}
+    paused: list[frozenset[int]] = []
+    world.run(nothing, lambda: paused.append(world.reader.paused))
+    assert paused == [frozenset({1})]
     assert world.broker.offsets == {P0: 10, P1: 5}
     assert world.publisher.status.paused == 1
     assert world.publisher.status.lag == {P0: 10, P1: 15}

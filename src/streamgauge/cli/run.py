@@ -28,6 +28,13 @@ def run(
     config: Annotated[
         Path, typer.Option("-c", "--config", help="The configuration file.", metavar="FILE")
     ],
+    discard_state: Annotated[
+        bool,
+        typer.Option(
+            "--discard-state",
+            help="Forget what was counted before, and go on from the group's committed offsets.",
+        ),
+    ] = False,
 ) -> None:
     """Monitor the models of a configuration until told to stop (Ctrl-C or SIGTERM).
 
@@ -57,5 +64,7 @@ def run(
     app = build_app(publisher, metrics, host=settings.http.host, clock=clock)
     with serve(app, settings.http.host, settings.http.port) as server:
         log.info("metrics, health and status page at %s", server.url)
-        Loop(planned, clock, publisher, metrics.checkpoint_took).run(stop)
+        Loop(planned, clock, publisher, metrics.checkpoint_took, discard_state=discard_state).run(
+            stop
+        )
     log.info("stopped: everything read is committed")

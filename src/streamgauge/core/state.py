@@ -44,7 +44,7 @@ class Lasting(Protocol):
         """Yield all parts; keys are distinct and those that are left out are forgotten."""
         ...
 
-    def restore(self, kept: Kept) -> None:
+    def restore(self, kept: Kept) -> object:
         """Take back the parts of an owner of the same specification, before any event."""
         ...
 

@@ -9,9 +9,19 @@ from streamgauge.clock import Clock
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.formats.alert_event import encode
 from streamgauge.formats.messages import Rejected
-from streamgauge.io.kafka.membership import Kept, Membership
+from streamgauge.formats.state_manifest import Position
+from streamgauge.io.kafka.errors import (
+    AbortableError,
+    BrokerError,
+    FencedError,
+    TransactionError,
+    UnsettledError,
+)
+from streamgauge.io.kafka.membership import Membership
 from streamgauge.io.kafka.reader import Poll, Reader
-from streamgauge.io.kafka.writer import Writer
+from streamgauge.io.kafka.state_topic import StateReader
+from streamgauge.io.kafka.transactions import TransactionalWriter
+from streamgauge.runner.checkpoints import Checkpoints
 from streamgauge.runner.dead_letters import StormWatch, dead_letter
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan, without_labels
@@ -26,6 +36,10 @@ LONGEST_TURN_S: Final = 0.5
 """A turn that took longer halves the next batch: signals and the group must be served in time."""
 STANDBY_WAIT_S: Final = 0.2
 LOOK_FOR_PARTITIONS_S: Final = 30.0
+ALERT_WAIT_S: Final = 0.5
+"""An alert waits no longer than this for the next checkpoint."""
+RETRY_S: Final = 1.0
+"""Pause before what failed is tried again."""
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +56,8 @@ def next_batch(batch: int, took_s: float) -> int:
 class Loop:
     """Runs one replica: stands by until it is the active one, then works until told to stop.
 
-    Results are written before the offsets that they rest on are committed, so a crash repeats
-    work and loses none.
+    Results, state and offsets are committed in one transaction, so a crash loses nothing and
+    counts nothing twice. When a transaction fails, the replica goes back to what is committed.
     """
 
     def __init__(
@@ -52,6 +66,8 @@ class Loop:
         clock: Clock,
         publisher: Publisher,
         checkpoint_took: Callable[[float], None],
+        *,
+        discard_state: bool = False,
     ) -> None:
         config = plan.config
         settings = config.kafka.client_settings()
@@ -63,14 +79,19 @@ class Loop:
         self._checkpoint_took = checkpoint_took
         self._membership = Membership(settings, config.group_id, client_id, config.state_topic)
         self._reader = Reader(settings, config.group_id, client_id)
-        self._writer = Writer(settings, client_id)
+        self._writer = TransactionalWriter(settings, client_id, config.app)
+        state = StateReader(settings, config.group_id, client_id, config.state_topic)
+        self._checkpoints = Checkpoints(config.app, config.state_topic, self._writer, state)
+        self._discard = discard_state
+        self._was_active = False
+        self._retry_at = 0.0
         self._storm = StormWatch(config.events.dead_letter_storm)
         self._batch = BATCH
         self._pipeline: Pipeline | None = None
         self._committed: dict[tuple[str, int], int] = {}
         self._behind: frozenset[int] = frozenset()
         """Partitions of which the stores lack what was counted in an earlier life."""
-        self._checkpoints = 0
+        self._checkpoint_count = 0
         self._last_checkpoint: float | None = None
         self._next_checkpoint = 0.0
         self._next_look = 0.0
@@ -87,34 +108,74 @@ class Loop:
                 else:
                     self._stand_by()
             if self._pipeline is not None:
-                self._checkpoint()
-                self._report(self._pipeline)
-                self._publisher.publish(self._pipeline)
+                self._finish(self._pipeline)
         finally:
-            if self._pipeline is not None:
-                self._pipeline.close()
+            self._leave()
             self._publisher.announce(Phase.STOPPED)
+            self._writer.close()
             self._reader.close()
             self._membership.close()
 
-    def _stand_by(self) -> None:
+    def _finish(self, pipeline: Pipeline) -> None:
+        """Commit what was taken in, as far as the broker lets us, and show the last figures."""
+        try:
+            self._checkpoint()
+        except TransactionError as error:
+            log.warning("%s; what came since the last checkpoint is read again at the start", error)
+        self._report(pipeline)
+        self._publisher.publish(pipeline)
+
+    def _leave(self) -> None:
+        """Forget all that is not committed."""
+        self._checkpoints.forget()
         if self._pipeline is not None:
-            log.warning("another replica took over; standing by")
             self._pipeline.close()
             self._pipeline = None
             self._behind = frozenset()
             self._reader.pause(frozenset())
             self._reader.stop()
+
+    def _stand_by(self) -> None:
+        if self._pipeline is not None:
+            log.warning("another replica took over; standing by")
+            self._leave()
         if self._membership.joined and self._publisher.status.phase is not Phase.STANDBY:
             self._publisher.announce(Phase.STANDBY)
         self._membership.poll(STANDBY_WAIT_S)
 
     def _work(self) -> None:
-        """Do one turn: what one poll brings, all the way through."""
-        pipeline = self._pipeline or self._begin()
+        """Do one turn; go back to what is committed where its transaction fails."""
+        pipeline = self._pipeline or self._take_over()
+        if pipeline is None:
+            return
         if self._behind:
             self._catch_up(pipeline)
             return
+        try:
+            self._turn(pipeline)
+        except (AbortableError, UnsettledError, FencedError) as error:
+            self._go_back(error, "going back to the last checkpoint")
+
+    def _go_back(self, error: BrokerError, so: str) -> None:
+        log.warning("%s; %s", error, so)
+        self._leave()
+        self._retry_at = self._clock.monotonic() + RETRY_S
+
+    def _take_over(self) -> Pipeline | None:
+        """Begin, or wait: a broker that was there will come back."""
+        if self._clock.monotonic() < self._retry_at:
+            self._membership.poll(STANDBY_WAIT_S)
+            return None
+        try:
+            return self._begin()
+        except BrokerError as error:
+            if not self._was_active:
+                raise
+            self._go_back(error, "trying again")
+            return None
+
+    def _turn(self, pipeline: Pipeline) -> None:
+        """Take in what one poll brings, all the way through."""
         poll = self._reader.poll(self._batch)
         now = self._clock.monotonic()
         outcome = pipeline.process(poll.messages, poll.drained, now)
@@ -123,7 +184,9 @@ class Loop:
         self._batch = next_batch(self._batch, self._clock.monotonic() - now)
         self._storm.observe(len(poll.sources), outcome.rejected)
         self._reader.pause(pipeline.ahead())
-        if now >= self._next_checkpoint:
+        if outcome.alerts:
+            self._next_checkpoint = min(self._next_checkpoint, now + ALERT_WAIT_S)
+        if now >= self._next_checkpoint or self._checkpoints.full:
             self._checkpoint()
         if now >= self._next_look:
             self._look_for_partitions(pipeline)
@@ -133,18 +196,25 @@ class Loop:
             self._publisher.publish(pipeline)
 
     def _begin(self) -> Pipeline:
-        """Become active: read on from what the group has committed."""
+        """Become active: shut out the owner before, and go on from what it committed."""
+        self._writer.fence()
         partitions, labelled = self._inputs()
-        committed = self._membership.committed(partitions)
-        now = self._clock.monotonic()
+        begun = self._checkpoints.begin(
+            self._membership.committed(partitions), discard=self._discard
+        )
         plan = self._plan if labelled else without_labels(self._plan)
         folder = self._plan.join_folder
         pipeline = Pipeline(plan, MemoryStores() if folder is None else DiskStores(folder))
         self._pipeline = pipeline
+        now = self._clock.monotonic()
         pipeline.assign(partitions, now)
-        floors = {p: kept.floor for p, kept in committed.items()}
-        self._committed = {p: kept.offset for p, kept in committed.items()}
-        start = pipeline.resume(self._committed, floors)
+        if begun.kept is not None:
+            for name in pipeline.restore(begun.kept):
+                log.warning("model %s begins anew: its configuration or reference changed", name)
+            self._checkpoints.adopt(pipeline.parts())
+        positions = {p: begun.positions[p] for p in partitions if p in begun.positions}
+        self._committed = {p: kept.offset for p, kept in positions.items()}
+        start = pipeline.resume(self._committed, {p: kept.floor for p, kept in positions.items()})
         again = [p for p, offset in start.items() if offset < self._committed[p]]
         for partition, first in self._reader.first_offsets(again).items():
             start[partition] = max(start[partition], first)
@@ -154,8 +224,10 @@ class Loop:
         if self._behind:
             self._reader.pause(frozenset(numbers) - self._behind)
         self._log_catching_up(start)
+        now = self._clock.monotonic()
         self._next_checkpoint = now + self._config.checkpoint_interval / 1000
         self._next_look = now + LOOK_FOR_PARTITIONS_S
+        self._discard, self._was_active = False, True
         self._publisher.announce(Phase.ACTIVE)
         topics = dict.fromkeys(topic for topic, _ in partitions)
         log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
@@ -207,25 +279,24 @@ class Loop:
             )
 
     def _checkpoint(self) -> None:
-        """Make sure that all results have arrived, then commit the offsets they rest on.
+        """Commit results, state and offsets together, then write the join stores.
 
-        The one place where results and offsets meet: a transaction goes here. While stores catch
-        up there is nothing to commit: what is read is counted already, or will be read again.
+        While stores catch up there is nothing to commit: what is read is counted already, or will
+        be read again. Raises TransactionError.
         """
         if self._behind:
             return
         began = self._clock.monotonic()
-        self._writer.flush()
         pipeline = self._pipeline
         assert pipeline is not None
-        positions = self._reader.positions
-        changed = {p: o for p, o in positions.items() if self._committed.get(p, -1) < o}
-        if changed:
-            floors = pipeline.checkpoint(changed)
-            self._membership.commit({p: Kept(o, floors[p]) for p, o in changed.items()})
-            self._committed.update(changed)
-            pipeline.flush(positions)
-        self._checkpoints += 1
+        offsets = self._reader.positions
+        floors = pipeline.checkpoint(offsets)
+        positions = {p: Position(offset, floors[p]) for p, offset in offsets.items()}
+        group = self._membership.group_metadata()
+        if self._checkpoints.commit(pipeline.parts(), positions, group):
+            self._committed.update(offsets)
+            pipeline.flush(offsets)
+        self._checkpoint_count += 1
         self._checkpoint_took(self._clock.monotonic() - began)
         self._last_checkpoint = self._clock.wall()
         self._next_checkpoint = self._clock.monotonic() + self._config.checkpoint_interval / 1000
@@ -245,14 +316,14 @@ class Loop:
         payload = self._config.events.dead_letter_payload
         for item in rejected:
             letter = dead_letter(poll.sources[item.index], item, payload)
-            self._writer.write(
+            self._checkpoints.write(
                 self._config.topics.dead_letters, letter.key, letter.value, letter.headers
             )
 
     def _write_alerts(self, alerts: tuple[AlertRecord, ...]) -> None:
         for record in alerts:
             message = encode(record, self._config.app, int(self._clock.wall() * 1000))
-            self._writer.write(
+            self._checkpoints.write(
                 self._config.topics.alerts, message.key, message.value, [*message.headers]
             )
             log.info("alert %s: %s", record.status.value, record.summary)
@@ -273,7 +344,8 @@ class Loop:
                 watermark=pipeline.watermark.value,
                 last_event=max(last, default=None),
                 rebalances=self._membership.rebalances,
-                checkpoints=self._checkpoints,
+                checkpoints=self._checkpoint_count,
+                state_bytes=self._checkpoints.state_bytes,
                 last_checkpoint=self._last_checkpoint,
                 paused=len(self._reader.paused),
             ),

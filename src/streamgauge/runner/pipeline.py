@@ -1,5 +1,6 @@
 """Pipeline: messages in, results out. No Kafka and no clock, so that it can be tested whole."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -91,6 +92,7 @@ class Pipeline:
         """Largest event times (ms) of partitions that are not read yet, from an earlier life."""
         self._lives: Counter[str] = Counter()
         """How often each model was begun to be counted."""
+        self._told: dict[tuple[str, int, str | None], str] = {}
         self._plan = plan
         self._learned = frozenset(model.spec.model for model in plan.learned)
         self._schemas: dict[str, ModelSchema] = {}
@@ -128,14 +130,17 @@ class Pipeline:
             if engine.reference is not None and name in self._learned:
                 content = partial(dump_reference, engine.reference)
                 yield StatePart(f"reference/{quoted}", engine.reference_id, content)
+            yield value_part(f"configured/{quoted}", {"sha256": self._configured(name)})
             for part in below(f"model/{quoted}", engine.parts()):
                 # A model that is learned is counted anew now and then, its tokens too.
                 yield part._replace(token=(life, part.token))
 
-    def restore(self, kept: Kept) -> None:
-        """Take back the parts, before any message; models without any begin anew.
+    def restore(self, kept: Kept) -> tuple[str, ...]:
+        """Take back the parts, before any message; return the models that begin anew all the same.
 
-        Partitions count as just seen. Raises StateError where the parts do not fit the plan.
+        Those are the ones that are configured otherwise than when the parts were made; models that
+        had none are new. Partitions count as just seen. Raises StateError for parts that are
+        damaged.
         """
         counts, time = needed(kept, "counts"), needed(kept, "watermark")
         with reading("counts"):
@@ -146,14 +151,42 @@ class Pipeline:
         self._resume_clocks()
         for learner in list(self._learners.values()):
             self._restore_learned(learner, kept)
+        changed: list[str] = []
         for name, engine in self.engines.items():
             mine = within(f"model/{_quoted(name)}", kept)
-            if mine:
+            told = kept.get(f"configured/{_quoted(name)}")
+            if mine and told != {"sha256": self._configured(name)}:
+                changed.append(name)
+            elif mine:
                 with placed(f"model/{_quoted(name)}"):
                     engine.restore(mine)
         self._decoder = self._build_decoder()
         self._labels = self._build_label_decoder()
         self._untyped = self._build_untyped()
+        return tuple(changed)
+
+    def _configured(self, name: str) -> str:
+        """Return what tells whether a model's state can be gone on with."""
+        engine = self.engines[name]
+        spec, labels = engine.spec, engine.spec.labels
+        life = (name, self._lives[name], engine.reference_id)
+        if life in self._told:
+            return self._told[life]
+        told = (
+            engine.layout,
+            engine.reference_id,
+            spec.slices,
+            spec.windows,
+            spec.pane_ms,
+            spec.latency,
+            spec.traffic,
+            bool(spec.exclusions),
+            None if labels is None else (labels.max_delay_ms, labels.threshold),
+            labels is not None and labels.coverage is not None,
+        )
+        content = repr(told).encode("utf-8", "surrogatepass")
+        self._told[life] = hashlib.sha256(content).hexdigest()
+        return self._told[life]
 
     def _restore_learned(self, learner: Learner, kept: Kept) -> None:
         """Begin to count a model again in the layout that was learned of it."""

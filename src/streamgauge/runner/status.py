@@ -36,4 +36,5 @@ class Status:
     rebalances: int = 0
     checkpoints: int = 0
     last_checkpoint: float | None = None
+    state_bytes: int = 0
     paused: int = 0

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from confluent_kafka import (
-    OFFSET_BEGINNING,
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -88,34 +86,42 @@ class Reader:
         *,
         from_beginning: bool,
     ) -> None:
-        """Read from these offsets, and partitions that have none from their beginning or end."""
+        """Read from these offsets, and partitions that have none from their beginning or end.
+
+        Where those are is asked now, so that from here on every partition has a position.
+        """
         self.partitions = tuple(partitions)
         self._numbers = {partition: i for i, partition in enumerate(partitions)}
         self.positions = dict(offsets)
-        new = OFFSET_BEGINNING if from_beginning else OFFSET_END
-        self._consumer.assign(
-            [TopicPartition(t, p, offsets.get((t, p), new)) for t, p in partitions]
-        )
+        for partition in partitions:
+            if partition not in self.positions:
+                low, high = self._ends(partition)
+                self.positions[partition] = low if from_beginning else high
+        self._consumer.assign([TopicPartition(t, p, self.positions[t, p]) for t, p in partitions])
 
     def first_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the first offset that the broker still holds of each of these partitions."""
-        found = {}
-        for topic, number in partitions:
-            try:
-                low, _ = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, number), timeout=15.0
-                )
-            except KafkaException as error:
-                raise failure(f"looking up the offsets of {topic} {number}", error) from error
-            found[topic, number] = low
-        return found
+        return {partition: self._ends(partition)[0] for partition in partitions}
+
+    def _ends(self, partition: tuple[str, int]) -> tuple[int, int]:
+        """Return the first offset that the broker holds of a partition, and that after the last."""
+        topic, number = partition
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, number), timeout=15.0
+            )
+        except KafkaException as error:
+            raise failure(f"looking up the offsets of {topic} {number}", error) from error
+        return low, high
 
     def extend(self, added: list[tuple[str, int]]) -> None:
         """Read further partitions from their beginning."""
         self.partitions += tuple(added)
         self._numbers = {partition: i for i, partition in enumerate(self.partitions)}
+        for partition in added:
+            self.positions[partition] = self._ends(partition)[0]
         self._consumer.incremental_assign(
-            [TopicPartition(t, p, OFFSET_BEGINNING) for t, p in added]
+            [TopicPartition(t, p, self.positions[t, p]) for t, p in added]
         )
 
     def stop(self) -> None:
