@@ -1,12 +1,11 @@
 """Transactions: records, state and offsets appear together, by one owner at a time."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from streamgauge.io.kafka.errors import (
     UnsettledError,
 )
 from streamgauge.io.kafka.membership import GroupMetadata
-from tests.support.apache_kafka import ApacheKafka
+from tests.support.apache_kafka import ApacheKafka, why_unavailable
 from tests.support.brokers import Broker
 from tests.support.topics import Isolation, read_to_end
 from tests.support.transactions import Owner, Place
@@ -30,6 +29,17 @@ from tests.support.transactions import Owner, Place
 @pytest.fixture
 def place(apache_kafka: Broker) -> Place:
     return Place(apache_kafka.bootstrap_servers)
+
+
+@pytest.fixture(scope="module")
+def own_kafka() -> Iterator[ApacheKafka]:
+    """A broker of this file's own, which ends abandoned transactions half a second late at most."""
+    reason = why_unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    soon = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+    with ApacheKafka(soon) as kafka:
+        yield kafka
 
 
 @pytest.fixture
@@ -202,32 +212,57 @@ def test_nothing_is_left_open_after_closing(place: Place) -> None:
 
 
 CHILD = """
-import sys, time
+import sys
 from tests.support.transactions import Owner, Place
 place = Place.__new__(Place)
 place.__dict__.update(eval(sys.argv[1]))
 owner = Owner(place)
 owner.take_over()
 print("ready", flush=True)
+"""
+ON_AND_ON = """
 n = 0
 while True:
     n += 1
     owner.checkpoint({"n": n, "large": bytes(300_000), "m": n}, n, b"%d" % n)
 """
+UP_TO_THE_COMMIT = """
+import time
+owner.write({"n": 2}, 20, b"half")
+def hang(_wait):
+    print("all but committed", flush=True)
+    time.sleep(60)
+class Producer:
+    def __init__(self, real): self.real = real
+    def commit_transaction(self, wait): hang(wait)
+    def __getattr__(self, name): return getattr(self.real, name)
+owner.writer._producer = Producer(owner.writer._producer)
+owner.commit(20)
+"""
+
+
+def test_an_owner_killed_before_the_commit_leaves_nothing(place: Place) -> None:
+    with Owner(place) as owner:
+        owner.take_over()
+        owner.checkpoint({"n": 1}, 10, b"whole")
+    with killed_child(place, UP_TO_THE_COMMIT) as child:
+        assert child.stdout.readline() == b"all but committed\n"
+    with Owner(place) as heir:
+        assert results(place) == [b"whole"], "what is written is not yet visible"
+        found = heir.take_over()
+        assert found is not None
+        assert found.kept == {"n": 1}
+        assert heir.committed() == [10, 11]
+        assert results(place) == [b"whole"]
+        everything = read_to_end(place.bootstrap, place.results, isolation="read_uncommitted")
+        assert [message.value() for message in everything] == [b"whole", b"half"]
 
 
 def test_an_owner_killed_at_any_moment_leaves_whole_checkpoints(place: Place) -> None:
     last = 0
     for round_number in range(4):
-        child: Any = subprocess.Popen(
-            [sys.executable, "-c", CHILD, repr(place.__dict__)], stdout=subprocess.PIPE
-        )
-        assert child.stdout.readline() == b"ready\n"
-        time.sleep(0.15 + 0.07 * round_number)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-
+        with killed_child(place, ON_AND_ON):
+            time.sleep(0.15 + 0.07 * round_number)
         with Owner(place) as heir:
             found = heir.take_over()
             assert found is not None
@@ -240,8 +275,8 @@ def test_an_owner_killed_at_any_moment_leaves_whole_checkpoints(place: Place) ->
     assert last > 4, "every owner got something done"
 
 
-def test_a_broker_that_is_gone_does_not_hang_a_commit(private_apache_kafka: ApacheKafka) -> None:
-    kafka = private_apache_kafka
+def test_a_broker_that_is_gone_does_not_hang_a_commit(own_kafka: ApacheKafka) -> None:
+    kafka = own_kafka
     place = Place(kafka.bootstrap_servers)
     with Owner(place, **{"transaction.timeout.ms": 2000}) as owner:
         owner.take_over()
@@ -263,9 +298,9 @@ def test_a_broker_that_is_gone_does_not_hang_a_commit(private_apache_kafka: Apac
 
 
 def test_messages_that_a_lost_broker_did_not_take_abort_the_transaction(
-    private_apache_kafka: ApacheKafka,
+    own_kafka: ApacheKafka,
 ) -> None:
-    kafka = private_apache_kafka
+    kafka = own_kafka
     place = Place(kafka.bootstrap_servers)
     with Owner(place, **{"transaction.timeout.ms": 2000}) as owner:
         owner.take_over()
@@ -283,19 +318,31 @@ def test_messages_that_a_lost_broker_did_not_take_abort_the_transaction(
         assert results(place) == [b"second"]
 
 
-def test_a_transaction_that_the_broker_gave_up_is_told(private_apache_kafka: ApacheKafka) -> None:
-    place = Place(private_apache_kafka.bootstrap_servers)
+def test_a_transaction_that_the_broker_gave_up_is_told(own_kafka: ApacheKafka) -> None:
+    place = Place(own_kafka.bootstrap_servers)
     with Owner(place, **{"transaction.timeout.ms": 1000}) as owner:
         owner.take_over()
         owner.write({"a": 1}, 10, b"late")
         settle(owner)
-        # The broker looks for abandoned transactions every 10 s.
-        time.sleep(13)
+        time.sleep(3)
         with pytest.raises(FencedError):
             owner.commit(10)
         assert owner.take_over() is None
         owner.checkpoint({"a": 1}, 10, b"in time")
         assert results(place) == [b"in time"]
+
+
+@contextmanager
+def killed_child(place: Place, does: str) -> Iterator[Any]:
+    """Run another owner in a process that is killed at the end of the block."""
+    command = [sys.executable, "-c", CHILD + does, repr(place.__dict__)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"ready\n"
+            yield child
+        finally:
+            child.send_signal(signal.SIGKILL)
 
 
 def write_on_and_on(owner: Owner) -> None:
