@@ -1,11 +1,12 @@
 """State as a checkpoint takes it and a new process gets it: copied, nothing shared."""
 
 import copy
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from streamgauge.core.state import Kept, Lasting
+from streamgauge.core.state import Kept, Part
 
 
 class Checkpoint(NamedTuple):
@@ -15,7 +16,15 @@ class Checkpoint(NamedTuple):
     tokens: dict[str, object]
 
 
-def taken(owner: Lasting) -> Checkpoint:
+class Owner(Protocol):
+    """Something that has parts."""
+
+    def parts(self) -> Iterator[Part]:
+        """Yield all parts."""
+        ...
+
+
+def taken(owner: Owner) -> Checkpoint:
     """Take all parts, each encoded at once."""
     data: dict[str, Any] = {}
     tokens: dict[str, object] = {}
@@ -27,7 +36,7 @@ def taken(owner: Lasting) -> Checkpoint:
     return Checkpoint(data, tokens)
 
 
-def kept(owner: Lasting) -> Kept:
+def kept(owner: Owner) -> Kept:
     """The data of all parts."""
     return taken(owner).data
 

@@ -228,12 +228,12 @@ class ModelEngine:
         if self.outcomes is not None and len(batch):
             tap = self.outcomes.tap(batch)
             self.aggregator.aggregate(batch, [tap.add], tap.rows)
-            self.outcomes.index_predictions(batch, keys, tap.predicted(), self.closed)
+            self.outcomes.index_predictions(batch, keys, tap.predicted())
 
     def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
         """Join a batch of labels that is counted already, and count nothing."""
         if self.outcomes is not None and len(batch):
-            self.outcomes.index_labels(batch, keys, self.closed)
+            self.outcomes.index_labels(batch, keys)
 
     def join_state(self) -> dict[str, object]:
         """Return what the join knows besides its store, as plain data."""

@@ -120,11 +120,12 @@ class Ledger:
     def overtake(self, state: Mapping[str, Any]) -> None:
         """Take the counts of a state that is as far as this ledger or further.
 
-        Levels stay what the store holds; of buckets that were over by then there are none.
+        Levels stay what the store holds; of buckets that were over by then there are none. Old
+        predictions are still taken up where the store is built again, or labels that found them
+        would wait anew.
         """
         self.watermark = max(self.watermark, state["watermark"])
         self.open(state["open_from"])
-        self.drop_before(Space.PREDICTIONS, state["predictions_from"])
         self.drop_before(Space.LABELS, state["labels_from"])
         self.recount(state)
 

@@ -102,22 +102,23 @@ class OutcomeEngine:
         """Give labels to their predictions; `keys (n)` are those of the predictions' ids."""
         self._join(self._labelled(batch, keys, closed), closed)
 
-    def index_predictions(
-        self, batch: EventBatch, keys: Sequence[bytes], found: Predicted, closed: int | None
-    ) -> None:
-        """Let predictions wait that are counted already."""
+    def index_predictions(self, batch: EventBatch, keys: Sequence[bytes], found: Predicted) -> None:
+        """Let predictions wait that are counted already.
+
+        Which panes were closed when they came is not known any more, so pairs are taken to be known
+        from the label's own time.
+        """
         time = batch.timestamp[found.at]
         with self._indexing():
             self.joiner.predictions(
                 [keys[i] for i in found.at.tolist()],
                 Pending(time, found.rows, found.bins, found.predicted, found.score),
-                _NEVER if closed is None else closed,
             )
 
-    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> None:
+    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
         """Give labels to their predictions that are counted already."""
         with self._indexing():
-            self._labelled(batch, keys, closed)
+            self._labelled(batch, keys, None)
 
     def _labelled(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> Joined:
         codes, _ = true_classes(self.layout, batch.label)
