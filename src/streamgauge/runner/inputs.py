@@ -18,7 +18,7 @@ from streamgauge.formats.messages import RawMessages, Rejected
 from streamgauge.runner.stores import Offsets, Partition
 
 MARKS: Final = 64
-"""Offsets that are remembered per partition as possible floors."""
+"""Offsets that are remembered per partition as possible floors, over the time that matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +108,14 @@ def _some(messages: RawMessages, at: npt.NDArray[np.intp]) -> RawMessages:
 class Floors:
     """From where each partition would have to be read again.
 
-    At every checkpoint the newest event time of what came before is remembered with the offset.
-    Once that is older than what any label is waited for, nothing before the offset matters.
+    At checkpoints the newest event time of what came before is remembered with the offset, where it
+    is a step later than that of the one before. Once it is older than what any label is waited for,
+    nothing before the offset matters.
     """
 
     def __init__(self, retention_ms: int) -> None:
         self._retention = retention_ms
+        self._step = retention_ms // MARKS
         self._newest: dict[Partition, int] = {}
         self._marks: dict[Partition, deque[tuple[int, int]]] = {}
         self._floors: dict[Partition, int] = {}
@@ -132,7 +134,7 @@ class Floors:
             newest = self._newest.get(partition)
             marks = self._marks.setdefault(partition, deque())
             self._floors.setdefault(partition, offset if newest is None else 0)
-            if newest is not None and (not marks or marks[-1][0] < offset):
+            if newest is not None and _is_later(marks, offset, newest - self._step):
                 marks.append((offset, newest))
             if watermark is None:
                 continue
@@ -142,10 +144,14 @@ class Floors:
         return {partition: self._floors[partition] for partition in offsets}
 
 
+def _is_later(marks: Sequence[tuple[int, int]], offset: int, newest: int) -> bool:
+    return not marks or (marks[-1][0] < offset and marks[-1][1] <= newest)
+
+
 def _thin(marks: deque[tuple[int, int]]) -> None:
-    """Forget every other mark when there are too many: a floor may be a little early."""
-    if len(marks) > MARKS:
-        kept = list(marks)[1::2]
+    """Forget every other mark where time stands still elsewhere; the oldest is the next floor."""
+    if len(marks) > 2 * MARKS:
+        kept = list(marks)[::2]
         marks.clear()
         marks.extend(kept)
 
