@@ -79,7 +79,7 @@ def monitored(found: Flights, bootstrap: str, folder: Path, timeout: float = 90.
         predictions=topics[0],
         labels=topics[1],
         **outputs,
-        more=f"http: {{port: {port}}}\njoin_store: {{folder: {folder / 'join'}}}",
+        more=f"http: {{port: {port}}}\njoin_store: {{folder: {folder / app}}}",
     )
     config.write_text(config.read_text().replace("app: flights", f"app: {app}"))
     began = time.monotonic()

@@ -175,8 +175,25 @@ def planned(folder: Path, **settings: str) -> Plan:
 
 
 def configure(folder: Path, **settings: str) -> Path:
-    """Write the reference and a configuration to a folder; return the configuration's path."""
-    data, reference = folder / "training.parquet", folder / "flights.reference.json"
+    """Write a configuration to a folder, and a reference unless it is there; return its path."""
+    reference = folder / "flights.reference.json"
+    if not reference.exists():
+        _profile(folder / "training.parquet", reference)
+    words = {
+        "bootstrap": "localhost:1",
+        "predictions": "predictions",
+        "labels": "labels",
+        "alerts": "flights.alerts",
+        "dead": "flights.dead",
+        "more": "",
+        "reference": str(reference),
+    }
+    config = folder / "flights.yaml"
+    config.write_text(CONFIG % (words | settings))
+    return config
+
+
+def _profile(data: Path, reference: Path) -> None:
     pq.write_table(dataset.training_table(), data)
     slices = [word for names in SLICED[1:] for word in ("--slice", ",".join(names))]
     ignored = [
@@ -191,18 +208,6 @@ def configure(folder: Path, **settings: str) -> Path:
     )
     if done.returncode:
         raise RuntimeError(done.stderr)
-    words = {
-        "bootstrap": "localhost:1",
-        "predictions": "predictions",
-        "labels": "labels",
-        "alerts": "flights.alerts",
-        "dead": "flights.dead",
-        "more": "",
-        "reference": str(reference),
-    }
-    config = folder / "flights.yaml"
-    config.write_text(CONFIG % (words | settings))
-    return config
 
 
 def polls(messages: Sequence[Message]) -> Iterator[tuple[int, RawMessages]]:

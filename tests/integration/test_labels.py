@@ -3,16 +3,24 @@
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from benchmarks.labels_kafka import monitored
 from benchmarks.labels_recount import flights
 from tests.support.brokers import Broker
 
-UNTIL_MS = round(datetime.fromisoformat("2013-01-15T00:00:00-05:00").timestamp() * 1000)
+UNTIL_MS = round(datetime.fromisoformat("2013-01-05T00:00:00-05:00").timestamp() * 1000)
 
 
-def test_metrics_of_two_weeks_of_flights_are_those_of_a_recount(
-    broker: Broker, tmp_path: Path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the reference is made once."""
+    return tmp_path_factory.mktemp("flights")
+
+
+def test_metrics_of_four_days_of_flights_are_those_of_a_recount(
+    broker: Broker, folder: Path
 ) -> None:
-    compared = monitored(flights(end_ms=UNTIL_MS), broker.bootstrap_servers, tmp_path)
+    compared = monitored(flights(end_ms=UNTIL_MS), broker.bootstrap_servers, folder)
     assert compared.different == ()
     assert compared.numbers > 10
