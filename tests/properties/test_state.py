@@ -1,12 +1,11 @@
 """The property of recovery: a process that goes on from a checkpoint does what the first would.
 
 Streams of a known model with a change that raises alerts and resolves them, late events and times
-that are excluded, of a model with labels, and of one whose reference is learned; cut at any poll.
+that are excluded, and of a model whose reference is learned; cut at any poll.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from streamgauge.runner.pipeline import Pipeline
-from tests.support import label_streams
 from tests.support.flights import (
     MONTH,
     NOW,
@@ -27,8 +25,7 @@ from tests.support.flights import (
     reference_of,
     send,
 )
-from tests.support.kept import Checkpoint, difference
-from tests.support.restarts import Disk, Life, Step, born, plain, reborn, steps_of
+from tests.support.restarts import Disk, Step, assert_goes_on, assert_tokens_tell, steps_of
 
 RNG = np.random.default_rng(11)
 REFERENCE = reference_of(flights(RNG, 4_000, -MONTH, 0))
@@ -97,39 +94,6 @@ def flight_steps(seed: int, partitions: int, sizes: tuple[int, ...]) -> list[Ste
     return [*steps, Step(polled([]), frozenset(range(partitions)), NOW + 1_000)]
 
 
-def label_pipeline(disk: Disk) -> Pipeline:
-    return Pipeline(label_streams.planned(**MORE), disk)
-
-
-def label_steps(seed: int, partitions: int, sizes: Sequence[int]) -> list[Step]:
-    events = label_streams.arrived(label_streams.draw(seed, 50, 150), partitions, seed)
-    steps = [Step(poll) for poll in label_streams.polls(events, partitions, sizes)]
-    end = Step(label_streams.raw([], partitions), frozenset(range(2 * partitions)), NOW + 1_000)
-    return [*steps, end]
-
-
-def assert_same(first: Life, second: Life) -> None:
-    """Compare what was published and what would be kept, bit by bit."""
-    assert first.alerts == second.alerts
-    snapshots = [plain(life.pipeline.snapshot(NOW)) for life in (first, second)]
-    assert difference(*snapshots) == ""
-    assert difference(first.checkpoint().data, second.checkpoint().data) == ""
-
-
-def assert_goes_on(make: Any, partitions: Any, steps: Sequence[Step], cut: int, every: int) -> None:
-    """Stop after `cut` steps, with checkpoints on the way, and go on in two processes."""
-    first = born(make, partitions)
-    for at in range(0, cut, every):
-        first.take(steps[at : min(at + every, cut)])
-        first.checkpoint()
-    point = first.checkpoint()
-    second = reborn(make, first, point.data)
-    assert difference(point.data, second.checkpoint().data) == ""
-    first.take(steps[cut:])
-    second.take(steps[cut:])
-    assert_same(first, second)
-
-
 @settings(max_examples=5, deadline=None, phases=PHASES)
 @given(st.integers(0, 2**32), st.integers(1, 3), SIZES, CUTS, st.integers(1, 6))
 def test_a_process_that_goes_on_from_a_checkpoint_does_what_the_first_would(
@@ -141,33 +105,9 @@ def test_a_process_that_goes_on_from_a_checkpoint_does_what_the_first_would(
 
 
 @settings(max_examples=3, deadline=None, phases=PHASES)
-@given(st.integers(0, 2**32), st.integers(1, 3), SIZES, CUTS, st.integers(1, 6))
-def test_labels_go_on_where_they_were(
-    seed: int, partitions: int, sizes: list[int], cut: float, every: int
-) -> None:
-    steps = label_steps(seed, partitions, sizes)
-    names = label_streams.numbered(partitions)
-    assert_goes_on(label_pipeline, names, steps, round(cut * len(steps)), every)
-
-
-def assert_tokens_tell(points: Sequence[Checkpoint]) -> None:
-    """Compare every checkpoint with the next: what has the same token has the same data."""
-    for before, after in pairwise(points):
-        for key in before.tokens.keys() & after.tokens.keys():
-            if before.tokens[key] == after.tokens[key]:
-                assert difference(before.data[key], after.data[key], key) == ""
-
-
-@settings(max_examples=2, deadline=None, phases=PHASES)
 @given(st.integers(0, 2**32), SIZES, st.integers(1, 3))
 def test_a_part_with_the_same_token_has_the_same_data(
     seed: int, sizes: list[int], every: int
 ) -> None:
-    for make, names, steps in (
-        (flight_pipeline, [("predictions", 0)], flight_steps(seed, 1, tuple(sizes))),
-        (label_pipeline, label_streams.numbered(1), label_steps(seed, 1, sizes)),
-    ):
-        life = born(make, names)
-        starts = range(0, len(steps), every)
-        points = [life.take(steps[at : at + every]).checkpoint() for at in starts]
-        assert_tokens_tell(points)
+    steps = flight_steps(seed, 1, tuple(sizes))
+    assert_tokens_tell(flight_pipeline, [("predictions", 0)], steps, every)

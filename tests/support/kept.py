@@ -78,3 +78,20 @@ def difference(first: object, second: object, place: str = "") -> str:
         same = first.tobytes() == second.tobytes()
         return "" if same else f"{place}: {np.flatnonzero(first.ravel() != second.ravel())[:5]}"
     return "" if repr(first) == repr(second) else f"{place}: {first!r:.80} and {second!r:.80}"
+
+
+def delivered(data: Kept) -> Kept:
+    """The same data as a topic may give them back: in another order, arrays read-only."""
+    return {key: _locked(copy.deepcopy(data[key])) for key in sorted(data, reverse=True)}
+
+
+def _locked(data: Any) -> Any:
+    if isinstance(data, dict):
+        for value in data.values():
+            _locked(value)
+    elif isinstance(data, list):
+        for value in data:
+            _locked(value)
+    elif isinstance(data, np.ndarray):
+        data.flags.writeable = False
+    return data

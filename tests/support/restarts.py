@@ -7,16 +7,18 @@ dictionary.
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from streamgauge.core.joining.memory import MemoryStore
+from streamgauge.core.state import Kept
 from streamgauge.formats.messages import RawMessages
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.stores import KeptStore, Partition
 from tests.support.flights import NOW, Sent, polled
-from tests.support.kept import Checkpoint, taken
+from tests.support.kept import Checkpoint, delivered, difference, taken
 
 
 @dataclass
@@ -99,11 +101,11 @@ def born(make: Callable[[Disk], Pipeline], partitions: Sequence[Partition]) -> L
     return life
 
 
-def reborn(make: Callable[[Disk], Pipeline], life: Life, data: dict[str, Any]) -> Life:
+def reborn(make: Callable[[Disk], Pipeline], life: Life, data: Kept) -> Life:
     """Return a life that goes on from a checkpoint's data."""
     disk = life.disk.copy()
     new = Life(make(disk), disk, life.partitions, list(life.alerts), life.steps)
-    new.pipeline.restore(data)
+    new.pipeline.restore(delivered(data))
     new.pipeline.assign(new.partitions, NOW)
     return new
 
@@ -130,3 +132,47 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value if isinstance(value, np.ndarray) else repr(value)
+
+
+def assert_same(first: Life, second: Life) -> None:
+    """Compare what was published and what would be kept, bit by bit."""
+    assert first.alerts == second.alerts
+    snapshots = [plain(life.pipeline.snapshot(NOW)) for life in (first, second)]
+    assert difference(*snapshots) == ""
+    assert difference(first.checkpoint().data, second.checkpoint().data) == ""
+
+
+def assert_goes_on(
+    make: Callable[[Disk], Pipeline],
+    partitions: Sequence[Partition],
+    steps: Sequence[Step],
+    cut: int,
+    every: int,
+) -> None:
+    """Stop after `cut` steps, with checkpoints on the way, and go on in two processes."""
+    first = born(make, partitions)
+    for at in range(0, cut, every):
+        first.take(steps[at : min(at + every, cut)])
+        first.checkpoint()
+    point = first.checkpoint()
+    second = reborn(make, first, point.data)
+    assert difference(point.data, second.checkpoint().data) == ""
+    first.take(steps[cut:])
+    second.take(steps[cut:])
+    assert_same(first, second)
+
+
+def assert_tokens_tell(
+    make: Callable[[Disk], Pipeline],
+    partitions: Sequence[Partition],
+    steps: Sequence[Step],
+    every: int,
+) -> None:
+    """Compare every checkpoint with the next: what has the same token has the same data."""
+    life = born(make, partitions)
+    starts = range(0, len(steps), every)
+    points = [life.take(steps[at : at + every]).checkpoint() for at in starts]
+    for before, after in pairwise(points):
+        for key in before.tokens.keys() & after.tokens.keys():
+            if before.tokens[key] == after.tokens[key]:
+                assert difference(before.data[key], after.data[key], key) == ""
