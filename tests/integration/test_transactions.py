@@ -275,6 +275,23 @@ def test_an_owner_killed_at_any_moment_leaves_whole_checkpoints(place: Place) ->
     assert last > 4, "every owner got something done"
 
 
+def test_an_owner_that_was_asleep_cannot_write_when_it_wakes(place: Place) -> None:
+    with killed_child(place, ON_AND_ON) as child, Owner(place) as heir:
+        time.sleep(0.5)
+        child.send_signal(signal.SIGSTOP)
+        heir.take_over()
+        heir.checkpoint({"n": -1}, 1_000, b"heir's")
+        before = results(place)
+        child.send_signal(signal.SIGCONT)
+        assert child.wait(30) == 1, "it ends with an error"
+
+        assert results(place) == before
+        assert before[-1] == b"heir's"
+        assert heir.committed() == [1_000, 1_001]
+        heir.checkpoint({"n": -2}, 1_001, b"heir's again")
+        assert results(place) == [*before, b"heir's again"]
+
+
 def test_a_broker_that_is_gone_does_not_hang_a_commit(own_kafka: ApacheKafka) -> None:
     kafka = own_kafka
     place = Place(kafka.bootstrap_servers)
@@ -336,7 +353,7 @@ def test_a_transaction_that_the_broker_gave_up_is_told(own_kafka: ApacheKafka) -
 def killed_child(place: Place, does: str) -> Iterator[Any]:
     """Run another owner in a process that is killed at the end of the block."""
     command = [sys.executable, "-c", CHILD + does, repr(place.__dict__)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         try:
             assert child.stdout is not None
             assert child.stdout.readline() == b"ready\n"

@@ -26,6 +26,8 @@ TIMEOUT_MS: Final = 10_000
 """After this the broker gives up a transaction: for so long one left open holds up readers."""
 FENCE_S: Final = 60.0
 """How long taking over may last: the broker may have to wait for an open transaction's end."""
+CLOSE_S: Final = 3.0
+"""How long a stop waits for an abort; after that the broker has to do it by itself."""
 _SLICE_S: Final = 0.2
 """Longest single call, so that signals are served."""
 _PAUSE_S: Final = 0.05
@@ -84,7 +86,10 @@ class TransactionalWriter:
         Raises BrokerError where the broker does not answer, TransactionError where it refuses.
         """
         self._drop()
-        producer = Producer(self._settings, logger=silent_logger())
+        try:
+            producer = Producer(self._settings, logger=silent_logger())
+        except KafkaException as error:
+            raise failure(Step.FENCE, error) from error
         self._patiently(Step.FENCE, producer.init_transactions, FENCE_S)
         self._producer = producer
 
@@ -154,25 +159,28 @@ class TransactionalWriter:
 
         Raises UnsettledError where the broker does not answer: then `fence` undoes it.
         """
-        if not self._open:
-            return
-        producer = self._within()
-        # Aborting before the broker knows of the transaction can break the producer.
-        deadline = time.monotonic() + self._patience
-        while self._written and not self._delivered and time.monotonic() < deadline:
-            self._serve(producer, _PAUSE_S)
-        self._patiently(Step.ABORT, producer.abort_transaction, self._patience)
-        self._open = False
+        self._undo(self._patience)
 
     def close(self) -> None:
         """Leave no transaction open, as far as the broker can be reached, and write no more."""
         try:
-            self.abort()
+            self._undo(CLOSE_S)
         except TransactionError:
             # Fenced or out of reach: the broker ends the transaction by itself.
             pass
         finally:
             self._drop()
+
+    def _undo(self, patience: float) -> None:
+        if not self._open:
+            return
+        producer = self._within()
+        # Aborting before the broker knows of the transaction can break the producer.
+        deadline = time.monotonic() + patience
+        while self._written and not self._delivered and time.monotonic() < deadline:
+            self._serve(producer, _PAUSE_S)
+        self._patiently(Step.ABORT, producer.abort_transaction, patience)
+        self._open = False
 
     def _within(self) -> Producer:
         assert self._producer is not None, "fence comes first"
