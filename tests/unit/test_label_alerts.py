@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from streamgauge.formats.native import NativeDecoder
 from streamgauge.runner.learning import fit_layout
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import KnownModel, Plan, model_spec
+from streamgauge.runner.stores import MemoryStores, Stores
 from tests.support.flights import NOW, T0, configured
+from tests.support.kept import difference
 from tests.support.native_events import BINARY
+from tests.support.restarts import Step, born, plain, reborn
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -29,6 +33,7 @@ MODEL = {
     "tolerance": 0.02,
     "labels": {"max_delay": "30m", "coverage": 0.9},
 }
+PARTITIONS = [("predictions", 0), ("labels", 0)]
 Truth = Callable[[np.random.Generator, float], int]
 
 
@@ -114,10 +119,22 @@ def watched(
     stages: Sequence[tuple[int, Truth, float]], budget: str = "1 per day"
 ) -> tuple[Pipeline, list[AlertRecord]]:
     """Watch stages of (minutes, what comes true, share that is labelled); return the alerts."""
+    pipeline = monitor(MemoryStores(), budget)
+    pipeline.assign(PARTITIONS, NOW)
+    alerts: list[AlertRecord] = []
+    for partition, raw in polls(stages):
+        alerts += pipeline.process(raw, frozenset({partition}), NOW).alerts
+    return pipeline, alerts
+
+
+def monitor(stores: Stores, budget: str = "1 per day") -> Pipeline:
     config = configured({"flight-delay": MODEL}, alerts={"budget": budget})
     spec = model_spec(config, "flight-delay")
-    pipeline = Pipeline(Plan(config, (KnownModel(spec, REFERENCE, "ref"),), ()))
-    pipeline.assign([("predictions", 0), ("labels", 0)], NOW)
+    return Pipeline(Plan(config, (KnownModel(spec, REFERENCE, "ref"),), ()), stores)
+
+
+def polls(stages: Sequence[tuple[int, Truth, float]]) -> list[tuple[int, RawMessages]]:
+    """The messages of stages in polls, each of one partition."""
     documents: list[tuple[int, int, dict[str, Any]]] = []
     begin = 0
     for number, (minutes, truth, share) in enumerate(stages):
@@ -126,14 +143,13 @@ def watched(
         documents += [(event["timestamp"], 1, event) for event in labels(made, truth, 5, share)]
         begin += minutes
     documents.sort(key=lambda entry: entry[0])
-    alerts: list[AlertRecord] = []
+    found = []
     for at in range(0, len(documents), 500):
         part = documents[at : at + 500]
         for partition in (0, 1):
             mine = [document for _, p, document in part if p == partition]
-            raw = messages(mine, partition)
-            alerts += pipeline.process(raw, frozenset({partition}), NOW).alerts
-    return pipeline, alerts
+            found.append((partition, messages(mine, partition)))
+    return found
 
 
 def fired(alerts: Sequence[AlertRecord]) -> dict[str, AlertRecord]:
@@ -179,3 +195,24 @@ def test_labels_that_stop_raise_an_alert_once_they_are_overdue() -> None:
     overdue = T0 + 3 * HOUR + 30 * MINUTE
     assert 0 <= record.starts_at - overdue < 30 * MINUTE
     assert record.effect.value > 0.5
+
+
+def test_alerts_about_outcomes_go_on_in_other_processes() -> None:
+    stages = [(60, honest, 1.0), (90, upside_down, 0.4), (30, honest, 1.0)]
+    steps = [Step(raw, frozenset({partition})) for partition, raw in polls(stages)]
+    whole = born(monitor, PARTITIONS).take(steps)
+    life = born(monitor, PARTITIONS)
+    # After even numbers of polls: one of each partition.
+    for begin, end in pairwise([0, 20, 34, 50, len(steps)]):
+        data = life.checkpoint().data
+        life = reborn(monitor, life, data)
+        assert difference(data, life.checkpoint().data) == ""
+        for partition in (0, 1) if begin else ():
+            # Read to their ends, as the next poll would tell.
+            life.pipeline.watermark.set_drained(partition, True)
+        life.take(steps[begin:end])
+    assert life.alerts == whole.alerts
+    names = {alert.subject.name for alert in life.pipeline.engines["flight-delay"].book.active()}
+    assert {"error_rate", "label_coverage"} & names
+    snapshots = [plain(each.pipeline.snapshot(NOW)) for each in (life, whole)]
+    assert difference(*snapshots) == ""
