@@ -189,6 +189,13 @@ class FakeReader:
     def pause(self, numbers: frozenset[int]) -> None:
         self.paused = numbers
 
+    def behind(self) -> frozenset[int]:
+        return frozenset(
+            number
+            for number, p in enumerate(self.partitions)
+            if len(self.broker.log.get(p, ())) > self.positions.get(p, 0)
+        )
+
     def lag(self) -> dict[Partition, int]:
         return {
             p: len(self.broker.log.get(p, ())) - self.positions.get(p, 0) for p in self.partitions

@@ -29,6 +29,8 @@ def describe(
     if not reference.any() or not current.any():
         return ""
     before_shares, now_shares = reference / reference.sum(), current / current.sum()
-    at = int(np.argmax(np.abs(now_shares - before_shares)))
+    moved = now_shares - before_shares
+    # Of two classes one gains what the other loses: the gain is what people want to hear of.
+    at = int(np.argmax(np.abs(moved) * np.where(moved > 0, 1.0 + 1e-9, 1.0)))
     name = bins.group_labels()[at]
     return f"share of {name} {before_shares[at]:.1%} to {now_shares[at]:.1%}"

@@ -480,7 +480,11 @@ class ModelEngine:
         }
 
     def _shown_rows(self) -> tuple[list[int], list[int]]:
-        """Return the whole versions' rows, and those of the slices with most events."""
+        """Return the whole versions' rows, and those of the slices with most events.
+
+        Slices that have had none for the whole of the longest window, such as those of a version
+        that serves no more, come last.
+        """
         keys = self.registry.keys
         whole = [row for row, key in enumerate(keys) if not key.slice]
         sliced = [row for row, key in enumerate(keys) if key.slice]
@@ -490,7 +494,15 @@ class ModelEngine:
         traffic = np.zeros(len(keys), np.int64)
         traffic[kept.rows] = kept.counts[:, self.layout.cells(0)].sum(axis=1)
         firing = {RowKey(a.model_version, a.slice) for a in self.book.active()}
-        sliced.sort(key=lambda row: (keys[row] not in firing, -traffic[row], keys[row]))
+        lately = {*self._track.windows[-1].counts()[0].tolist(), *self._track.open_rows()}
+        sliced.sort(
+            key=lambda row: (
+                keys[row] not in firing,
+                row not in lately,
+                -traffic[row],
+                keys[row],
+            )
+        )
         return whole, sorted(sliced[: self.spec.exported_slices])
 
     def _counters(self, block: Block) -> Counters:

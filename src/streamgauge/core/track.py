@@ -147,6 +147,11 @@ class Track:
             for window in self.measured:
                 yield f"measured/{window.spec.name}", window
 
+    def open_rows(self) -> set[int]:
+        """Return the rows that have events in open panes."""
+        panes = (*self._open.values(), *self._hidden.values())
+        return {row for pane in panes for row in pane.block().rows.tolist()}
+
     def empty(self) -> BlockSum:
         """Return a sum of no blocks."""
         return BlockSum(self.spec.width, self.spec.sums, self.spec.extremes)

@@ -178,7 +178,8 @@ class Loop:
         """Take in what one poll brings, all the way through."""
         poll = self._reader.poll(self._batch)
         now = self._clock.monotonic()
-        outcome = pipeline.process(poll.messages, poll.drained, now)
+        behind = self._reader.behind()
+        outcome = pipeline.process(poll.messages, poll.drained - behind, now, behind)
         self._write_dead_letters(poll, outcome.rejected)
         self._write_alerts(outcome.alerts)
         self._batch = next_batch(self._batch, self._clock.monotonic() - now)

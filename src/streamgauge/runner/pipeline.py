@@ -253,10 +253,17 @@ class Pipeline:
         for join in self.joins.values():
             join.close()
 
-    def process(self, messages: RawMessages, drained: frozenset[int], now: float) -> Outcome:
+    def process(
+        self,
+        messages: RawMessages,
+        drained: frozenset[int],
+        now: float,
+        behind: frozenset[int] = frozenset(),
+    ) -> Outcome:
         """Take in one poll at `now` (seconds of processing time).
 
-        `drained` are the partitions that were read to their end in it.
+        `drained` are the partitions that were read to their end in it, `behind` those that have
+        more than has been read.
         """
         self.index(messages)
         fresh = self._inputs.fresh(messages)
@@ -265,6 +272,8 @@ class Pipeline:
         self._inputs.note(messages)
         for partition in drained:
             self.watermark.set_drained(partition, True)
+        for partition in behind:
+            self.watermark.set_drained(partition, False)
         self._graduate()
         return Outcome(rejected, self._advance(now))
 

@@ -193,6 +193,19 @@ class Reader:
                 verb([TopicPartition(*self.partitions[number]) for number in sorted(change)])
         self.paused = numbers
 
+    def behind(self) -> frozenset[int]:
+        """Return the partitions of which the client knows that there is more to read.
+
+        One that was read to its end before may be among them: its messages wait behind others'.
+        """
+        found = set()
+        for number, partition in enumerate(self.partitions):
+            position = self.positions.get(partition)
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+            if position is not None and high > position:
+                found.add(number)
+        return frozenset(found)
+
     def lag(self) -> dict[tuple[str, int], int]:
         """Return, per partition, how many messages are not yet read, as far as is known."""
         lags = {}

@@ -206,12 +206,17 @@ def _rows(model: ModelSnapshot) -> tuple[RowKey, ...]:
 def _by_traffic(
     model: ModelSnapshot, counters: Counters, layout: Layout
 ) -> tuple[list[RowKey], list[RowKey]]:
-    """Return versions and slices, each by the number of their events, largest first."""
+    """Return versions and slices, each by the number of their events, largest first.
+
+    Those without any in the longest window, such as versions that serve no more, come last: they
+    would crowd out what is there now.
+    """
     position = layout.position(STATUS)
     assert position is not None, "every layout counts statuses"
     events = counters.counts[:, layout.cells(position)].sum(axis=1).tolist()
     traffic = dict.fromkeys(_rows(model), 0) | dict(zip(counters.rows, events, strict=True))
-    keys = sorted(traffic, key=lambda key: (-traffic[key], key))
+    lately = {*model.windows[-1].rows} if model.windows else {*traffic}
+    keys = sorted(traffic, key=lambda key: (key not in lately, -traffic[key], key))
     return [key for key in keys if not key.slice], [key for key in keys if key.slice]
 
 
