@@ -26,6 +26,7 @@ class FakeStatus:
     rebalances: int = 0
     checkpoints: int = 0
     last_checkpoint: float | None = None
+    state_bytes: int = 0
 
 
 class FakeSource:

@@ -525,6 +525,13 @@ CHECKPOINT_LAST_SUCCESS: Final = _self(
     "seconds",
     "When the last checkpoint was committed; 0 before the first.",
 )
+STATE_BYTES: Final = _self(
+    MetricType.GAUGE,
+    "state_bytes",
+    (),
+    "bytes",
+    "Bytes that the last checkpoint wrote to the state topic; 0 before the first.",
+)
 SERIES_EXPORTED: Final = _self(
     MetricType.GAUGE,
     "series_exported",

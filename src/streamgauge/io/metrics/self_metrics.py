@@ -55,6 +55,8 @@ class ProcessStatus(Protocol):
     def checkpoints(self) -> int: ...
     @property
     def last_checkpoint(self) -> float | None: ...
+    @property
+    def state_bytes(self) -> int: ...
 
 
 class SelfMetrics:
@@ -120,6 +122,7 @@ class SelfMetrics:
         yield _family(catalogue.CHECKPOINTS, {(): status.checkpoints})
         yield from map(_without_created, self._checkpoint_seconds.collect())
         yield _family(catalogue.CHECKPOINT_LAST_SUCCESS, {(): status.last_checkpoint or 0})
+        yield _family(catalogue.STATE_BYTES, {(): status.state_bytes})
         yield _family(catalogue.SERIES_EXPORTED, {(): rendered.series if rendered else 0})
         dropped = _by_reason(DROP_REASONS, rendered.dropped if rendered else {})
         yield _family(catalogue.SERIES_DROPPED, dropped)
