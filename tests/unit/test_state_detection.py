@@ -105,6 +105,10 @@ def test_state_of_another_configuration_is_refused_by_name() -> None:
     spoilt = {**snapshot, "detectors": {**snapshot["detectors"], "rows": rows}}
     with pytest.raises(StateError, match=r"^state detection/snapshot: .*log is"):
         engine(SPEC, reference()).restore({**data, "detection/snapshot": spoilt})
+    calls = next(key for key in data if key.startswith("detection/calls/"))
+    for wrong in ([], [*data[calls], *data[calls]], None):
+        with pytest.raises(StateError, match=rf"^state {calls}: "):
+            engine(SPEC, reference()).restore({**data, calls: wrong})
 
 
 def test_alerts_of_attached_detectors_resolve_once_they_have_become_calm_again() -> None:

@@ -119,8 +119,10 @@ def test_a_learned_reference_is_written_once() -> None:
     second = taken(life.pipeline)
     assert key == "reference/flight%2Fdelay"
     assert first.tokens[key] == second.tokens[key] == engine(life).reference_id
-    with pytest.raises(StateError, match=r"^state reference/flight%2Fdelay: "):
-        reborn(pipeline, life, {**second.data, key: second.data[key][:-40]})
+    wrong: list[object] = [second.data[key][:-40], b"", {}, None]
+    for spoilt in wrong:
+        with pytest.raises(StateError, match=r"^state reference/flight%2Fdelay: "):
+            reborn(pipeline, life, {**second.data, key: spoilt})
 
 
 def test_models_that_are_new_in_the_configuration_begin_anew() -> None:

@@ -191,10 +191,10 @@ class Pipeline:
     def _restore_learned(self, learner: Learner, kept: Kept) -> None:
         """Begin to count a model again in the layout that was learned of it."""
         name, quoted = learner.name, _quoted(learner.name)
-        content = kept.get(f"reference/{quoted}")
-        if content is not None:
+        if f"reference/{quoted}" in kept:
             try:
-                reference = load_reference(content)
+                with reading(f"reference/{quoted}"):
+                    reference = load_reference(kept[f"reference/{quoted}"])
             except ReferenceFileError as error:
                 raise StateError(f"reference/{quoted}", str(error)) from error
             self._schemas[name] = reference.layout.schema

@@ -98,6 +98,8 @@ class CallLog:
             data = needed(kept, key)
             with reading(key):
                 runs.append([_call_of(item) for item in data])
+                if not runs[-1] or any(call.counts is None for call in runs[-1][:-1]):
+                    raise ValueError("is no run of calls up to a close")
         return cls(snapshot, number, runs)
 
 
