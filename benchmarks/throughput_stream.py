@@ -1,0 +1,205 @@
+"""The stream of the throughput benchmark: events, their labels, a reference, and a full topic."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from confluent_kafka import Producer
+
+from streamgauge.core.batch import FloatArray, IntArray
+from tests.support.topics import create_topics, unique_name
+
+MODEL: Final = "flight-delay"
+START_MS: Final = 1_764_000_000_000
+EVENTS_PER_MS: Final = 2
+"""Event time: 2,000 predictions a second."""
+LONGEST_DELAY_MS: Final = 60_000
+CARRIERS: Final = 10
+PARTITIONS: Final = 4
+TRAINING_ROWS: Final = 50_000
+_TEMPLATES: Final = 2_000
+_CONFIG: Final = """
+app: %(app)s
+kafka: {bootstrap_servers: "%(bootstrap)s"}
+topics: {predictions: [%(stem)s.predictions], labels: %(labels)s, alerts: %(app)s.alerts,
+         dead_letters: %(app)s.dead}
+time: {pane: 10s, disorder: 10s}
+http: {port: %(port)d}
+checkpoint_interval: %(interval)s
+join_store: {folder: %(folder)s}
+models:
+  flight-delay:
+    task: binary
+    reference: %(reference)s
+    slices: [carrier, airport]
+    windows: [5m, 1h]
+    labels: {max_delay: 1h}
+    limits: {slices_per_dimension: 10000}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream: how many predictions, features (two of them categorical) and slices it has."""
+
+    events: int
+    features: int = 20
+    slices: int = 100
+    labels: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the stream in the table."""
+        labels = ", labels" if self.labels else ""
+        return f"{self.features} features, {self.slices:,} slices{labels}"
+
+    @property
+    def messages(self) -> int:
+        """How many messages its topics have."""
+        return self.events * (2 if self.labels else 1)
+
+    @property
+    def airports(self) -> int:
+        """How many values the second categorical feature has; each is a slice."""
+        return max(2, self.slices - CARRIERS)
+
+
+def _columns(stream: Stream, rows: int, seed: int) -> tuple[FloatArray, IntArray, FloatArray]:
+    """Return numbers `(rows, features − 2)`, airports `(rows,)` and scores `(rows,)`."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(100, 30, (rows, stream.features - 2)).round(2)
+    return numbers, rng.integers(stream.airports, size=rows), rng.beta(2, 5, rows).round(3)
+
+
+def predictions(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of every prediction, in the order of their times."""
+    templates = []
+    for i, (row, airport, score) in enumerate(
+        zip(*(column.tolist() for column in _columns(stream, _TEMPLATES, 7)), strict=True)
+    ):
+        features = {f"f{j}": x for j, x in enumerate(row)}
+        features |= {"carrier": f"c{i % CARRIERS}", "airport": f"a{airport}"}
+        event = {
+            "prediction_id": "#id",
+            "timestamp": "#time",
+            "model": MODEL,
+            "model_version": "3",
+            "features": features,
+            "prediction": int(score >= 0.5),
+            "score": score,
+            "latency_ms": 12.5,
+        }
+        text = json.dumps(event, separators=(",", ":")).replace("%", "%%")
+        text = text.replace('"#id"', '"p%08d"').replace('"#time"', "%d")
+        templates.append(text.encode())
+    for i in range(stream.events):
+        yield b"p%08d" % i, templates[i % _TEMPLATES] % (i, START_MS + i // EVENTS_PER_MS)
+
+
+def labels(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of every prediction's label."""
+    rng = np.random.default_rng(8)
+    delays = rng.integers(1_000, LONGEST_DELAY_MS, stream.events)
+    truth = rng.random(stream.events) < 0.3
+    text = b'{"prediction_id":"p%08d","timestamp":%d,"model":"flight-delay","label":%d}'
+    for i, (delay, true) in enumerate(zip(delays.tolist(), truth.tolist(), strict=True)):
+        yield b"p%08d" % i, text % (i, START_MS + i // EVENTS_PER_MS + delay, true)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Topics that hold a stream's messages; `stem` is what their names begin with."""
+
+    stem: str
+    topics: tuple[str, ...]
+    messages: int
+
+    @property
+    def partitions(self) -> list[tuple[str, int]]:
+        """All partitions."""
+        return [(topic, number) for topic in self.topics for number in range(PARTITIONS)]
+
+
+def fill(bootstrap: str, stream: Stream) -> Filled:
+    """Make topics with all messages of a stream in them."""
+    stem = unique_name("throughput")
+    kinds = {"predictions": predictions(stream)}
+    if stream.labels:
+        kinds["labels"] = labels(stream)
+    create_topics(bootstrap, {f"{stem}.{kind}": PARTITIONS for kind in kinds})
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 50,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 200_000,
+        }
+    )
+    for kind, messages in kinds.items():
+        topic = f"{stem}.{kind}"
+        for i, (key, value) in enumerate(messages):
+            while True:
+                try:
+                    producer.produce(topic, value, key)
+                    break
+                except BufferError:
+                    producer.poll(0.05)
+            if i % 1_000 == 0:
+                producer.poll(0)
+    if left := producer.flush(60):
+        raise RuntimeError(f"{left} messages were not written within a minute")
+    return Filled(stem, tuple(f"{stem}.{kind}" for kind in kinds), stream.messages)
+
+
+def reference(stream: Stream, folder: Path) -> Path:
+    """Profile events like the stream's, with labels, and return the reference."""
+    numbers, airports, scores = _columns(stream, TRAINING_ROWS, 9)
+    rng = np.random.default_rng(10)
+    table = pa.table(
+        {
+            "timestamp": START_MS - 86_400_000 + np.arange(TRAINING_ROWS) * 1_000,
+            **{f"f{j}": column for j, column in enumerate(numbers.T)},
+            "carrier": [f"c{i % CARRIERS}" for i in range(TRAINING_ROWS)],
+            "airport": [f"a{airport}" for airport in airports.tolist()],
+            "prediction": (scores >= 0.5).astype(np.int64),
+            "score": scores,
+            "label": (rng.random(TRAINING_ROWS) < 0.3).astype(np.int64),
+        }
+    )
+    data, path = folder / "training.parquet", folder / "reference.json"
+    pq.write_table(table, data)
+    command = [sys.executable, "-m", "streamgauge", "profile", str(data), "-o", str(path)]
+    command += ["--force", "--model", MODEL, "--slice", "carrier", "--slice", "airport"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return path
+
+
+def configure(
+    filled: Filled, bootstrap: str, reference: Path, *, port: int = 9000, interval: str = "5s"
+) -> Path:
+    """Write a configuration of an app of its own beside the reference; return its path."""
+    app = unique_name(filled.stem)
+    outputs = (f"{app}.alerts", f"{app}.dead", f"streamgauge.{app}.state")
+    create_topics(bootstrap, dict.fromkeys(outputs, 1), {"cleanup.policy": "compact"})
+    words = {
+        "app": app,
+        "bootstrap": bootstrap,
+        "stem": filled.stem,
+        "labels": json.dumps([topic for topic in filled.topics if topic.endswith(".labels")]),
+        "port": port,
+        "interval": interval,
+        "folder": reference.with_name(app),
+        "reference": reference,
+    }
+    config = reference.with_name(f"{app}.yaml")
+    config.write_text(_CONFIG % words)
+    return config
