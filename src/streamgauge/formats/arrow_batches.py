@@ -1,0 +1,107 @@
+"""Decodes prediction messages that are Arrow IPC streams of many rows.
+
+A row means what the JSON event with the same fields means: column `prediction_id` is the field
+`prediction_id`, a struct column `features` the object, and so on; flat columns `features.NAME` may
+take the place of the struct or add to it, and `tags` and `score` may be structs or maps. The same
+rules decide, row by row, in the same order.
+
+What Arrow adds to the rules:
+
+- a null in a struct of `score` or `tags` is an absent entry, as the struct has no other way to say
+  so; in a map it is a null;
+- `timestamp` may be an Arrow timestamp of any unit, in UTC where it names no zone;
+- NaN and infinity, which JSON cannot say, are `Fault.NAN` in a feature and refused in `score`,
+  `latency_ms`, `tags` and the `prediction` of a regression;
+- a column that no schema names is an unknown field of every row, null or not;
+- a column is of one type for all rows, so a feature of a wrong type is one in all its rows.
+
+**The key and the partition.** A row has a prediction id of its own, so the message's key is not
+compared with it, and any key is right. But labels find their predictions within one partition:
+*every row of a message must belong to the partition that its id would be sent to by itself*, or its
+label ends as an orphan and the prediction expires unlabelled. Which partition that is only the
+producer's partitioner knows, so it is not checked here; `streamgauge.emit` keeps to it. Models
+whose labels do not come through Kafka may be batched in any way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
+from streamgauge.formats.checks import RejectedError
+from streamgauge.formats.event_time import EventTime
+from streamgauge.formats.messages import DeadLetterReason, Rejected
+
+CONTENT_TYPE: Final = b"application/vnd.apache.arrow.stream"
+"""The Kafka header `content-type` of such a message."""
+MAX_BYTES: Final = 64 << 20
+"""Largest size of a message once decompressed."""
+MAX_ROWS: Final = 100_000
+"""Most rows of a message: a column of nulls takes no bytes, but the events made of it do."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRows:
+    """What one message's rows became; every row is in exactly one of three places.
+
+    `rows == accepted + len(rejected) + unknown_models`, unless the whole message is `refused`, of
+    which no row is known. `batches`, `rows_of` and `ids` are parallel, one of each for each model
+    that has events, in the order of the schemas: `rows_of[b] (n_b,) int64` are the ascending rows
+    of batch b. The index of a `Rejected` is its row. `unknown_fields` is as in `Decoded`.
+    """
+
+    rows: int
+    batches: tuple[EventBatch, ...]
+    rows_of: tuple[IntArray, ...]
+    ids: tuple[list[str], ...]
+    rejected: tuple[Rejected, ...]
+    refused: Rejected | None
+    unknown_models: int
+    unknown_fields: int
+
+    @property
+    def accepted(self) -> int:
+        """How many rows became events."""
+        return sum(map(len, self.batches))
+
+
+def decode_arrow(
+    value: bytes,
+    schemas: Sequence[ModelSchema],
+    times: EventTime,
+    *,
+    partition: int = 0,
+    broker_timestamp: int = -1,
+    max_bytes: int = MAX_BYTES,
+    max_rows: int = MAX_ROWS,
+) -> DecodedRows:
+    """The events of one message as one batch for each model, and what became of the other rows.
+
+    `partition` is the message's in the caller's numbering, `broker_timestamp` in milliseconds since
+    the epoch, -1 where there is none. Never raises for what is in `value`: a message that cannot be
+    read at all, or that would take more than `max_bytes` or `max_rows`, is `refused`. So is every
+    message where pyarrow is not installed.
+    """
+    try:
+        # The one import of what needs pyarrow, which is an optional extra.
+        from streamgauge.formats.arrow_rows import decode_rows
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "pyarrow":
+            raise
+        return _refused("Arrow batches need pyarrow: pip install 'streamgauge[arrow]'")
+    try:
+        return decode_rows(
+            value,
+            schemas,
+            times,
+            partition=partition,
+            broker_timestamp=broker_timestamp,
+            max_bytes=max_bytes,
+            max_rows=max_rows,
+        )
+    except RejectedError as error:
+        return _refused(error.detail, error.reason)
+
+
+def _refused(detail: str, reason: DeadLetterReason = DeadLetterReason.DECODE) -> DecodedRows:
+    return DecodedRows(0, (), (), (), (), Rejected(0, reason, "", detail), 0, 0)

@@ -1,0 +1,194 @@
+"""The rules of `checks` over whole Arrow columns: rows in, batches and dead letters out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from streamgauge.core.batch import (
+    Categories,
+    EventBatch,
+    FloatArray,
+    IntArray,
+    ModelSchema,
+    Task,
+)
+from streamgauge.formats.arrow_batches import DecodedRows
+from streamgauge.formats.arrow_cells import Cells, Kind
+from streamgauge.formats.arrow_features import is_feature, read_features
+from streamgauge.formats.arrow_fields import (
+    Verdicts,
+    names_of,
+    read_ids,
+    read_latency,
+    read_numbers,
+    read_status,
+    read_times,
+)
+from streamgauge.formats.arrow_scores import read_scores
+from streamgauge.formats.arrow_stream import ARROW_ERRORS, Frame, read_frame, refusal
+from streamgauge.formats.arrow_tags import read_tags
+from streamgauge.formats.event_time import EventTime
+from streamgauge.formats.event_types import KNOWN_FIELDS, feature_names
+
+_FIELDS: Final = frozenset({*KNOWN_FIELDS, "model"})
+
+
+def decode_rows(
+    value: bytes,
+    schemas: Sequence[ModelSchema],
+    times: EventTime,
+    *,
+    partition: int,
+    broker_timestamp: int,
+    max_bytes: int,
+    max_rows: int,
+) -> DecodedRows:
+    """What `decode_arrow` promises. Raises RejectedError if no row can be read."""
+    frame = read_frame(value, _wanted(schemas), max_bytes=max_bytes, max_rows=max_rows)
+    try:
+        return _decode(frame, schemas, times, partition, broker_timestamp)
+    except ARROW_ERRORS as error:
+        raise refusal(f"columns that cannot be read ({type(error).__name__})") from error
+
+
+def _decode(
+    frame: Frame,
+    schemas: Sequence[ModelSchema],
+    times: EventTime,
+    partition: int,
+    broker_timestamp: int,
+) -> DecodedRows:
+    verdicts = Verdicts(frame.rows)
+    model_of, unknown_models = _models(frame, schemas, verdicts)
+    rejected = verdicts.rejected(np.arange(frame.rows))
+    batches: list[EventBatch] = []
+    rows_of: list[IntArray] = []
+    ids: list[list[str]] = []
+    unknown_fields = 0
+    for place, schema in enumerate(schemas):
+        rows = np.flatnonzero(model_of == place)
+        if not len(rows):
+            continue
+        mine = frame if len(rows) == frame.rows else frame.take(model_of == place)
+        reading = _Reading(mine, schema, times, broker_timestamp)
+        rejected += reading.verdicts.rejected(rows)
+        accepted = reading.verdicts.accepted
+        if not accepted.any():
+            continue
+        batches.append(reading.batch(partition))
+        rows_of.append(rows[accepted])
+        ids.append(reading.accepted_ids())
+        unknown_fields += reading.unknown_fields
+    return DecodedRows(
+        rows=frame.rows,
+        batches=tuple(batches),
+        rows_of=tuple(rows_of),
+        ids=tuple(ids),
+        rejected=tuple(sorted(rejected, key=lambda each: each.index)),
+        refused=None,
+        unknown_models=unknown_models,
+        unknown_fields=unknown_fields,
+    )
+
+
+def _wanted(schemas: Sequence[ModelSchema]) -> Callable[[str], bool]:
+    features = {name for schema in schemas for name in feature_names(schema)}
+
+    def wanted(column: str) -> bool:
+        return column in _FIELDS or is_feature(column, features)
+
+    return wanted
+
+
+def _models(
+    frame: Frame, schemas: Sequence[ModelSchema], verdicts: Verdicts
+) -> tuple[IntArray, int]:
+    """The place of each row's schema `(n,)`, -1 where it has none; how many are not watched."""
+    nobody = np.full(frame.rows, -1)
+    if "model" not in frame.names:
+        verdicts.refuse_all("model", "required")
+        return nobody, 0
+    cells = frame.cells("model")
+    if cells.kind is not Kind.TEXT:
+        verdicts.refuse_all("model", f"expected a string, got {cells.kind.value}")
+        return nobody, 0
+    codes, texts = cells.coded()
+    place_of = {schema.model: place for place, schema in enumerate(schemas)}
+    places = np.array([*(place_of.get(text, -1) for text in texts), -1])[codes]
+    verdicts.refuse(~cells.given, "model", "expected a string, got null")
+    return places, int(np.count_nonzero((places < 0) & cells.given))
+
+
+class _Reading:
+    """The rows of one model, every column read and judged in the order of `checks`."""
+
+    def __init__(
+        self, frame: Frame, schema: ModelSchema, times: EventTime, broker_timestamp: int
+    ) -> None:
+        self._schema = schema
+        verdicts = self.verdicts = Verdicts(frame.rows)
+        names = set(frame.names)
+
+        def cells(name: str) -> Cells | None:
+            return frame.cells(name) if name in names else None
+
+        self._ids = read_ids(cells("prediction_id"), verdicts)
+        self._timestamp = read_times(cells("timestamp"), verdicts, times, broker_timestamp)
+        self._ok = read_status(cells("status"), verdicts)
+        self._version = names_of(cells("model_version"), "model_version", verdicts, missing="")
+        self._tags = read_tags(cells("tags"), schema.tags, verdicts)
+        self._latency = read_latency(cells("latency_ms"), verdicts)
+        self._features = read_features(frame, schema, verdicts, self._ok)
+        self._prediction = self._read_prediction(cells("prediction"))
+        self._score = read_scores(cells("score"), schema, self._prediction, verdicts)
+        self._unknown = frame.unwanted + self._features.unknown
+
+    @property
+    def unknown_fields(self) -> int:
+        """How many fields of accepted rows no schema names."""
+        return int(self._unknown[self.verdicts.accepted].sum())
+
+    def accepted_ids(self) -> list[Any]:
+        """The prediction ids of the accepted rows."""
+        accepted = self.verdicts.accepted
+        if accepted.all():
+            return self._ids
+        return [self._ids[row] for row in np.flatnonzero(accepted).tolist()]
+
+    def batch(self, partition: int) -> EventBatch:
+        """The accepted rows as a batch."""
+        accepted = self.verdicts.accepted
+        every = bool(accepted.all())
+
+        def floats(values: FloatArray) -> FloatArray:
+            return values if every else values[..., accepted]
+
+        def coded(column: Categories) -> Categories:
+            return column if every else Categories(column.codes[accepted], column.values)
+
+        prediction = self._prediction
+        return EventBatch(
+            schema=self._schema,
+            timestamp=self._timestamp if every else self._timestamp[accepted],
+            partition=np.full(np.count_nonzero(accepted), partition, np.int32),
+            version=coded(self._version),
+            numeric=floats(self._features.numeric),
+            faults=self._features.faults(accepted),
+            categorical=tuple(map(coded, self._features.categorical)),
+            tags=tuple(map(coded, self._tags)),
+            prediction=(
+                coded(prediction) if isinstance(prediction, Categories) else floats(prediction)
+            ),
+            score=floats(self._score),
+            latency=floats(self._latency),
+            ok=self._ok if every else self._ok[accepted],
+        )
+
+    def _read_prediction(self, cells: Cells | None) -> Categories | FloatArray:
+        field, verdicts = "prediction", self.verdicts
+        given = np.zeros(verdicts.rows, np.bool_) if cells is None else cells.given
+        verdicts.refuse(self._ok & ~given, field, "required unless the status is an error")
+        if self._schema.task is Task.REGRESSION:
+            return read_numbers(cells, field, verdicts)
+        return names_of(cells, field, verdicts)
