@@ -65,7 +65,7 @@ def read_frame(
     `max_rows`.
     """
     try:
-        _check_sizes(value, max_bytes, max_rows)
+        _check_sizes(value, max_bytes)
         return _read(value, wanted, max_rows)
     except RejectedError:
         raise
@@ -99,9 +99,9 @@ def _read(value: bytes, wanted: Callable[[str], bool], max_rows: int) -> Frame:
     return Frame(table.num_rows, columns, len(schema) - len(places))
 
 
-def _check_sizes(value: bytes, max_bytes: int, max_rows: int) -> None:
+def _check_sizes(value: bytes, max_bytes: int) -> None:
     """Refuse a stream that declares more than it may become."""
-    total = rows = 0
+    total = longest = 0
     reader = pa.ipc.MessageReader.open_stream(pa.py_buffer(value))
     while True:
         try:
@@ -110,11 +110,12 @@ def _check_sizes(value: bytes, max_bytes: int, max_rows: int) -> None:
             return
         size = message_size(message.metadata.to_pybytes(), _view(message.body))
         total += size.bytes
-        rows = max(rows, size.longest)
+        longest = max(longest, size.longest)
         if total > max_bytes:
             raise refusal(f"decompresses to more than {max_bytes:,} bytes")
-        if rows > max_bytes:
-            raise refusal(f"more than {max_rows:,} rows in a message")
+        # Arrays inside lists may be longer than the table, but not than its bytes.
+        if longest > max_bytes:
+            raise refusal(f"an array of more than {max_bytes:,} entries")
 
 
 def _view(body: Any) -> memoryview:
