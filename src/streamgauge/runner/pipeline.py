@@ -41,7 +41,7 @@ from streamgauge.runner.learning import Learner, Stage
 from streamgauge.runner.plan import KnownModel, Plan, fit_schema
 from streamgauge.runner.stores import Join, MemoryStores, Offsets, Partition, Stores, fingerprint
 
-MOST_PANES_AHEAD = 1_000
+MOST_PANES_AHEAD = 100
 """A partition this many panes ahead of the watermark is held back: open panes take memory."""
 
 
