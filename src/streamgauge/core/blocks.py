@@ -94,10 +94,13 @@ class BlockSum:
 
     def add(self, block: Block) -> None:
         """Add a block; its rows are distinct."""
-        at = self._places(block.rows)
-        self._note(at)
+        places = self._places(block.rows)
+        self._note(places)
+        at = _as_slice(places)
         self._counts[at] += block.counts
         self._sums[at] += block.sums
+        if not self.extremes:
+            return
         extremes = self._extremes
         extremes[at, :, MINIMUM] = np.minimum(
             extremes[at, :, MINIMUM], block.extremes[..., MINIMUM]
@@ -184,6 +187,15 @@ class BlockSum:
         empty[..., MINIMUM] = np.inf
         empty[..., MAXIMUM] = -np.inf
         self._extremes = np.concatenate([self._extremes, empty])
+
+
+def _as_slice(places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp] | slice:
+    """Return places that follow one another, as they mostly do, as a slice: added in place."""
+    n = len(places)
+    if not n or places[-1] - places[0] != n - 1:
+        return places
+    first = int(places[0])
+    return slice(first, first + n) if (places == np.arange(first, first + n)).all() else places
 
 
 def total(blocks: list[Block], width: int, numeric: int, extremes: int | None = None) -> Block:
