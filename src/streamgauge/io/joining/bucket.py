@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Self
 
 import msgspec
+import numpy as np
 
 from streamgauge.core.joining.store import KEY_BYTES, Space
 from streamgauge.io.joining.filters import Filter, Segment, marks
@@ -60,9 +61,10 @@ class DiskBucket:
 
     def write(self, batch: Batch, records: Mapping[bytes, bytes]) -> None:
         """Put records into the batch, and what their keys change in the filter."""
-        table = self.entry.table
-        batch.put(table, records.items())
-        keys = list(records)
+        table, keys, values = self.entry.table, list(records), list(records.values())
+        # In their order a table takes them in a quarter of the time; the first half tells it.
+        halves = np.frombuffer(b"".join(keys), ">u8")[:: KEY_BYTES // 8].astype(np.uint64)
+        batch.put(table, [(keys[i], values[i]) for i in np.argsort(halves).tolist()])
         new = self.filter.add(marks(keys)).tolist()
         added = [key for key, is_new in zip(keys, new, strict=True) if is_new]
         self._unsaved += len(added)

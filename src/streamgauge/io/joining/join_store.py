@@ -119,11 +119,10 @@ class JoinStore:
         self, space: Space, bucket: int, keys: Sequence[bytes], values: Sequence[bytes]
     ) -> None:
         """Write records, in place of what these keys had in this bucket; the keys are distinct."""
-        records = dict(zip(keys, values, strict=True))
-        if not records:
+        if not keys:
             return
-        self._waiting[space].setdefault(bucket, {}).update(records)
-        self._latest[space].update(records)
+        self._waiting[space].setdefault(bucket, {}).update(zip(keys, values, strict=True))
+        self._latest[space].update(zip(keys, values, strict=True))
         sizes = self._waiting_bytes[space]
         added = sum(map(len, values)) + len(values) * (KEY_BYTES + _RECORD_OVERHEAD)
         sizes[bucket] = sizes.get(bucket, 0) + added
