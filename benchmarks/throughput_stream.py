@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +22,11 @@ EVENTS_PER_MS: Final = 2
 """Event time: 2,000 predictions a second."""
 LONGEST_DELAY_MS: Final = 60_000
 CARRIERS: Final = 10
+TRUE_SHARE: Final = 0.3
 PARTITIONS: Final = 4
 TRAINING_ROWS: Final = 50_000
-_TEMPLATES: Final = 2_000
+TEMPLATES: Final = 2_000
+"""Different events; the reference has them all, so that nothing drifts."""
 _CONFIG: Final = """
 app: %(app)s
 kafka: {bootstrap_servers: "%(bootstrap)s"}
@@ -71,19 +73,26 @@ class Stream:
         return max(2, self.slices - CARRIERS)
 
 
-def _columns(stream: Stream, rows: int, seed: int) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Return numbers `(rows, features − 2)`, airports `(rows,)` and scores `(rows,)`."""
-    rng = np.random.default_rng(seed)
-    numbers = rng.normal(100, 30, (rows, stream.features - 2)).round(2)
-    return numbers, rng.integers(stream.airports, size=rows), rng.beta(2, 5, rows).round(3)
+class _Templates(NamedTuple):
+    """Different events: `numbers (n, features − 2)`, `airport (n,)` and `score (n,)`."""
+
+    numbers: FloatArray
+    airport: IntArray
+    score: FloatArray
+
+
+def _templates(stream: Stream) -> _Templates:
+    rng = np.random.default_rng(7)
+    n = max(TEMPLATES, 4 * stream.airports)
+    numbers = rng.normal(100, 30, (n, stream.features - 2)).round(2)
+    return _Templates(numbers, rng.permutation(np.arange(n) % stream.airports), rng.beta(2, 5, n))
 
 
 def predictions(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of every prediction, in the order of their times."""
     templates = []
-    for i, (row, airport, score) in enumerate(
-        zip(*(column.tolist() for column in _columns(stream, _TEMPLATES, 7)), strict=True)
-    ):
+    columns = (column.tolist() for column in _templates(stream))
+    for i, (row, airport, score) in enumerate(zip(*columns, strict=True)):
         features = {f"f{j}": x for j, x in enumerate(row)}
         features |= {"carrier": f"c{i % CARRIERS}", "airport": f"a{airport}"}
         event = {
@@ -92,22 +101,23 @@ def predictions(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
             "model": MODEL,
             "model_version": "3",
             "features": features,
-            "prediction": int(score >= 0.5),
-            "score": score,
+            "prediction": int(round(score, 3) >= 0.5),
+            "score": round(score, 3),
             "latency_ms": 12.5,
         }
         text = json.dumps(event, separators=(",", ":")).replace("%", "%%")
         text = text.replace('"#id"', '"p%08d"').replace('"#time"', "%d")
         templates.append(text.encode())
-    for i in range(stream.events):
-        yield b"p%08d" % i, templates[i % _TEMPLATES] % (i, START_MS + i // EVENTS_PER_MS)
+    chosen = np.random.default_rng(11).integers(len(templates), size=stream.events)
+    for i, template in enumerate(chosen.tolist()):
+        yield b"p%08d" % i, templates[template] % (i, START_MS + i // EVENTS_PER_MS)
 
 
 def labels(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of every prediction's label."""
     rng = np.random.default_rng(8)
     delays = rng.integers(1_000, LONGEST_DELAY_MS, stream.events)
-    truth = rng.random(stream.events) < 0.3
+    truth = rng.random(stream.events) < TRUE_SHARE
     text = b'{"prediction_id":"p%08d","timestamp":%d,"model":"flight-delay","label":%d}'
     for i, (delay, true) in enumerate(zip(delays.tolist(), truth.tolist(), strict=True)):
         yield b"p%08d" % i, text % (i, START_MS + i // EVENTS_PER_MS + delay, true)
@@ -160,17 +170,19 @@ def fill(bootstrap: str, stream: Stream) -> Filled:
 
 def reference(stream: Stream, folder: Path) -> Path:
     """Profile events like the stream's, with labels, and return the reference."""
-    numbers, airports, scores = _columns(stream, TRAINING_ROWS, 9)
-    rng = np.random.default_rng(10)
+    drawn = _templates(stream)
+    which = np.arange(TRAINING_ROWS) % len(drawn.score)
+    score = drawn.score[which].round(3)
+    truth = np.random.default_rng(10).random(TRAINING_ROWS) < TRUE_SHARE
     table = pa.table(
         {
             "timestamp": START_MS - 86_400_000 + np.arange(TRAINING_ROWS) * 1_000,
-            **{f"f{j}": column for j, column in enumerate(numbers.T)},
-            "carrier": [f"c{i % CARRIERS}" for i in range(TRAINING_ROWS)],
-            "airport": [f"a{airport}" for airport in airports.tolist()],
-            "prediction": (scores >= 0.5).astype(np.int64),
-            "score": scores,
-            "label": (rng.random(TRAINING_ROWS) < 0.3).astype(np.int64),
+            **{f"f{j}": column[which] for j, column in enumerate(drawn.numbers.T)},
+            "carrier": [f"c{i % CARRIERS}" for i in which.tolist()],
+            "airport": [f"a{airport}" for airport in drawn.airport[which].tolist()],
+            "prediction": (score >= 0.5).astype(np.int64),
+            "score": score,
+            "label": truth.astype(np.int64),
         }
     )
     data, path = folder / "training.parquet", folder / "reference.json"
