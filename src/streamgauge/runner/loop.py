@@ -32,6 +32,7 @@ from streamgauge.runner.stores import DiskStores, MemoryStores, Offsets, Partiti
 BATCH: Final = 10_000
 """Messages taken in at once at most."""
 SMALLEST_BATCH: Final = 500
+CAREFUL_BATCH: Final = 1_000
 LONGEST_TURN_S: Final = 0.5
 """A turn that took longer halves the next batch: signals and the group must be served in time."""
 STANDBY_WAIT_S: Final = 0.2
@@ -176,7 +177,9 @@ class Loop:
 
     def _turn(self, pipeline: Pipeline) -> None:
         """Take in what one poll brings, all the way through."""
-        poll = self._reader.poll(self._batch)
+        # While some partitions are held back, a large batch would let the others run as far ahead.
+        most = min(self._batch, CAREFUL_BATCH) if self._reader.paused else self._batch
+        poll = self._reader.poll(most)
         now = self._clock.monotonic()
         behind = self._reader.behind()
         outcome = pipeline.process(poll.messages, poll.drained - behind, now, behind)
