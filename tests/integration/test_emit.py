@@ -1,6 +1,8 @@
 """`streamgauge.emit` against brokers: what arrives where, and in what form."""
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +68,18 @@ def test_partitions_are_those_of_the_kafka_client(
     assert len(messages) == 300
     for message in messages:
         assert HASHES[partitioner](_sent(message).key) % PARTITIONS == message.partition()
+
+
+def test_the_example_of_the_page_runs_as_it_is_written(
+    embedded_broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "emit.md").read_text()
+    [example] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    bootstrap = embedded_broker.bootstrap_servers
+    for name in ("predictions", "labels"):
+        example = example.replace(f'"{name}"', repr(new_topic(bootstrap, stem=name)))
+    exec(example.replace("localhost:9092", bootstrap), {})
+    assert "delivered=2" in capsys.readouterr().out
 
 
 def test_a_broker_that_is_away_holds_nobody_up() -> None:
