@@ -7,6 +7,7 @@ from typing import Final
 
 from streamgauge.clock import Clock
 from streamgauge.core.alerts.record import AlertRecord
+from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.alert_event import encode
 from streamgauge.formats.messages import Rejected
 from streamgauge.formats.state_manifest import Position
@@ -21,7 +22,7 @@ from streamgauge.io.kafka.membership import Membership
 from streamgauge.io.kafka.reader import Poll, Reader
 from streamgauge.io.kafka.state_topic import StateReader
 from streamgauge.io.kafka.transactions import TransactionalWriter
-from streamgauge.runner.checkpoints import Checkpoints
+from streamgauge.runner.checkpoints import Begun, Checkpoints
 from streamgauge.runner.dead_letters import StormWatch, dead_letter
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan, without_labels
@@ -203,9 +204,7 @@ class Loop:
         """Become active: shut out the owner before, and go on from what it committed."""
         self._writer.fence()
         partitions, labelled = self._inputs()
-        begun = self._checkpoints.begin(
-            self._membership.committed(partitions), discard=self._discard
-        )
+        begun = self._read_state(partitions)
         plan = self._plan if labelled else without_labels(self._plan)
         folder = self._plan.join_folder
         pipeline = Pipeline(plan, MemoryStores() if folder is None else DiskStores(folder))
@@ -236,6 +235,22 @@ class Loop:
         topics = dict.fromkeys(topic for topic, _ in partitions)
         log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
         return pipeline
+
+    def _read_state(self, partitions: list[Partition]) -> Begun:
+        """Return what to go on from; what does not fit together is looked at twice.
+
+        A replica that was held up for so long that another took over can have read its offsets
+        before, and its state after that one's checkpoint.
+        """
+        committed = self._membership.committed(partitions)
+        try:
+            return self._checkpoints.begin(committed, discard=self._discard)
+        except BrokerError:
+            raise
+        except StreamgaugeError as error:
+            log.warning("%s; reading it again, in case another replica is at work", error)
+        committed = self._membership.committed(partitions)
+        return self._checkpoints.begin(committed, discard=self._discard)
 
     def _start_reading(self, partitions: list[Partition], offsets: Offsets) -> None:
         beginning = self._config.start.value == "earliest"
