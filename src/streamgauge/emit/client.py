@@ -74,7 +74,10 @@ class Client:
             known = ", ".join(HASHES)
             raise ValueError(f"partitioner {partitioner}: Arrow batches know {known} alone")
         if format == "arrow":
-            import streamgauge.emit.arrow  # noqa: F401, better found missing here than in the thread
+            from streamgauge.emit.arrow import encode
+
+            # Once here: what pyarrow loads at its first column would hold up the service later.
+            encode([{"prediction_id": "p1", "timestamp": 0, "model": "m", "score": 0.5}])
         self._labels_topic = labels_topic
         self._max_queue = max_queue
         self._process = os.getpid()
