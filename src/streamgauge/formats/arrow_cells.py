@@ -29,7 +29,12 @@ class Kind(Enum):
     OTHER = "another Arrow type"
 
 
-_DECIMALS: Final = (lib.Type_DECIMAL128, lib.Type_DECIMAL256)
+_DECIMALS: Final = (
+    lib.Type_DECIMAL32,
+    lib.Type_DECIMAL64,
+    lib.Type_DECIMAL128,
+    lib.Type_DECIMAL256,
+)
 _KINDS: Final = {
     lib.Type_NA: Kind.NOTHING,
     lib.Type_BOOL: Kind.BOOLEAN,
