@@ -16,6 +16,18 @@ def test_rows_are_added_by_their_number_whatever_their_order() -> None:
     assert len(whole.rows) == 3
 
 
+@pytest.mark.parametrize(
+    "rows", [[3, 4, 5, 6], [4, 5], [6, 5, 4, 3], [3, 5, 4, 6], [3, 6], [3, 9, 4, 6]]
+)
+def test_rows_in_order_and_out_of_order_are_added_alike(rows: list[int]) -> None:
+    first = [Small(0, row=row, cell=1, value=row) for row in range(3, 7)]
+    then = [Small(0, row=row, cell=2, value=-7 * row) for row in rows]
+    sums = BlockSum(WIDTH, NUMERIC)
+    sums.add(block_of(first))
+    sums.add(block_of(then))
+    assert read(sums.block()) == counted([*first, *then])
+
+
 def test_a_sum_of_nothing_has_no_rows_and_adding_nothing_changes_nothing() -> None:
     sums = BlockSum(WIDTH, NUMERIC)
     sums.add(block_of([]))
