@@ -65,6 +65,7 @@ class Tables:
 
     def __init__(self, folder: Path, path: Path) -> None:
         self._folder = folder
+        self._failed = False
         self._cache = Cache(_CACHE_BYTES)
         options = self._options()
         names = [_DEFAULT]
@@ -112,8 +113,10 @@ class Tables:
 
     def write(self, batch: Batch) -> None:
         """Write a batch, all of it or nothing."""
+        self._failed = True
         with self._told("writing"):
             self._root.write(batch.raw)
+        self._failed = False
 
     def nbytes(self, name: str) -> int:
         """Return about how many bytes a table takes: its files and what is not yet in one."""
@@ -128,10 +131,11 @@ class Tables:
     def close(self) -> None:
         """Close the files; what was written stays."""
         self._handles.clear()
-        for table in self._tables.values():
-            table.close()
+        for table in (*self._tables.values(), self._root):
+            # After a write that failed, each of them fails to write once more; that was told then.
+            with contextlib.suppress(Exception) if self._failed else self._told("closing it"):
+                table.close()
         self._tables.clear()
-        self._root.close()
 
     def _options(self) -> Options:
         blocks = BlockBasedOptions()
