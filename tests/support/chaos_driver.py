@@ -40,7 +40,7 @@ def kill_over_and_over(app: App, seed: int, times: int, *, longest_life: float =
         if rng.random() < 0.1:
             time.sleep(rng.uniform(0.1, 2.0))
         else:
-            measured.times.append(_until_active(app, replica))
+            measured.times.append(until_active(app, replica))
             time.sleep(rng.uniform(0.0, longest_life))
         app.look()
         replica.end(signal.SIGKILL)
@@ -64,7 +64,7 @@ def freeze_over_and_over(app: App, seed: int, times: int) -> Measured:
     wait_for("a replica works", lambda: active.active or standby.active)
     if standby.active:
         active, standby = standby, active
-    _until_standing_by(app, standby)
+    until_standing_by(app, standby)
     while measured.done < times:
         app.stream.check()
         app.look()
@@ -72,12 +72,12 @@ def freeze_over_and_over(app: App, seed: int, times: int) -> Measured:
         active.send(signal.SIGSTOP)
         began = time.monotonic()
         try:
-            _until_active(app, standby)
+            until_active(app, standby)
             measured.times.append(time.monotonic() - began)
             time.sleep(rng.uniform(0.0, 0.5))
         finally:
             active.send(signal.SIGCONT)
-        _until_standing_by(app, active)
+        until_standing_by(app, active)
         active, standby = standby, active
         measured.done += 1
     return measured
@@ -148,7 +148,9 @@ def until_caught_up(app: App, timeout: float = 60.0, near: int = 2_000) -> float
     return wait_for(f"{app.name} catches up", caught_up, timeout, 0.3)
 
 
-def _until_active(app: App, replica: Replica) -> float:
+def until_active(app: App, replica: Replica) -> float:
+    """Wait until a replica works, and return how long that took (s)."""
+
     def active() -> bool:
         app.look()
         return replica.active
@@ -156,7 +158,9 @@ def _until_active(app: App, replica: Replica) -> float:
     return wait_for("the replica works", active, 90.0)
 
 
-def _until_standing_by(app: App, replica: Replica) -> float:
+def until_standing_by(app: App, replica: Replica) -> float:
+    """Wait until a replica stands by, and return how long that took (s)."""
+
     def standing_by() -> bool:
         app.look()
         return replica.standing_by

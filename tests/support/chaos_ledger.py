@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from tests.support.chaos_stream import LABELS, PREDICTIONS
+from tests.support.chaos_stream import LABELS, PREDICTIONS, Event
 
 Partition = tuple[str, int]
 _REFUSED: Final = "bad "
@@ -32,6 +32,14 @@ class Entry:
     x: float | None
     c: str
     name: str
+
+    @classmethod
+    def of(cls, event: Event, offset: int) -> "Entry":
+        """Return an event as it stands at this offset."""
+        return cls(
+            event.topic, event.partition, offset, event.kind, event.time, event.version,
+            event.prediction, event.x, event.c, event.name,
+        )  # fmt: skip
 
 
 def recounted(kinds: Iterable[str], *, labels: bool) -> Counter[str]:

@@ -10,13 +10,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as MetricSample
 
@@ -34,8 +35,8 @@ from tests.support.chaos_checker import (
     Revision,
     Sample,
 )
-from tests.support.chaos_ledger import Ledger, Partition
-from tests.support.chaos_stream import MODEL, PANE_MS, PARTITIONS, training
+from tests.support.chaos_ledger import Entry, Ledger, Partition
+from tests.support.chaos_stream import MODEL, PANE_MS, PARTITIONS, Event, training
 from tests.support.chaos_zygote import Zygote
 from tests.support.topics import create_topics, read_to_end, unique_name
 
@@ -64,13 +65,13 @@ class Stream:
 
     def __init__(self, bootstrap: str, folder: Path, *, seed: int, rate: float, least: int) -> None:
         self.bootstrap = bootstrap
-        self.folder = folder
-        self.seed = seed
+        self.folder = folder / unique_name("stream")
+        self.folder.mkdir()
         name = unique_name("chaos")
         self.topics = f"{name}.predictions", f"{name}.labels"
         create_topics(bootstrap, dict.fromkeys(self.topics, PARTITIONS))
-        self._ledger = folder / "ledger.ndjson"
-        order = folder / "order.json"
+        self._ledger = self.folder / "ledger.ndjson"
+        order = self.folder / "order.json"
         order.write_text(
             json.dumps(
                 {
@@ -84,7 +85,7 @@ class Stream:
                 }
             )
         )
-        self._log = (folder / "producer.log").open("wb")
+        self._log = (self.folder / "producer.log").open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.chaos_producer", str(order)],
             cwd=_ROOT,
@@ -107,6 +108,44 @@ class Stream:
         self._process.kill()
         self._process.wait()
         self._log.close()
+
+
+class Prepared:
+    """Input topics that a test fills by itself, with a ledger of it."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        self.bootstrap = bootstrap
+        self.folder = folder / unique_name("prepared")
+        self.folder.mkdir()
+        name = unique_name("chaos")
+        self.topics = f"{name}.predictions", f"{name}.labels"
+        create_topics(bootstrap, dict.fromkeys(self.topics, PARTITIONS))
+        self._entries: list[Entry] = []
+
+    def send(self, events: Iterable[Event]) -> int:
+        """Send events, wait until they have arrived, and return how many there are in all."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True})
+        ends = Counter((entry.topic, entry.partition) for entry in self._entries)
+        for event in events:
+            place = event.topic, event.partition
+            topic = self.topics[event.topic]
+            while True:
+                try:
+                    producer.produce(topic, event.value, event.name.encode(), event.partition)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            self._entries.append(Entry.of(event, ends[place]))
+            ends[place] += 1
+        assert producer.flush(60) == 0
+        return len(self._entries)
+
+    def check(self) -> None:
+        """Do nothing: there is no process."""
+
+    def finish(self) -> Ledger:
+        """Return the ledger."""
+        return Ledger(self.topics, self._entries)
 
 
 class Replica:
@@ -198,7 +237,7 @@ class App:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: Stream | Prepared,
         zygote: Zygote,
         reference: Path,
         *,
@@ -208,6 +247,7 @@ class App:
         time_section: str = "idle_after: 10m",
         checkpoint_ms: int = 500,
         bug: str = "",
+        labels: Mapping[str, object] = {},
     ) -> None:
         self.stream = stream
         self.zygote = zygote
@@ -223,6 +263,7 @@ class App:
         self.endings: list[Ending] = []
         self.inspections: list[Inspection] = []
         self.bug = bug
+        self._labels = {"max_delay": "60s", **labels}
         self._checkpoint_ms = checkpoint_ms
         self._time = time_section
         self._librdkafka = {
@@ -268,7 +309,7 @@ class App:
                         "reference": str(self.reference),
                         "slices": ["c"],
                         "windows": ["10s", "60s"],
-                        "labels": {"max_delay": "60s"},
+                        "labels": self._labels,
                     }
                 },
                 "join_store": {"folder": str(join)},
@@ -577,13 +618,19 @@ class Stage:
         self._open.callback(found.close)
         return found
 
-    def app(self, stream: Stream, **more: Any) -> App:
+    def prepared(self, events: Iterable[Event] = ()) -> Prepared:
+        """Make input topics that hold these events."""
+        found = Prepared(self.bootstrap, self.folder)
+        found.send(events)
+        return found
+
+    def app(self, stream: Stream | Prepared, **more: Any) -> App:
         """Make an app, without replicas yet."""
         found = App(stream, self.zygote, self.reference, **more)
         self._open.callback(found.close)
         return found
 
-    def calm(self, stream: Stream, ledger: Ledger) -> Evidence:
+    def calm(self, stream: Stream | Prepared, ledger: Ledger) -> Evidence:
         """Watch the whole stream once more, without any fault."""
         app = self.app(stream, name="calm")
         app.start()

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -116,6 +117,8 @@ def _replica(order: Mapping[str, Any]) -> NoReturn:
         code = 0
     except SystemExit as end:
         code = end.code
+    except BaseException:  # noqa: BLE001 - printed, as the interpreter would
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

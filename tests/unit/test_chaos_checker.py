@@ -21,7 +21,7 @@ from tests.support.chaos_checker import (
     check,
 )
 from tests.support.chaos_ledger import Entry, Ledger, Partition
-from tests.support.chaos_stream import LABELS, PREDICTIONS, Event, stream
+from tests.support.chaos_stream import LABELS, PREDICTIONS, stream
 
 TOPICS = "predictions", "labels"
 BATCH = 150
@@ -34,13 +34,7 @@ def entries(count: int) -> Iterator[Entry]:
         place = event.topic, event.partition
         offset = ends.get(place, 0)
         ends[place] = offset + 1
-        yield entry(event, offset)
-
-
-def entry(event: Event, offset: int) -> Entry:
-    """An event in the ledger."""
-    about = event.version, event.prediction, event.x, event.c, event.name
-    return Entry(event.topic, event.partition, offset, event.kind, event.time, *about)
+        yield Entry.of(event, offset)
 
 
 LEDGER = Ledger(TOPICS, entries(6_000))
