@@ -1,6 +1,7 @@
 """Labels meet their predictions: what comes out, what is counted, and what stays within bounds."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -65,6 +66,29 @@ def nbytes(store: MemoryStore, space: Space) -> int:
 
 
 # What comes out
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_label_of_a_forgotten_prediction_is_accounted_for_in_a_store_built_anew(
+    labelled: bool,
+) -> None:
+    late = 100 + 3 * DELAY
+    first, _ = joiner()
+    again, _ = joiner()
+    for join in (first, again):
+        if join is again:
+            join.overtake(first.state())
+        with join.indexing() if join is again else nullcontext():
+            join.predictions(keys(1), pending(100))
+            if labelled:
+                join.labels(keys(1), labels((110, 3, 1)))
+            if join is first:
+                join.advance(late)
+            join.labels(keys(1), labels((late - 5, 3, 2)))
+    again.caught_up()
+    before = counted(first)
+    assert before.pop("waiting") == 1
+    assert counted(again) == {**before, "orphans": 1}
 
 
 @pytest.mark.parametrize(("label_at", "known_at"), [(130, 130), (90, 100)])

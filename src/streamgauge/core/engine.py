@@ -235,6 +235,11 @@ class ModelEngine:
         if self.outcomes is not None and len(batch):
             self.outcomes.index_labels(batch, keys)
 
+    def caught_up(self) -> None:
+        """Note that the join store knows all that is counted, having been built again."""
+        if self.outcomes is not None:
+            self.outcomes.caught_up()
+
     def join_state(self) -> dict[str, object]:
         """Return what the join knows besides its store, as plain data."""
         assert self.outcomes is not None

@@ -277,6 +277,7 @@ class Loop:
         else:
             self._reader.pause(frozenset())
             self._start_reading(list(partitions), self._committed)
+            pipeline.caught_up()
             pipeline.flush(self._committed)
             log.info("the join store is up to date")
         if self._publisher.report_due():

@@ -328,6 +328,11 @@ class Pipeline:
                 if labelled.schema.model == name:
                     engine.index_labels(labelled, keys(name, labelled.ids))
 
+    def caught_up(self) -> None:
+        """Note that all stores know what was counted in an earlier life."""
+        for name in self.joins:
+            self.engines[name].caught_up()
+
     def _add(self, batch: EventBatch, ids: Sequence[str]) -> None:
         name = batch.schema.model
         self.engines[name].add(batch, keys(name, ids) if name in self.joins else None)

@@ -120,6 +120,18 @@ class Joiner:
         yield
         self._ledger.recount(counted)
 
+    def caught_up(self) -> None:
+        """Note that the store knows all that is counted, having been built again.
+
+        Labels that waited although their prediction had been there, and was forgotten before they
+        came, do not wait in it: read again, they find that prediction. Nothing can come of them, so
+        they count as orphans now.
+        """
+        counts = self.counts()
+        found = counts.joined + counts.corrections + counts.waiting + counts.orphans
+        found += counts.late + counts.duplicate_labels
+        self._ledger.orphans += max(0, counts.labels - found)
+
     def counts(self) -> JoinCounts:
         """Return what became of all events so far."""
         return self._ledger.counts()

@@ -120,6 +120,10 @@ class OutcomeEngine:
         with self._indexing():
             self._labelled(batch, keys, None)
 
+    def caught_up(self) -> None:
+        """Note that the store knows all that is counted, having been built again."""
+        self.joiner.caught_up()
+
     def _labelled(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> Joined:
         codes, _ = true_classes(self.layout, batch.label)
         return self.joiner.labels(
