@@ -85,6 +85,8 @@ def read_features(frame: Frame, schema: ModelSchema, verdicts: Verdicts, ok: Boo
         else:
             detail = f"expected a struct, got {nested.kind.value}"
             verdicts.refuse(nested.given, "features", detail)
+    # A feature that no schema names is one too.
+    given |= any(column.startswith(_PREFIX) for column in frame.unread)
     for column in frame.names:
         if column.startswith(_PREFIX):
             given[:] = True

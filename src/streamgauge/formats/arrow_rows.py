@@ -142,7 +142,7 @@ class _Reading:
         self._features = read_features(frame, schema, verdicts, self._ok)
         self._prediction = self._read_prediction(cells("prediction"))
         self._score = read_scores(cells("score"), schema, self._prediction, verdicts)
-        self._unknown = frame.unwanted + self._features.unknown
+        self._unknown = len(frame.unread) + self._features.unknown
 
     @property
     def unknown_fields(self) -> int:

@@ -37,8 +37,8 @@ class Frame:
 
     rows: int
     columns: Any
-    unwanted: int
-    """How many columns were left unread."""
+    unread: tuple[str, ...]
+    """The names of the columns that were left unread."""
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +52,7 @@ class Frame:
     def take(self, rows: BoolArray) -> "Frame":
         """Return some rows."""
         columns = self.columns.filter(pa.array(rows))
-        return Frame(columns.num_rows, columns, self.unwanted)
+        return Frame(columns.num_rows, columns, self.unread)
 
 
 def read_frame(
@@ -96,7 +96,8 @@ def _read(value: bytes, wanted: Callable[[str], bool], max_rows: int) -> Frame:
     if len(batches) > 1:
         table = table.unify_dictionaries().combine_chunks()
     columns = (table.to_batches() or [pa.RecordBatch.from_pylist([], stream.schema)])[0]
-    return Frame(table.num_rows, columns, len(schema) - len(places))
+    unread = tuple(name for place, name in enumerate(all_names) if place not in places)
+    return Frame(table.num_rows, columns, unread)
 
 
 def _check_sizes(value: bytes, max_bytes: int) -> None:
