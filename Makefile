@@ -1,7 +1,7 @@
 # Streamgauge: build, check, run. Needs Python >= 3.11, git and make; `make help` lists the targets.
 #
 #   PYTHON=python3.12   the interpreter that makes the environment
-#   ARGS="..."          passed on: to pytest (test, check), the command (demo), the benchmark (bench)
+#   ARGS="..."          passed on: to pytest (test, check, chaos), the command (demo), the benchmark
 #   TESTS="..."         the test files or folders of `make test` and `make check`
 #   NAME=...            the benchmark of `make bench`
 
@@ -17,7 +17,7 @@ UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo lint check test bench lock clean
+.PHONY: help setup demo lint check test chaos bench lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -50,9 +50,12 @@ check: lint ## Format, lint, types, import contract, unit and property tests
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 # One pytest run, so that its last lines speak for all: brokers used, tests skipped and why.
-test: TESTS ?= tests/unit tests/properties tests/integration
+test: TESTS ?= tests/unit tests/properties tests/integration tests/chaos
 test: lint ## What `check` does, and the tests with real brokers and programs
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+chaos: setup ## The long form of the chaos tests, on Apache Kafka: 40 minutes
+	$(BIN)/python -m pytest tests/chaos --chaos=long -s $(ARGS)
 
 bench: setup ## Run one benchmark: make bench NAME=... ARGS=...
 	@test -n "$(NAME)" || { echo "make: name a benchmark: make bench NAME=... (see benchmarks/)" >&2; exit 2; }
