@@ -139,17 +139,22 @@ class Reader:
             received = self._consumer.consume(most, POLL_WAIT_S)
         except KafkaException as error:
             raise failure("reading events", error) from error
-        drained: set[int] = set()
+        ends: dict[int, int] = {}
         sources: list[Message] = []
         for message in received:
             problem = message.error()
             if problem is None:
                 sources.append(message)
             elif problem.code() == KafkaError._PARTITION_EOF:
-                drained.add(self._numbers[message.topic(), message.partition()])
+                ends[self._numbers[message.topic(), message.partition()]] = message.offset() or 0
             else:
                 self._judge(message, problem)
-        return Poll(self._columns(sources), sources, frozenset(drained))
+        messages = self._columns(sources)
+        for number, end in ends.items():
+            # Beyond the last message lie the markers of transactions: they count as read.
+            at = self.partitions[number]
+            self.positions[at] = max(self.positions[at], end)
+        return Poll(messages, sources, frozenset(ends))
 
     def _columns(self, sources: list[Message]) -> RawMessages:
         count = len(sources)
