@@ -105,7 +105,42 @@ def refused(world: World) -> None:
     world.drain()
 
 
+def crashes(world: World) -> None:
+    """A process crashes before every call that there is, each time another one."""
+    sent = 0
+    for call in ("init", "topics", "committed", "ends", "offsets", "commit", "flush", "state"):
+        for number in range(30):
+            name, time = f"p{sent}", events.T0 + sent * 200
+            world.send(events.prediction(name, time, number % 6))
+            world.send(events.label(name, time + 100, number % 2, 0))
+            world.send(events.bad(events.PREDICTIONS, f"bad{sent}", events.Fate.DECODE))
+            sent += 1
+        replica = world.start(0)
+        world.run_to(replica, call, most=500)
+        assert replica.at == call
+        world.crash(replica)
+        world.pass_time(11)
+        world.checker.check()
+    world.drain()
+    assert len(list(world.broker.logs[events.LETTERS, 0].settled())) == sent
+    assert list(world.broker.logs[events.ALERTS, 0].settled())
+
+
+def torn(world: World) -> None:
+    """A process crashes between the writes that belong together."""
+    for number, call in enumerate(("produce", "commit", "commit offsets")):
+        fill(world, 10, f"p{number}.")
+        replica = world.start(0)
+        world.run_to(replica, call, most=100)
+        world.crash(replica)
+        world.pass_time(11)
+        world.checker.check()
+    world.drain()
+
+
 SCENARIOS: Final[dict[str, Callable[[World], None]]] = {
+    "offsets_before_results": torn,
+    "offsets_outside_the_transaction": torn,
     "state_up_to_the_stable_offset": hidden,
     "journal_before_commit": refused,
     "zombie_not_shut_out": lambda world: held_up(world, "produce"),
@@ -168,20 +203,18 @@ def test_what_was_held_up_while_another_took_over_goes_on_and_stands_by(
 
 
 def test_everything_is_counted_through_a_crash_before_every_call(world: World) -> None:
-    sent = 0
-    for call in ("init", "topics", "committed", "ends", "offsets", "commit", "flush", "state"):
-        for number in range(30):
-            name, time = f"p{sent}", events.T0 + sent * 200
-            world.send(events.prediction(name, time, number % 6))
-            world.send(events.label(name, time + 100, number % 2, 0))
-            world.send(events.bad(events.PREDICTIONS, f"bad{sent}", events.Fate.DECODE))
-            sent += 1
-        replica = world.start(0)
-        world.run_to(replica, call, most=500)
-        assert replica.at == call
-        world.crash(replica)
-        world.pass_time(11)
-        world.checker.check()
+    crashes(world)
+
+
+def test_markers_of_transactions_at_the_end_of_an_input_are_no_lag(world: World) -> None:
+    for number in range(10):
+        sent = events.prediction(f"p{number}", events.T0 + number * 1000, 1)
+        world.send_together([sent], commit=number < 8)
+    replica = world.start(0)
+    world.turns(replica, 120)
+    world.checker.check()
+    ends = {at: world.broker.logs[at].high for at in events.INPUTS}
+    assert world.checker.committed() == ends
+    # All are read to their ends and quiet, so time stands where the last event was.
+    assert world.checker._watermark == events.T0 + 7_000 - 10_000
     world.drain()
-    assert len(list(world.broker.logs[events.LETTERS, 0].settled())) == sent
-    assert list(world.broker.logs[events.ALERTS, 0].settled())

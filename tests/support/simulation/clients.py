@@ -349,6 +349,7 @@ class SimConsumer(_Client):
         found = {(p.topic, p.partition): Offset(p.offset, p.metadata or "") for p in offsets}
 
         def write() -> None:
+            self.consumer_group_metadata()
             self._broker.group.check(self._generation, self._member or "")
             self._broker.offsets.update(found)
 
