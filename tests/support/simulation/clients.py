@@ -108,6 +108,8 @@ class _Queued:
     at: Partition
     message: Message
     told: Callable[[KafkaError | None, Any], None]
+    written: bool = False
+    """Whether the broker has it; it tells by sequence numbers what is sent again."""
 
 
 class SimProducer(_Client):
@@ -239,8 +241,10 @@ class SimProducer(_Client):
     def _write(self, at: Partition, mine: list[_Queued]) -> None:
         epoch = self._epoch
         assert epoch is not None
-        messages = [queued.message for queued in mine]
+        messages = [queued.message for queued in mine if not queued.written]
         self._broker.produce(self._name, epoch, self._timeout, at, messages)
+        for queued in mine:
+            queued.written = True
         self._sent = True
 
     def _tell(self) -> int:
