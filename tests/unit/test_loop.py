@@ -11,6 +11,7 @@ import pytest
 
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.state_restore import restore
+from streamgauge.io.kafka.errors import BrokerError
 from streamgauge.io.kafka.membership import GroupMetadata, Kept
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.dead_letters import PREFIX, DeadLetterStormError
@@ -482,3 +483,15 @@ def test_slow_turns_take_in_less_and_quick_ones_more_within_bounds() -> None:
     assert next_batch(4_000, 0.3) == 4_000
     assert next_batch(4_000, 0.1) == 8_000
     assert next_batch(8_000, 0.0) == 10_000
+
+
+def test_a_broker_that_is_away_when_partitions_are_looked_for_ends_nothing(world: World) -> None:
+    def away() -> None:
+        def refuse(*_: Any, **__: Any) -> list[Partition]:
+            raise BrokerError("kafka: looking up topic predictions: no answer")
+
+        world.patch.setattr(world.reader, "partitions_of", refuse)
+
+    world.produce(10)
+    world.run(nothing, away, *[nothing] * 4, seconds=LOOK_FOR_PARTITIONS_S / 2)
+    assert world.broker.offsets == world.held()

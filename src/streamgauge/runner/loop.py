@@ -325,7 +325,11 @@ class Loop:
         """Read partitions that were added to the topics since the start."""
         self._next_look = self._clock.monotonic() + LOOK_FOR_PARTITIONS_S
         known = set(self._reader.partitions)
-        found, _ = self._inputs()
+        try:
+            found, _ = self._inputs()
+        except BrokerError as error:
+            log.warning("%s; looking for new partitions later", error)
+            return
         added = [partition for partition in found if partition not in known]
         if added:
             self._reader.extend(added)
