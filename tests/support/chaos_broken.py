@@ -1,6 +1,5 @@
 """Bugs to seed into a replica: what the chaos tests have to catch, or they prove nothing."""
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -52,7 +51,6 @@ def _commit_alone(self: Any, positions: Any, group: Any) -> None:
 
 def _offsets_outside() -> None:
     """Results and state are committed in a transaction, the offsets after it by the consumer."""
-    commit = TransactionalWriter.commit
     committed = Loop._checkpoint
 
     def without_offsets(self: Any, positions: Any, group: Any) -> None:
@@ -67,7 +65,6 @@ def _offsets_outside() -> None:
         if self._reader.positions:
             self._membership.commit(dict(self._checkpoints._committed))
 
-    assert commit is not None
     _patch(TransactionalWriter, "commit", without_offsets)
     _patch(Loop, "_checkpoint", broken)
     _patch(checkpoints, "_compare", lambda *_: None)
@@ -90,35 +87,9 @@ def _restore_to_stable() -> None:
     _patch(checkpoints, "_compare", lambda *_: None)
 
 
-def _counts_twice() -> None:
-    """Going on, a replica forgets that it had counted its last batch."""
-    resume = Loop._start_reading
-
-    def broken(self: Any, partitions: Any, offsets: Any) -> None:
-        resume(self, partitions, {p: max(0, offset - 7) for p, offset in offsets.items()})
-
-    _patch(Loop, "_start_reading", broken)
-
-
-def _die_in_transaction() -> None:
-    """No bug, but an end at the worst moment: all is delivered, and nothing is committed."""
-    flush = TransactionalWriter._flush
-    turns = [20]
-
-    def broken(self: Any, producer: Any) -> None:
-        flush(self, producer)
-        turns[0] -= 1
-        if not turns[0]:
-            os.kill(os.getpid(), 9)
-
-    _patch(TransactionalWriter, "_flush", broken)
-
-
 BUGS: Final[dict[str, Callable[[], None]]] = {
     "commit before produce": _commit_before_produce,
     "offsets outside the transaction": _offsets_outside,
     "restore to the last stable offset": _restore_to_stable,
-    "counts twice": _counts_twice,
-    "dies in a transaction": _die_in_transaction,
 }
 """Every bug by its name."""

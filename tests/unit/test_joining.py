@@ -91,6 +91,28 @@ def test_a_label_of_a_forgotten_prediction_is_accounted_for_in_a_store_built_ane
     assert counted(again) == {**before, "orphans": 1}
 
 
+def test_a_store_that_is_behind_still_has_labels_that_its_state_has_forgotten() -> None:
+    there, store = joiner()
+    early = [(100, 3, 1), (101, 4, 2)]
+    for label in early:
+        there.labels(keys(1), labels(label))
+    there.labels(keys(2), labels((100, 5, 1)))
+    behind = there.state()
+    other, _ = joiner()
+    for label in early:
+        other.labels(keys(1), labels(label))
+    other.labels(keys(2), labels((100, 5, 1)))
+    other.predictions(keys(1), pending(150))
+    other.advance(100 + 3 * DELAY)
+    again = Joiner.restore(SPEC, FORM, store, behind)
+    again.overtake(other.state())
+    with again.indexing():
+        again.predictions(keys(1), pending(150))
+    again.caught_up()
+    assert counted(again) == counted(other)
+    assert store.sizes(Space.LABELS) == {}
+
+
 @pytest.mark.parametrize(("label_at", "known_at"), [(130, 130), (90, 100)])
 def test_a_pair_becomes_known_with_the_later_of_both(label_at: int, known_at: int) -> None:
     there, _ = joiner()

@@ -112,6 +112,7 @@ def test_nothing_is_counted_twice_and_nothing_lost_whatever_is_left_of_the_store
     # What was counted comes first, as it does from a topic.
     old = [e for e in again if e.offset < committed[e.topic, e.partition]]
     read(second, old)
+    second.caught_up()
     assert joined(second) == counts
     assert second.counts == first.counts
     if store == "current":

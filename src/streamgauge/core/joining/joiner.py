@@ -80,6 +80,8 @@ class Joiner:
         self._shelf = Shelf(Space.PREDICTIONS, spec.max_bytes, store, self._ledger)
         self._labels = Shelf(Space.LABELS, spec.max_waiting_bytes, store, self._ledger)
         self._waiting = WaitingLabels(self._labels, form, spec.width_ms, self._ledger)
+        self._over: int | None = None
+        """The first bucket of labels that may still wait once the store has caught up."""
 
     @classmethod
     def restore(
@@ -112,6 +114,7 @@ class Joiner:
         if difference:
             raise ValueError(difference)
         self._ledger.overtake(state["ledger"])
+        self._over = state["ledger"]["labels_from"]
 
     @contextmanager
     def indexing(self) -> Iterator[None]:
@@ -123,10 +126,16 @@ class Joiner:
     def caught_up(self) -> None:
         """Note that the store knows all that is counted, having been built again.
 
+        `advance` does so too, when it was not told before. Labels whose time was over go now.
         Labels that waited although their prediction had been there, and was forgotten before they
         came, do not wait in it: read again, they find that prediction. Nothing can come of them, so
         they count as orphans now.
         """
+        if self._over is None:
+            return
+        with self.indexing():
+            self._labels.drop_before(self._over)
+        self._over = None
         counts = self.counts()
         found = counts.joined + counts.corrections + counts.waiting + counts.orphans
         found += counts.late + counts.duplicate_labels
@@ -192,6 +201,7 @@ class Joiner:
 
     def advance(self, watermark_ms: int) -> None:
         """Forget what the watermark says can find no partner any more; it never goes back."""
+        self.caught_up()
         ledger, spec = self._ledger, self._spec
         if watermark_ms <= ledger.watermark:
             return

@@ -120,13 +120,12 @@ class Ledger:
     def overtake(self, state: Mapping[str, Any]) -> None:
         """Take the counts of a state that is as far as this ledger or further.
 
-        Levels stay what the store holds; of buckets that were over by then there are none. Old
-        predictions are still taken up where the store is built again, or labels that found them
-        would wait anew.
+        Levels stay what the store holds; of predictions that were over by then none wait. Old ones
+        are still taken up where the store is built again, or labels that found them would wait
+        anew, and old labels still wait, or predictions that found them would be without.
         """
         self.watermark = max(self.watermark, state["watermark"])
         self.open(state["open_from"])
-        self.drop_before(Space.LABELS, state["labels_from"])
         self.recount(state)
 
     def state(self) -> dict[str, object]:
