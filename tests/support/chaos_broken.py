@@ -12,7 +12,7 @@ from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner import checkpoints
 from streamgauge.runner.loop import Loop
 
-_GAP_S: Final = 0.3
+_GAP_S: Final = 1.5
 """How long a broken replica stands between two steps that should be one."""
 
 
