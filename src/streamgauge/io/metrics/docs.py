@@ -13,8 +13,8 @@ _INTRODUCTION = """\
 Everything at `/metrics`, in the text format 0.0.4 and in OpenMetrics 1.0, gzipped on request. This
 page is written from the catalogue in the code; a test keeps the two the same.
 
-- Counters and histograms of models count since the app began, through restarts; those of the process
-  itself begin anew with it. They can be summed over processes.
+- Counters and histograms of models count since the app began, through restarts; those of the
+  process itself begin anew with it. They can be summed over processes.
   Distances, means and quantiles belong to a window and cannot.
 - A window's figures are of event time: `streamgauge_window_end_timestamp_seconds` says up to when.
 - A histogram's bucket `le="x"` holds the values *smaller* than x: bins are closed on the left, so
