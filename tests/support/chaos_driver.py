@@ -145,7 +145,21 @@ def until_caught_up(app: App, timeout: float = 60.0, near: int = 2_000) -> float
         active = [replica for replica in app.replicas if replica.active]
         return bool(active) and app.consumed() > before and active[0].lag < near
 
-    return wait_for(f"{app.name} catches up", caught_up, timeout, 0.3)
+    try:
+        return wait_for(f"{app.name} catches up", caught_up, timeout, 0.3)
+    except AssertionError as late:
+        raise AssertionError(f"{late}: {_whereabouts(app)}") from late
+
+
+def _whereabouts(app: App) -> str:
+    """Return how far an app is, for the message of a failure; its log tells where it stands."""
+    told = [f"{app.consumed()} counted in the state, group at {sum(app.committed().values())}"]
+    for replica in app.replicas:
+        consumed = replica.value("streamgauge_messages_consumed_total")
+        ready = replica.answer("/-/ready").decode().strip()
+        told.append(f"{replica.slot}: {ready}, {consumed:.0f} consumed, lag {replica.lag}")
+        replica.send(signal.SIGUSR1)
+    return "; ".join(told)
 
 
 def until_active(app: App, replica: Replica) -> float:

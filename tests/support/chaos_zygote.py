@@ -7,6 +7,7 @@ on standard input, and tells on standard output who was born and who is gone.
 """
 
 import ctypes
+import faulthandler
 import importlib
 import json
 import os
@@ -106,6 +107,8 @@ def _replica(order: Mapping[str, Any]) -> NoReturn:
     for target, source in ((0, null), (1, log), (2, log)):
         os.dup2(source, target)
     os.closerange(3, 64)
+    # What hangs is asked where it stands.
+    faulthandler.register(signal.SIGUSR1)
     for name, limit in order["limits"].items():
         resource.setrlimit(getattr(resource, name), (limit, limit))
     if order["bug"]:
