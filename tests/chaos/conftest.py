@@ -1,4 +1,4 @@
-"""Chaos tests: short as a part of `make test`, long with `--chaos=long` (`make chaos`)."""
+"""Chaos tests: short by themselves, long with `--chaos=long` (`make chaos`)."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Forms: how much the chaos tests do, short in `make test` and long in `make chaos`."""
+"""Forms: how much the chaos tests do, short by themselves and long in `make chaos`."""
 
 from dataclasses import dataclass
 from typing import Final
