@@ -42,6 +42,17 @@ class Block(NamedTuple):
         """Return the rows at these places."""
         return Block(self.rows[at], self.counts[at], self.sums[at], self.extremes[at])
 
+    def of_rows(self, rows: IntArray) -> "Block":
+        """Return the counts and sums of these rows, in their order; zeros where it has none."""
+        place = {row: i for i, row in enumerate(self.rows.tolist())}
+        at = np.array([place.get(row, -1) for row in rows.tolist()], np.int64)
+        known = at >= 0
+        counts = np.zeros((len(rows), self.counts.shape[1]), np.int64)
+        sums: FloatArray = np.zeros((len(rows), *self.sums.shape[1:]))
+        counts[known] = self.counts[at[known]]
+        sums[known] = self.sums[at[known]]
+        return Block(rows, counts, sums, np.zeros((len(rows), 0, 2)))
+
     def compact(self) -> "Block":
         """Return the same block with counts in the smallest dtype that holds them."""
         top = int(self.counts.max(initial=0))

@@ -296,16 +296,9 @@ def _merged_outcomes(
         return None
     merged = parts[0] if len(parts) == 1 else merge_references(*parts)
     index = {key: i for i, key in enumerate(merged.rows)}
-    total = BlockSum(
-        merged.block.counts.shape[1], merged.block.sums.shape[1], merged.block.extremes.shape[1]
-    )
     at = np.array([index.get(key, -1) for key in keys], np.int64)
-    block = merged.block.take(np.maximum(at, 0))
-    absent = at < 0
-    counts, sums = block.counts.copy(), block.sums.copy()
-    counts[absent], sums[absent] = 0, 0.0
-    total.add(Block(np.arange(len(keys)), counts, sums, block.extremes))
-    return replace(merged, rows=keys, block=total.copy())
+    block = merged.block.of_rows(at)._replace(rows=np.arange(len(keys)))
+    return replace(merged, rows=keys, block=block)
 
 
 def _no_version(batch: EventBatch) -> Categories:

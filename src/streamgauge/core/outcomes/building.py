@@ -64,17 +64,8 @@ class OutcomeBuilder:
 
     def block(self, rows: IntArray) -> Block:
         """Return the counts and sums of these rows, in their order; zeros where there are none."""
-        size = len(rows)
-        whole = BlockSum(self.layout.width, self.layout.sums, 0)
-        zeros = Block(
-            np.asarray(rows, np.int64),
-            np.zeros((size, self.layout.width), np.int64),
-            np.zeros((size, self.layout.sums, 2)),
-            np.empty((size, 0, 2)),
-        )
-        whole.add(zeros)
-        whole.add(self._block.block())
-        return whole.copy()._replace(rows=np.arange(size))
+        found = self._block.block().of_rows(np.asarray(rows, np.int64))
+        return found._replace(rows=np.arange(len(rows)))
 
     def hour_of_week(self) -> IntArray:
         """Return the folded counts by hour of the week `(168, G)`, the same where not known."""

@@ -15,7 +15,11 @@ import numpy as np
 from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block, BlockSum
 from streamgauge.core.cohorts.arrival import Ages, delay_bins, delay_edges, learn_delays
-from streamgauge.core.cohorts.figures import WeightedDecisions, weighted_decisions
+from streamgauge.core.cohorts.figures import (
+    WeightedDecisions,
+    predicted_classes,
+    weighted_decisions,
+)
 from streamgauge.core.cohorts.maturity import matured
 from streamgauge.core.cohorts.weighting import (
     Expected,
@@ -234,12 +238,9 @@ class Cohorts:
             kept = self._light.get(step)
             if kept is None:
                 continue
-            block = kept.block()
-            place = {row: i for i, row in enumerate(block.rows.tolist())}
-            here = np.array([place.get(row, -1) for row in rows.tolist()])
-            known = here >= 0
-            light[known, at] = block.counts[here[known]]
-            sums[known, at] = block.sums[here[known]]
+            block = kept.block().of_rows(rows)
+            light[:, at] = block.counts
+            sums[:, at] = block.sums
         predicted, labelled = light[:, :, : self.groups], light[:, :, self.groups :]
         is_whole = np.isin(rows, whole)
         ages = Ages.of(steps * self.step_ms, self.step_ms, now)
@@ -247,7 +248,7 @@ class Cohorts:
         delays = np.stack([self._delays.get(step, none) for step in steps.tolist()])
         law = learn_delays(np.maximum(delays, 0), self._edges, ages)
         weights = label_weights(law, ages)
-        group = np.arange(self.strata) % 2 if self.groups == 2 else np.zeros(self.strata, np.int64)
+        group = predicted_classes(2) if self.groups == 2 else np.zeros(self.strata, np.int64)
         share = labelled_share(
             labelled[is_whole].sum(axis=0), predicted[is_whole].sum(axis=0), group, weights
         )

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamgauge.core.batch import FloatArray, IntArray
-from streamgauge.core.blocks import SUM, Block
+from streamgauge.core.batch import IntArray
+from streamgauge.core.blocks import SUM
 from streamgauge.core.joining.ledger import JoinCounts
 from streamgauge.core.outcomes.figures import Figures, labelled, performance
 from streamgauge.core.outcomes.stream import MS, OutcomeStream
@@ -39,7 +39,7 @@ class OutcomeReporter:
         `whole` are those of the rows that are whole versions.
         """
         stream = self._stream
-        delays = _picked(stream.delays.block(), rows)
+        delays = stream.delays.block().of_rows(rows)
         total = stream.track.counted()
         realised = [
             self._window("realised", window, rows, keys)
@@ -56,7 +56,7 @@ class OutcomeReporter:
             realised=tuple(realised),
             estimated=tuple(estimated),
             cohorts=() if now is None else stream.cohorts.stats(now, rows, whole),
-            labelled=labelled(stream.layout, _picked(total, rows)),
+            labelled=labelled(stream.layout, total.of_rows(rows)),
             delay_edges=stream.cohorts.delay_edges_ms / MS,
             delays=delays.counts.astype(np.int64, copy=False),
             delay_sums=delays.sums[:, 0, SUM],
@@ -74,7 +74,7 @@ class OutcomeReporter:
         none = np.zeros(rows, np.int64)
         figures = self._of_reference(keys)
         if not figures:
-            zeros = _picked(stream.track.empty().block(), np.arange(rows))
+            zeros = stream.track.empty().block().of_rows(np.arange(rows))
             figures = performance(stream.layout, zeros, self._values)
         realised = tuple(
             PerformanceStats(window.name, 0, 0, keys, none, figures)
@@ -110,7 +110,7 @@ class OutcomeReporter:
         if known is not None and known[0] == window.revision and np.array_equal(known[1], rows):
             return known[2]
         assert window.end is not None
-        block = _picked(window.totals(), rows)
+        block = window.totals().of_rows(rows)
         if clock == "realised":
             samples = labelled(self._stream.layout, block)
             figures = performance(self._stream.layout, block, self._values)
@@ -142,15 +142,3 @@ class OutcomeReporter:
             }
             self._reference_figures = (keys, masked)
         return self._reference_figures[1]
-
-
-def _picked(block: Block, rows: IntArray) -> Block:
-    """Return a block's statistics of these rows, in their order; zeros where it has none."""
-    place = {row: i for i, row in enumerate(block.rows.tolist())}
-    at = np.array([place.get(row, -1) for row in rows.tolist()], np.int64)
-    known = at >= 0
-    counts = np.zeros((len(rows), block.counts.shape[1]), np.int64)
-    sums: FloatArray = np.zeros((len(rows), *block.sums.shape[1:]))
-    counts[known] = block.counts[at[known]]
-    sums[known] = block.sums[at[known]]
-    return Block(rows, counts, sums, np.zeros((len(rows), 0, 2)))
