@@ -13,7 +13,7 @@ from streamgauge.formats.state_manifest import Position, Positions
 from streamgauge.formats.state_records import Records
 from streamgauge.formats.state_restore import restore
 from streamgauge.io.kafka.membership import GroupMetadata
-from streamgauge.io.kafka.writer import Headers
+from streamgauge.io.kafka.transactions import Headers
 
 MOST_WAITING: Final = 10_000
 """Messages that wait for the next checkpoint at most before it is made early."""

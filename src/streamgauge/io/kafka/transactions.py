@@ -19,7 +19,8 @@ from streamgauge.io.kafka.errors import (
 )
 from streamgauge.io.kafka.membership import GroupMetadata, with_floors
 from streamgauge.io.kafka.verdicts import Step, Trouble, Verdict, verdict
-from streamgauge.io.kafka.writer import Headers
+
+Headers = list[tuple[str, str | bytes | None]]
 
 TIMEOUT: Final = "transaction.timeout.ms"
 TIMEOUT_MS: Final = 10_000
