@@ -151,21 +151,21 @@ class ModelEngine:
         )
         self._detection: Detection | None = None
         self._traffic: TrafficDetector | None = None
+        spec, table = self.spec, None
         if reference is not None:
-            spec = self.spec
             whole = reference.block.counts[0].astype(np.int64)
             table = series_table(reference.layout, whole, spec.latency)
-            allotted = allotment(spec.spending, spec.traffic, spec.labels, reference, table)
-            traffic = allotted.traffic
+        self._allotted = allotment(spec.spending, spec.traffic, spec.labels, reference, table)
+        if reference is not None:
             self._detection = Detection(
-                self._detection_spec(allotted.shares), reference, self.registry, table
+                self._detection_spec(self._allotted.shares), reference, self.registry, table
             )
             if spec.traffic is not None:
                 self._traffic = TrafficDetector(
                     spec.model,
                     measure_traffic(reference),
                     spec.traffic.tolerance,
-                    traffic.per_pane(spec.pane_ms),
+                    self._allotted.traffic.per_pane(spec.pane_ms),
                     spec.pane_ms,
                 )
 
@@ -179,18 +179,13 @@ class ModelEngine:
         self, labels: LabelSpec, reference: Reference | None, store: Store
     ) -> OutcomeEngine:
         spec = self.spec
-        table = None
-        if reference is not None:
-            whole = reference.block.counts[0].astype(np.int64)
-            table = series_table(reference.layout, whole, spec.latency)
-        allotted = allotment(spec.spending, spec.traffic, labels, reference, table)
         return OutcomeEngine(
             StreamSpec(labels, spec.windows, spec.pane_ms, spec.grace_ms, spec.exclusions),
             OutcomeLayout(self.layout, "" if reference is None else reference.positive),
             None if reference is None else reference.outcomes,
             self.registry,
-            self._detection_spec(allotted.outcomes),
-            self._detection_spec(allotted.coverage),
+            self._detection_spec(self._allotted.outcomes),
+            self._detection_spec(self._allotted.coverage),
             len(spec.slices) + 1,
             store,
         )
