@@ -35,9 +35,9 @@ class Outcomes(NamedTuple):
     """n labelled events, as columns.
 
     `rows (n, S) int64` are the rows that each counts in, `bins (n, F)` the folded bins of its
-    features; `predicted` and `label` are class codes `(n,) int32` (see `class_codes`) or numbers
-    `(n,) float64`; `score (n,) float64` is NaN where absent. Events without a prediction or a label
-    are left out before.
+    features, `(n, 0)` where these are not to be counted; `predicted` and `label` are class codes
+    `(n,) int32` (see `class_codes`) or numbers `(n,) float64`; `score (n,) float64` is NaN where
+    absent. Events without a prediction or a label are left out before.
     """
 
     rows: IntArray
@@ -209,7 +209,7 @@ class OutcomeCounter:
     ) -> None:
         layout = self.layout
         width = layout.feature_starts[-1]
-        if not width:
+        if not events.bins.shape[1]:
             return
         cells = (at[:, None] * width + self._starts + events.bins).ravel()
         counts[:, layout.feature_counts] = _by_cell(cells, size, width)

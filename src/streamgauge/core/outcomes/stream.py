@@ -252,7 +252,9 @@ class OutcomeStream:
         steps = joined.time // self.cohorts.step_ms
         for sign in (1, -1):
             chosen = np.flatnonzero(joined.sign == sign)
-            events = _outcomes(joined, chosen)._replace(rows=whole[chosen])
+            found = _outcomes(joined, chosen)
+            # Cohorts keep nothing by feature.
+            events = found._replace(rows=whole[chosen], bins=found.bins[:, :0])
             for step, block in self._counter.blocks(events, steps[chosen]):
                 self.cohorts.add_block(step, block if sign > 0 else block.negated())
 
