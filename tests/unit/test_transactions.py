@@ -1,6 +1,7 @@
 """Verdicts on errors, group metadata, and the writer's order of calls, on a made-up producer."""
 
 import struct
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streamgauge.formats.state_manifest import Position
-from streamgauge.io.kafka import transactions
+from streamgauge.io.kafka import bounded, transactions
 from streamgauge.io.kafka.errors import (
     AbortableError,
     BrokerError,
@@ -162,6 +163,23 @@ def test_an_end_without_an_answer_throws_the_producer_away(made: "Made") -> None
     writer.begin()
 
 
+def test_a_call_that_never_comes_back_is_left_and_settled_by_another_producer(
+    made: "Made", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "GRACE_S", 0.05)
+    writer = made.writer(**{"transaction.timeout.ms": 100})
+    writer.begin()
+    made.stuck = threading.Event()
+    try:
+        with pytest.raises(UnsettledError, match=r"adding offsets.*has not come back"):
+            writer.commit(AT, MEMBER)
+        assert not writer.in_transaction
+        writer.fence()
+        assert made.producers == 2
+    finally:
+        made.stuck.set()
+
+
 def test_a_fenced_writer_says_so(made: "Made") -> None:
     writer = made.writer()
     writer.begin()
@@ -254,6 +272,7 @@ class Made:
         self.undelivered: KafkaError | None = None
         self.deliveries_after_polls = 0
         self.delivered_at_abort = 0
+        self.stuck: threading.Event | None = None
         self._once: dict[str, list[Any]] = {}
         self._always: dict[str, KafkaError] = {}
         self._waiting: list[Callable[[KafkaError | None, Any], None]] = []
@@ -313,6 +332,8 @@ class Made:
 
     def send_offsets_to_transaction(self, positions: Any, raw: object, *_: object) -> None:
         self._does("offsets")
+        if self.stuck is not None:
+            self.stuck.wait()
         self.sent.append((positions, raw))
 
     def commit_transaction(self, *_: object) -> None:

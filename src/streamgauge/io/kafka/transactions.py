@@ -9,8 +9,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streamgauge.config.librdkafka import Setting
 from streamgauge.formats.state_manifest import Positions
 from streamgauge.io.kafka.admin import silent_logger
+from streamgauge.io.kafka.bounded import LeftError, bounded
 from streamgauge.io.kafka.errors import (
     AbortableError,
+    BrokerError,
     FencedError,
     NotMemberError,
     TransactionError,
@@ -30,7 +32,7 @@ FENCE_S: Final = 60.0
 CLOSE_S: Final = 3.0
 """How long a stop waits for an abort; after that the broker has to do it by itself."""
 _SLICE_S: Final = 0.2
-"""Longest single call, so that signals are served."""
+"""Longest single wait for deliveries, so that signals are served."""
 _PAUSE_S: Final = 0.05
 _RAISED: Final = {
     Verdict.ABORT: AbortableError,
@@ -150,7 +152,7 @@ class TransactionalWriter:
             self._patience,
         )
         # No endless wait, although the client recommends it: with all delivered and the broker
-        # gone it never returns. A call that is cut short is taken up again by the next.
+        # gone it never returns.
         self._patiently(Step.COMMIT, producer.commit_transaction, self._patience)
         self._open = False
         assert self._delivered == self._written, "a message is committed and was not delivered"
@@ -218,11 +220,17 @@ class TransactionalWriter:
             )
 
     def _patiently(self, step: Step, call: Callable[[float], None], patience: float) -> None:
-        """Make a call in slices until it ends, well or with what the error asks for."""
+        """Make a call until it ends, well or with what the error asks for."""
         deadline = time.monotonic() + patience
         while True:
             try:
-                call(_SLICE_S)
+                bounded(call, max(deadline - time.monotonic(), _PAUSE_S))
+            except LeftError as error:
+                self._drop()
+                text = f"kafka: {step}: the client has not come back in {patience:.0f} s"
+                if step is Step.FENCE:
+                    raise BrokerError(f"{text}; is the broker running?") from error
+                raise UnsettledError(text) from error
             except KafkaException as error:
                 patient = time.monotonic() < deadline
                 if _verdict(step, error, patient=patient) is not Verdict.RETRY:
