@@ -23,16 +23,21 @@ producer's partitioner knows, so it is not checked here; `streamgauge.emit` keep
 whose labels do not come through Kafka may be batched in any way.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
 from streamgauge.formats.checks import RejectedError
 from streamgauge.formats.event_time import EventTime
-from streamgauge.formats.messages import DeadLetterReason, Rejected
+from streamgauge.formats.messages import ARROW_TYPE, DeadLetterReason, Rejected
 
-CONTENT_TYPE: Final = b"application/vnd.apache.arrow.stream"
+if TYPE_CHECKING:
+    from streamgauge.formats.arrow_json import JsonRow
+
+CONTENT_TYPE: Final = ARROW_TYPE
 """The Kafka header `content-type` of such a message."""
 MAX_BYTES: Final = 64 << 20
 """Largest size of a message once decompressed."""
@@ -47,7 +52,8 @@ class DecodedRows:
     `rows == accepted + len(rejected) + unknown_models`, unless the whole message is `refused`, of
     which no row is known. `batches`, `rows_of` and `ids` are parallel, one of each for each model
     that has events, in the order of the schemas: `rows_of[b] (n_b,) int64` are the ascending rows
-    of batch b. The index of a `Rejected` is its row. `unknown_fields` is as in `Decoded`.
+    of batch b, and `ids[b]` is empty where ids were not asked for. The index of a `Rejected` is its
+    row. `unknown_fields` is as in `Decoded`.
     """
 
     rows: int
@@ -70,6 +76,7 @@ def decode_arrow(
     schemas: Sequence[ModelSchema],
     times: EventTime,
     *,
+    identified: Collection[str] | None = None,
     partition: int = 0,
     broker_timestamp: int = -1,
     max_bytes: int = MAX_BYTES,
@@ -77,8 +84,9 @@ def decode_arrow(
 ) -> DecodedRows:
     """The events of one message as one batch for each model, and what became of the other rows.
 
-    `partition` is the message's in the caller's numbering, `broker_timestamp` in milliseconds since
-    the epoch, -1 where there is none. Never raises for what is in `value`: a message that cannot be
+    `identified` names the models whose prediction ids are wanted, None for all. `partition` is the
+    message's in the caller's numbering, `broker_timestamp` in milliseconds since the epoch, -1
+    where there is none. Never raises for what is in `value`: a message that cannot be
     read at all, or that would take more than `max_bytes` or `max_rows`, is `refused`. So is every
     message where pyarrow is not installed.
     """
@@ -94,6 +102,7 @@ def decode_arrow(
             value,
             schemas,
             times,
+            identified=identified,
             partition=partition,
             broker_timestamp=broker_timestamp,
             max_bytes=max_bytes,
@@ -101,6 +110,55 @@ def decode_arrow(
         )
     except RejectedError as error:
         return _refused(error.detail, error.reason)
+
+
+def refused_rows(value: bytes, rows: Sequence[int]) -> "list[JsonRow] | None":
+    """Some rows of a message that was decoded, as JSON events; None where they cannot be read.
+
+    NaN and infinity, which JSON cannot say, become the texts "nan" and "inf", so that what is
+    refused for them stays so.
+    """
+    from streamgauge.formats.arrow_json import rows_in_json
+
+    try:
+        return rows_in_json(value, rows, str, max_bytes=MAX_BYTES, max_rows=MAX_ROWS)
+    except RejectedError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SampledRows:
+    """Rows of models without a schema: `events`, `rows (n,) int64` and what is refused."""
+
+    events: "list[JsonRow]"
+    rows: IntArray
+    rejected: tuple[Rejected, ...]
+
+
+def sampled_rows(
+    value: bytes, schemas: Sequence[ModelSchema], times: EventTime, *, broker_timestamp: int
+) -> SampledRows:
+    """The rows of some models as JSON events that nothing but a feature can speak against.
+
+    The schemas need not name features. NaN and infinity in features become null.
+    """
+    found = decode_arrow(value, schemas, times, identified=(), broker_timestamp=broker_timestamp)
+    if found.refused is not None:
+        return SampledRows([], np.empty(0, np.int64), (found.refused,))
+    rejected = tuple(replace(item, index=0, row=item.index) for item in found.rejected)
+    rows = np.sort(np.concatenate([*found.rows_of, np.empty(0, np.int64)]))
+    if not len(rows):
+        return SampledRows([], rows, rejected)
+    from streamgauge.formats.arrow_json import rows_in_json
+
+    try:
+        events = rows_in_json(
+            value, rows.tolist(), lambda _: None, max_bytes=MAX_BYTES, max_rows=MAX_ROWS
+        )
+    except RejectedError as error:
+        each = (Rejected(0, error.reason, error.field, error.detail, row) for row in rows.tolist())
+        return SampledRows([], rows[:0], (*rejected, *each))
+    return SampledRows(events, rows, rejected)
 
 
 def _refused(detail: str, reason: DeadLetterReason = DeadLetterReason.DECODE) -> DecodedRows:

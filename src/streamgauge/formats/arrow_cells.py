@@ -154,6 +154,10 @@ class Cells:
         good = (lengths > 0) & (lengths <= longest) & ~nul.to_numpy(zero_copy_only=False)
         return array.to_numpy(zero_copy_only=False).tolist(), good
 
+    def values(self) -> list[Any]:
+        """Return the values as Python has them, None where null."""
+        return list(self._array.to_pylist())
+
     def fields(self) -> list[tuple[str, "Cells"]]:
         """Return the columns inside structs; null structs are null in each."""
         array = self._array

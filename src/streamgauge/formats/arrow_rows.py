@@ -1,6 +1,6 @@
 """The rules of `checks` over whole Arrow columns: rows in, batches and dead letters out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -39,6 +39,7 @@ def decode_rows(
     schemas: Sequence[ModelSchema],
     times: EventTime,
     *,
+    identified: Collection[str] | None,
     partition: int,
     broker_timestamp: int,
     max_bytes: int,
@@ -47,7 +48,7 @@ def decode_rows(
     """What `decode_arrow` promises. Raises RejectedError if no row can be read."""
     frame = read_frame(value, _wanted(schemas), max_bytes=max_bytes, max_rows=max_rows)
     try:
-        return _decode(frame, schemas, times, partition, broker_timestamp)
+        return _decode(frame, schemas, times, identified, partition, broker_timestamp)
     except ARROW_ERRORS as error:
         raise refusal(f"columns that cannot be read ({type(error).__name__})") from error
 
@@ -56,6 +57,7 @@ def _decode(
     frame: Frame,
     schemas: Sequence[ModelSchema],
     times: EventTime,
+    identified: Collection[str] | None,
     partition: int,
     broker_timestamp: int,
 ) -> DecodedRows:
@@ -78,7 +80,8 @@ def _decode(
             continue
         batches.append(reading.batch(partition))
         rows_of.append(rows[accepted])
-        ids.append(reading.accepted_ids())
+        wanted = identified is None or schema.model in identified
+        ids.append(reading.accepted_ids() if wanted else [])
         unknown_fields += reading.unknown_fields
     return DecodedRows(
         rows=frame.rows,

@@ -18,7 +18,7 @@ import orjson
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.event_types import INT64_MAX, INT64_MIN, MAX_STATUS_LENGTH
-from streamgauge.formats.messages import DeadLetterReason
+from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, DeadLetterReason
 
 MAX_ID_BYTES: Final = 1024
 PROBABILITY_TOLERANCE: Final = 1e-3
@@ -60,6 +60,9 @@ def parse_document(value: bytes) -> dict[str, Any]:
         document = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         detail = f"{error.msg[:80]} at character {error.pos}"
+        if value.startswith(ARROW_BEGINS):
+            wanted = f"content-type: {ARROW_TYPE.decode()}"
+            detail = f"an Arrow IPC stream: only predictions may be, with the header {wanted}"
         raise RejectedError(DeadLetterReason.DECODE, "", detail) from error
     if not isinstance(document, dict):
         _refuse("", "an object", document)

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import numpy as np
 
 from streamgauge.core.batch import FeatureKind, ModelSchema, Task
 from streamgauge.formats import checks
+from streamgauge.formats.arrow_batches import sampled_rows
 from streamgauge.formats.event_time import EventTime, TimestampUnit
 from streamgauge.formats.messages import RawMessages, Rejected
 
@@ -37,8 +40,13 @@ class UntypedEvent:
 
 @dataclass(frozen=True, slots=True)
 class DecodedUntyped:
-    """What one poll's messages became; every message is in exactly one of the four places."""
+    """What messages became; every message in JSON is in exactly one of the four places.
 
+    The indices of `events` are places in `messages`: those that were decoded, or the events of an
+    Arrow batch as messages in JSON. Those of `rejected` are places in what was decoded.
+    """
+
+    messages: RawMessages
     events: Mapping[str, Sequence[UntypedEvent]]
     """By model, each in the order of the messages; models without events are absent."""
     rejected: tuple[Rejected, ...]
@@ -68,7 +76,9 @@ class UntypedDecoder:
         self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
 
     def decode(self, messages: RawMessages) -> DecodedUntyped:
-        """The events of one poll by model, and what became of the rest."""
+        """The events by model, and what became of the rest: of many messages or an Arrow batch."""
+        if messages.arrow is not None:
+            return self._decode_batch(messages)
         events: dict[str, list[UntypedEvent]] = {}
         rejected: list[Rejected] = []
         tombstones = unknown_models = 0
@@ -91,11 +101,34 @@ class UntypedDecoder:
             else:
                 events.setdefault(model, []).append(event)
         return DecodedUntyped(
+            messages=messages,
             events=events,
             rejected=tuple(rejected),
             tombstones=tombstones,
             unknown_models=unknown_models,
         )
+
+    def _decode_batch(self, message: RawMessages) -> DecodedUntyped:
+        """Decode the rows of the models as if each had come in JSON; others are not read."""
+        assert len(message) == 1, "Arrow batches are decoded one by one: see Part.runs"
+        found = sampled_rows(
+            message.values[0] or b"",
+            [ModelSchema(name, task) for name, task in self._tasks.items()],
+            self._times,
+            broker_timestamp=int(message.broker_timestamp[0]),
+        )
+        n = len(found.events)
+        decoded = self.decode(
+            RawMessages(
+                [event.value for event in found.events],
+                [event.key for event in found.events],
+                np.repeat(message.partition, n),
+                np.repeat(message.offset, n),
+                np.repeat(message.broker_timestamp, n),
+            )
+        )
+        refused = (replace(x, index=0, row=int(found.rows[x.index])) for x in decoded.rejected)
+        return replace(decoded, rejected=(*found.rejected, *refused))
 
     def _read(
         self,

@@ -3,8 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from streamgauge.core.batch import CodeArray, EventBatch, IntArray
+from streamgauge.core.batch import BoolArray, CodeArray, EventBatch, IntArray
+
+ARROW_BEGINS: Final = b"\xff\xff\xff\xff"
+"""What an Arrow IPC stream begins with, and no JSON document."""
+ARROW_TYPE: Final = b"application/vnd.apache.arrow.stream"
+"""The Kafka header `content-type` of a message that is to be read as one."""
 
 
 class DeadLetterReason(StrEnum):
@@ -26,6 +32,8 @@ class RawMessages:
 
     `partition (n,) int32` is the input partition in the caller's numbering, `offset (n,) int64`,
     `broker_timestamp (n,) int64` in milliseconds since the epoch, -1 where the broker gave none.
+    `arrow (n,) bool` says which are marked as Arrow IPC streams of many events, None where none is;
+    all others are one event each, in JSON.
     """
 
     values: Sequence[bytes | None]
@@ -33,17 +41,32 @@ class RawMessages:
     partition: CodeArray
     offset: IntArray
     broker_timestamp: IntArray
+    arrow: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
+    def take(self, places: IntArray) -> "RawMessages":
+        """Return some of the messages."""
+        wanted = places.tolist()
+        arrow = None if self.arrow is None else self.arrow[places]
+        return RawMessages(
+            [self.values[i] for i in wanted],
+            [self.keys[i] for i in wanted],
+            self.partition[places],
+            self.offset[places],
+            self.broker_timestamp[places],
+            arrow if arrow is not None and arrow.any() else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One message that becomes a dead letter, with the first problem found in it.
+    """One event that becomes a dead letter, with the first problem found in it.
 
-    `index` is its place in `RawMessages`. `field` is the path of the field at fault
-    (`features.carrier`), empty where the whole message is. Neither `field` nor `detail` ever holds
+    `index` is its message's place in `RawMessages`, `row` its row where that is an Arrow batch, and
+    None where the message is refused as a whole. `field` is the path of the field at fault
+    (`features.carrier`), empty where the whole event is. Neither `field` nor `detail` ever holds
     text out of the message, which may be personal data.
     """
 
@@ -51,17 +74,19 @@ class Rejected:
     reason: DeadLetterReason
     field: str
     detail: str
+    row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one poll's messages became; every message is in exactly one of the four places.
+    """What messages became; every event is in exactly one of the four places.
 
-    `len(messages) == accepted + len(rejected) + unknown_models + tombstones`. `batches` holds one
-    batch for each model that has events, in the order of the decoder's schemas; `rows[b] (n_b,)
-    int64` are the ascending indices of batch b's events in `RawMessages`, `ids[b]` their
-    prediction ids. `unknown_fields` counts the fields of accepted events that no schema names, at
-    the top level and among the features.
+    `events == accepted + len(rejected) + unknown_models + tombstones`: a message in JSON is one
+    event, and one that is refused as a whole too. `batches` holds one batch for each model that has
+    events, in the order of the decoder's schemas; `rows[b] (n_b,) int64` are the ascending indices
+    of batch b's events in `RawMessages`, or in an Arrow message; `ids[b]` their prediction ids.
+    `unknown_fields` counts the fields of accepted events that no schema names, at the top level and
+    among the features.
     """
 
     batches: tuple[EventBatch, ...]
@@ -74,5 +99,10 @@ class Decoded:
 
     @property
     def accepted(self) -> int:
-        """How many messages became events."""
+        """How many events are in the batches."""
         return sum(map(len, self.batches))
+
+    @property
+    def events(self) -> int:
+        """How many events there were, whatever became of them."""
+        return self.accepted + len(self.rejected) + self.unknown_models + self.tombstones

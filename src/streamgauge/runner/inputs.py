@@ -5,14 +5,14 @@ inputs: from a partition's floor on, the last offset before which nothing matter
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import BoolArray
+from streamgauge.core.batch import BoolArray, CodeArray, IntArray
 from streamgauge.core.engine import ModelSpec
 from streamgauge.formats.messages import RawMessages, Rejected
 from streamgauge.runner.stores import Offsets, Partition
@@ -31,6 +31,23 @@ class Part:
     def rejected(self, items: Iterable[Rejected]) -> tuple[Rejected, ...]:
         """Return refusals with their places in the poll."""
         return tuple(replace(item, index=int(self.places[item.index])) for item in items)
+
+    def runs(self) -> "Iterator[Part]":
+        """Yield the messages in parts of one form: many in JSON, or one Arrow batch.
+
+        Each partition's come in their order, as of two events with one id the first counts, but
+        not those of different partitions, so that parts are as few as can be.
+        """
+        arrow = self.messages.arrow
+        if arrow is None:
+            yield self
+            return
+        turn = _turns(self.messages.partition, arrow)
+        for number in range(int(turn.max(initial=-1)) + 1):
+            at = np.flatnonzero(turn == number)
+            for some in at.reshape(-1, 1) if number % 2 else [at]:
+                if len(some):
+                    yield Part(self.messages.take(some), self.places[some])
 
 
 @dataclass(slots=True)
@@ -93,16 +110,17 @@ class Inputs:
 
 
 def _some(messages: RawMessages, at: npt.NDArray[np.intp]) -> RawMessages:
-    if len(at) == len(messages):
-        return messages
-    places = at.tolist()
-    return RawMessages(
-        [messages.values[i] for i in places],
-        [messages.keys[i] for i in places],
-        messages.partition[at],
-        messages.offset[at],
-        messages.broker_timestamp[at],
-    )
+    return messages if len(at) == len(messages) else messages.take(at)
+
+
+def _turns(partition: CodeArray, arrow: BoolArray) -> IntArray:
+    """How often the form changed before each message of its partition `(n,)`: odd where Arrow."""
+    turn = np.zeros(len(arrow), np.int64)
+    for number in np.unique(partition).tolist():
+        mine = np.flatnonzero(partition == number)
+        changes = np.diff(arrow[mine].astype(np.int64), prepend=0)
+        turn[mine] = np.cumsum(np.abs(changes))
+    return turn
 
 
 class Floors:

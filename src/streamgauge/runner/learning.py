@@ -82,7 +82,7 @@ class Learner:
         for event in events:
             self._see(event.timestamp, event.timestamp)
         self._events += events
-        self._kept.append(pick(messages, [event.index for event in events]))
+        self._kept.append(messages.take(np.array([event.index for event in events], np.int64)))
 
     def due(self) -> bool:
         """Tell whether bins should be fitted to the sample now."""
@@ -205,18 +205,6 @@ class Learner:
         if self.first is None or self.newest is None:
             return False
         return self.newest - self.first >= share * self.model.learn_ms
-
-
-def pick(messages: RawMessages, indices: list[int]) -> RawMessages:
-    """Return some of the messages."""
-    at = np.asarray(indices, np.intp)
-    return RawMessages(
-        [messages.values[i] for i in indices],
-        [messages.keys[i] for i in indices],
-        messages.partition[at],
-        messages.offset[at],
-        messages.broker_timestamp[at],
-    )
 
 
 def fit_layout(schema: ModelSchema, batches: list[EventBatch]) -> Layout:

@@ -31,10 +31,10 @@ from streamgauge.core.state import (
 from streamgauge.core.state import Part as StatePart
 from streamgauge.core.watermark import Watermark, WatermarkSpec
 from streamgauge.errors import ReferenceFileError, StateError
-from streamgauge.formats.labels import DecodedLabels, LabelDecoder
+from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.learning import UntypedDecoder
-from streamgauge.formats.messages import Decoded, RawMessages, Rejected
-from streamgauge.formats.native import NativeDecoder
+from streamgauge.formats.messages import RawMessages, Rejected
+from streamgauge.formats.predictions import PredictionDecoder
 from streamgauge.formats.reference_file import dump_reference, load_reference, reference_id
 from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
 from streamgauge.runner.learning import Learner, Stage
@@ -47,7 +47,11 @@ MOST_PANES_AHEAD = 100
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the messages read, since the start."""
+    """What became of the events read, since the start.
+
+    `consumed == accepted + sum(rejected) + unknown_models + tombstones`. A message in JSON is one
+    event, whatever it holds; an Arrow batch is one for each row, or one if it cannot be read.
+    """
 
     consumed: int = 0
     accepted: int = 0
@@ -61,14 +65,19 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one poll's messages lead to: dead letters and revisions of alerts, to be written."""
+    """What one poll's messages lead to: dead letters and revisions of alerts, to be written.
+
+    The rows of an Arrow batch that are refused come one after the other. `sizes (n,) int64` says
+    how many events each message is, None where each is one.
+    """
 
     rejected: tuple[Rejected, ...]
     alerts: tuple[AlertRecord, ...]
+    sizes: IntArray | None = None
 
 
 class _Sampled(NamedTuple):
-    """Refused messages, and how many events of models that have no schema yet."""
+    """Refused events, and how many there are of models that have no schema yet."""
 
     rejected: tuple[Rejected, ...]
     new: int
@@ -268,17 +277,27 @@ class Pipeline:
         self.index(messages)
         fresh = self._inputs.fresh(messages)
         predictions, labels = self._inputs.divided(messages, fresh)
-        rejected = self._take_predictions(predictions, now) + self._take_labels(labels, now)
+        sizes = None if messages.arrow is None else np.ones(len(messages), np.int64)
+        rejected: list[Rejected] = []
+        for run in predictions.runs():
+            refused, events = self._take_predictions(run, now)
+            rejected += refused
+            if sizes is not None and run.messages.arrow is not None:
+                sizes[run.places] = events
+        rejected += self._take_labels(labels, now)
         self._inputs.note(messages)
         for partition in drained:
             self.watermark.set_drained(partition, True)
         for partition in behind:
             self.watermark.set_drained(partition, False)
         self._graduate()
-        return Outcome(rejected, self._advance(now))
+        return Outcome(tuple(rejected), self._advance(now), sizes)
 
-    def _take_predictions(self, part: Part, now: float) -> tuple[Rejected, ...]:
-        """Count prediction events; return those that are refused."""
+    def _take_predictions(self, part: Part, now: float) -> tuple[tuple[Rejected, ...], int]:
+        """Count prediction events of one form; return those that are refused, and how many all are.
+
+        Each part is decoded only when the ones before are counted: an Arrow batch may become large.
+        """
         messages = part.messages
         decoded = self._decoder.decode(messages)
         for batch, ids in zip(decoded.batches, decoded.ids, strict=True):
@@ -287,11 +306,13 @@ class Pipeline:
         rejected, accepted = decoded.rejected, decoded.accepted
         sampled = self._sample(messages, now)
         if sampled is not None:
-            known = {item.index for item in rejected}
-            rejected += tuple(item for item in sampled.rejected if item.index not in known)
+            known = {(item.index, item.row) for item in rejected}
+            rejected += tuple(x for x in sampled.rejected if (x.index, x.row) not in known)
             accepted += sampled.new
-        self._count(messages, decoded, rejected, accepted)
-        return part.rejected(rejected)
+        events = decoded.events
+        self.counts.unknown_fields += decoded.unknown_fields
+        self._count(events, accepted, rejected, decoded.tombstones)
+        return part.rejected(rejected), events
 
     def _take_labels(self, part: Part, now: float) -> tuple[Rejected, ...]:
         """Join label events; return those that are refused."""
@@ -304,7 +325,8 @@ class Pipeline:
             name = batch.schema.model
             self.engines[name].add_labels(batch, keys(name, batch.ids))
         self.counts.labels += decoded.accepted
-        self._count(messages, decoded, decoded.rejected, decoded.accepted)
+        self.counts.unknown_fields += decoded.unknown_fields
+        self._count(len(messages), decoded.accepted, decoded.rejected, decoded.tombstones)
         return part.rejected(decoded.rejected)
 
     def index(self, messages: RawMessages) -> None:
@@ -320,10 +342,11 @@ class Pipeline:
                 continue
             engine = self.engines[name]
             predictions, labels = self._inputs.divided(messages, unknown)
-            found = self._decoder.decode(predictions.messages)
-            for batch, ids in zip(found.batches, found.ids, strict=True):
-                if batch.schema.model == name:
-                    engine.index(batch, keys(name, ids))
+            for run in predictions.runs():
+                found = self._decoder.decode(run.messages)
+                for batch, ids in zip(found.batches, found.ids, strict=True):
+                    if batch.schema.model == name:
+                        engine.index(batch, keys(name, ids))
             for labelled in self._labels.decode(labels.messages).batches:
                 if labelled.schema.model == name:
                     engine.index_labels(labelled, keys(name, labelled.ids))
@@ -353,9 +376,9 @@ class Pipeline:
                 continue
             if learner.name not in self._schemas:
                 new += len(events)
-            learner.sample(messages, events)
+            learner.sample(decoded.messages, events)
             for event in events:
-                partition = int(messages.partition[event.index])
+                partition = int(decoded.messages.partition[event.index])
                 self.watermark.observe(partition, event.timestamp, now)
             if learner.due():
                 self._refit(learner)
@@ -398,18 +421,13 @@ class Pipeline:
             self._floors.observe(self._inputs.partitions[partition], newest)
 
     def _count(
-        self,
-        messages: RawMessages,
-        decoded: Decoded | DecodedLabels,
-        rejected: tuple[Rejected, ...],
-        accepted: int,
+        self, events: int, accepted: int, rejected: tuple[Rejected, ...], tombstones: int
     ) -> None:
         counts = self.counts
-        counts.consumed += len(messages)
+        counts.consumed += events
         counts.accepted += accepted
-        counts.tombstones += decoded.tombstones
-        counts.unknown_fields += decoded.unknown_fields
-        counts.unknown_models += len(messages) - accepted - len(rejected) - decoded.tombstones
+        counts.tombstones += tombstones
+        counts.unknown_models += events - accepted - len(rejected) - tombstones
         for item in rejected:
             reason = item.reason.value
             counts.rejected[reason] = counts.rejected.get(reason, 0) + 1
@@ -455,10 +473,11 @@ class Pipeline:
         self.engines[name] = ModelEngine(spec, layout, reference, reference_id, store)
         self.joins[name] = Join(self.engines[name], store)
 
-    def _build_decoder(self) -> NativeDecoder:
+    def _build_decoder(self) -> PredictionDecoder:
         events = self._plan.config.events
-        return NativeDecoder(
+        return PredictionDecoder(
             tuple(self._schemas.values()),
+            identified=self.joins,
             timestamp_unit=events.timestamp_unit.value,
             max_future_ms=events.max_future,
         )

@@ -1,7 +1,8 @@
 """Reader: all partitions of the input topics, in big batches."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from confluent_kafka import (
@@ -13,13 +14,16 @@ from confluent_kafka import (
 )
 
 from streamgauge.config.librdkafka import Setting
-from streamgauge.formats.messages import RawMessages
+from streamgauge.core.batch import BoolArray
+from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
 from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
 
 QUEUED_KBYTES = 32 * 1024
 """What the client reads ahead; it bounds memory when we are slower than the broker."""
 POLL_WAIT_S = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
+
+Headers = Sequence[tuple[str, str | bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +170,14 @@ class Reader:
         for number in np.unique(partition).tolist():
             last = int(offset[partition == number].max())
             self.positions[self.partitions[number]] = last + 1
+        values = [m.value() for m in sources]
         return RawMessages(
-            values=[m.value() for m in sources],
+            values=values,
             keys=[m.key() for m in sources],
             partition=partition,
             offset=offset,
             broker_timestamp=np.fromiter((m.timestamp()[1] for m in sources), np.int64, count),
+            arrow=which_are_arrow(values, sources),
         )
 
     def _judge(self, message: Message, error: KafkaError) -> None:
@@ -227,3 +233,26 @@ class Reader:
     def close(self) -> None:
         """Stop reading."""
         self._consumer.close()
+
+
+class _Headed(Protocol):
+    """A message, as far as its headers go."""
+
+    def headers(self) -> Mapping[str, str | bytes | None] | Headers | None: ...
+
+
+def which_are_arrow(values: Sequence[bytes | None], sources: Sequence[_Headed]) -> BoolArray | None:
+    """Say which messages `(n,)` are marked as Arrow IPC streams by a header; None if none is.
+
+    Headers take a microsecond to look at, so only those are whose value could be a stream. None
+    can where the greatest value is below what a stream begins with, as JSON always is.
+    """
+    if max(filter(None, values), default=b"") < ARROW_BEGINS:
+        return None
+    arrow = np.zeros(len(values), np.bool_)
+    for place, value in enumerate(values):
+        if value is not None and value.startswith(ARROW_BEGINS):
+            headers = sources[place].headers() or ()
+            pairs = headers.items() if isinstance(headers, Mapping) else headers
+            arrow[place] = ("content-type", ARROW_TYPE) in pairs
+    return arrow if arrow.any() else None
