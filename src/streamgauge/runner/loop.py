@@ -23,7 +23,7 @@ from streamgauge.io.kafka.reader import Poll, Reader
 from streamgauge.io.kafka.state_topic import StateReader
 from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner.checkpoints import Begun, Checkpoints
-from streamgauge.runner.dead_letters import StormWatch, dead_letter
+from streamgauge.runner.dead_letters import StormWatch, dead_letters
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan, without_labels
 from streamgauge.runner.publisher import Publisher
@@ -187,7 +187,7 @@ class Loop:
         self._write_dead_letters(poll, outcome.rejected)
         self._write_alerts(outcome.alerts)
         self._batch = next_batch(self._batch, self._clock.monotonic() - now)
-        self._storm.observe(len(poll.sources), outcome.rejected)
+        self._storm.observe(len(poll.sources), outcome.rejected, outcome.sizes)
         self._reader.pause(pipeline.ahead())
         if outcome.alerts:
             self._next_checkpoint = min(self._next_checkpoint, now + ALERT_WAIT_S)
@@ -338,8 +338,7 @@ class Loop:
 
     def _write_dead_letters(self, poll: Poll, rejected: tuple[Rejected, ...]) -> None:
         payload = self._config.events.dead_letter_payload
-        for item in rejected:
-            letter = dead_letter(poll.sources[item.index], item, payload)
+        for letter in dead_letters(poll.sources, rejected, payload):
             self._checkpoints.write(
                 self._config.topics.dead_letters, letter.key, letter.value, letter.headers
             )
