@@ -16,6 +16,7 @@ class FakeStatus:
     """A run's status whose numbers tests change."""
 
     phase: str = "active"
+    counted: bool = True
     consumed: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     unknown_models: int = 0

@@ -143,3 +143,14 @@ def test_a_status_is_due_once_a_second(publisher: Publisher, clock: FakeClock) -
     assert not publisher.report_due()
     clock.now += 0.01
     assert publisher.report_due()
+
+
+def test_a_replica_that_others_took_over_from_shows_no_old_figures(
+    publisher: Publisher, clock: FakeClock
+) -> None:
+    publisher.report(Status(phase=Phase.ACTIVE, counted=True, consumed=5))
+    publisher.publish(cast("Pipeline", SlowPipeline(clock, [0.0])))
+    publisher.clear()
+    publisher.announce(Phase.STANDBY)
+    assert (publisher.snapshot(), publisher.rendered()) == (None, None)
+    assert (publisher.status.counted, publisher.health().ready) == (False, True)

@@ -123,3 +123,12 @@ def test_both_formats_hold_exactly_the_catalogue_and_the_process() -> None:
         others = {family.name for family in families} - {family.name for family in ours}
         assert all(name.startswith("process_") for name in others)
     assert metrics.openmetrics().endswith(b"# EOF\n")
+
+
+def test_counts_that_are_not_known_yet_are_no_zeros() -> None:
+    status = FakeStatus(counted=False)
+    metrics = self_metrics(status)
+    assert b"streamgauge_messages_consumed_total" not in metrics.text()
+    assert b"streamgauge_dead_letters_total" not in metrics.text()
+    status.counted, status.consumed = True, 5
+    assert value(metrics, "messages_consumed_total") == 5

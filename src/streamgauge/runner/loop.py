@@ -27,6 +27,7 @@ from streamgauge.runner.dead_letters import StormWatch, dead_letters
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan, without_labels
 from streamgauge.runner.publisher import Publisher
+from streamgauge.runner.showing import Showing
 from streamgauge.runner.status import Phase, Status
 from streamgauge.runner.stores import DiskStores, MemoryStores, Offsets, Partition
 
@@ -40,6 +41,8 @@ STANDBY_WAIT_S: Final = 0.2
 LOOK_FOR_PARTITIONS_S: Final = 30.0
 ALERT_WAIT_S: Final = 0.5
 """An alert waits no longer than this for the next checkpoint."""
+HOLD_BACK: Final = 2.0
+"""After a start figures are held back for this many checkpoints' time at most; see `Showing`."""
 RETRY_S: Final = 1.0
 """Pause before what failed is tried again."""
 
@@ -93,6 +96,7 @@ class Loop:
         self._committed: dict[tuple[str, int], int] = {}
         self._behind: frozenset[int] = frozenset()
         """Partitions of which the stores lack what was counted in an earlier life."""
+        self._showing = Showing(HOLD_BACK * config.checkpoint_interval / 1000)
         self._checkpoint_count = 0
         self._last_checkpoint: float | None = None
         self._next_checkpoint = 0.0
@@ -124,8 +128,10 @@ class Loop:
             self._checkpoint()
         except TransactionError as error:
             log.warning("%s; what came since the last checkpoint is read again at the start", error)
-        self._report(pipeline)
-        self._publisher.publish(pipeline)
+        behind = bool(self._reader.behind())
+        if self._showing.may(self._clock.monotonic(), self._reader.positions, behind=behind):
+            self._report(pipeline)
+            self._publisher.publish(pipeline)
 
     def _leave(self) -> None:
         """Forget all that is not committed."""
@@ -141,6 +147,7 @@ class Loop:
         if self._pipeline is not None:
             log.warning("another replica took over; standing by")
             self._leave()
+            self._publisher.clear()
         if self._membership.joined and self._publisher.status.phase is not Phase.STANDBY:
             self._publisher.announce(Phase.STANDBY)
         self._membership.poll(STANDBY_WAIT_S)
@@ -195,9 +202,12 @@ class Loop:
             self._checkpoint()
         if now >= self._next_look:
             self._look_for_partitions(pipeline)
-        if self._publisher.report_due():
+        due = self._publisher.report_due(), self._publisher.snapshot_due()
+        if not any(due) or not self._showing.may(now, self._reader.positions, behind=bool(behind)):
+            return
+        if due[0]:
             self._report(pipeline)
-        if self._publisher.snapshot_due():
+        if due[1]:
             self._publisher.publish(pipeline)
 
     def _begin(self) -> Pipeline:
@@ -228,10 +238,13 @@ class Loop:
             self._reader.pause(frozenset(numbers) - self._behind)
         self._log_catching_up(start)
         now = self._clock.monotonic()
+        self._showing.begin(now, restored=begun.kept is not None)
         self._next_checkpoint = now + self._config.checkpoint_interval / 1000
         self._next_look = now + LOOK_FOR_PARTITIONS_S
         self._discard, self._was_active = False, True
         self._publisher.announce(Phase.ACTIVE)
+        if begun.kept is None:
+            self._report(pipeline)
         topics = dict.fromkeys(topic for topic, _ in partitions)
         log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
         return pipeline
@@ -279,9 +292,8 @@ class Loop:
             self._start_reading(list(partitions), self._committed)
             pipeline.caught_up()
             pipeline.flush(self._committed)
+            self._showing.begin(self._clock.monotonic(), restored=True)
             log.info("the join store is up to date")
-        if self._publisher.report_due():
-            self._report(pipeline)
 
     def _inputs(self) -> tuple[list[Partition], bool]:
         """Return all partitions to read, and whether any of them hold labels."""
@@ -357,6 +369,7 @@ class Loop:
         self._publisher.report(
             Status(
                 phase=Phase.ACTIVE,
+                counted=True,
                 consumed=counts.consumed,
                 accepted=counts.accepted,
                 rejected=dict(counts.rejected),

@@ -100,6 +100,11 @@ class Publisher:
         self._next_snapshot = began + min(max(SHORTEST_S, wait), LONGEST_S)
         self._last_cost = cost
 
+    def clear(self) -> None:
+        """Show no figures any more: another replica shows them."""
+        self.status = Status()
+        self._snapshot = self._rendered = None
+
     def announce(self, phase: Phase) -> None:
         """Change the phase alone."""
         self.status = replace(self.status, phase=phase)

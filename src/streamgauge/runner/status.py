@@ -19,10 +19,12 @@ class Status:
     """One moment of a run; replaced as a whole.
 
     `lag` maps (topic, partition) to messages not yet read; `rate` is messages a second lately;
-    times are seconds since the epoch, event times milliseconds.
+    times are seconds since the epoch, event times milliseconds. `counted` says whether the counts
+    of messages are known, which go on from what earlier owners have counted.
     """
 
     phase: Phase = Phase.STARTING
+    counted: bool = False
     consumed: int = 0
     rate: float = 0.0
     accepted: int = 0

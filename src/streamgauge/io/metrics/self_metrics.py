@@ -29,12 +29,16 @@ _CHECKPOINT_SECONDS: Final = (
 class ProcessStatus(Protocol):
     """What must be known of a run; counts only grow, times are seconds since the epoch.
 
+    `counted` says whether counts of messages are known: a replica that does not work, or has not
+    caught up with the one before it, has none, and a 0 would look like a new beginning.
     `rejected` counts dead letters by reason, `lag` is messages not yet read by (topic, partition)
     of what is assigned now, `paused` the number of partitions held back.
     """
 
     @property
     def phase(self) -> str: ...
+    @property
+    def counted(self) -> bool: ...
     @property
     def consumed(self) -> int: ...
     @property
@@ -108,16 +112,11 @@ class SelfMetrics:
         yield info
         yield _family(catalogue.CONFIG_RELOADED, {(): self._config_read_at})
         yield _family(catalogue.ACTIVE, {(): float(status.phase == ACTIVE_PHASE)})
-        yield _family(catalogue.MESSAGES_CONSUMED, {(): status.consumed})
+        if status.counted:
+            yield from self._counts(status)
         yield _family(catalogue.PARTITIONS_PAUSED, {(): status.paused})
         lag: _Values = {(topic, str(partition)): n for (topic, partition), n in status.lag.items()}
         yield _family(catalogue.CONSUMER_LAG, lag)
-        rejected = _by_reason(self._reasons, status.rejected)
-        yield _family(catalogue.EVENTS_INVALID, rejected)
-        yield _family(catalogue.DEAD_LETTERS, rejected)
-        yield _family(catalogue.UNKNOWN_MODEL_EVENTS, {(): status.unknown_models})
-        yield _family(catalogue.UNKNOWN_FIELDS, {(): status.unknown_fields})
-        yield _family(catalogue.TOMBSTONES, {(): status.tombstones})
         yield _family(catalogue.REBALANCES, {(): status.rebalances})
         yield _family(catalogue.CHECKPOINTS, {(): status.checkpoints})
         yield from map(_without_created, self._checkpoint_seconds.collect())
@@ -127,6 +126,15 @@ class SelfMetrics:
         dropped = _by_reason(DROP_REASONS, rendered.dropped if rendered else {})
         yield _family(catalogue.SERIES_DROPPED, dropped)
         yield from self._process.collect()
+
+    def _counts(self, status: ProcessStatus) -> Iterator[Family]:
+        yield _family(catalogue.MESSAGES_CONSUMED, {(): status.consumed})
+        rejected = _by_reason(self._reasons, status.rejected)
+        yield _family(catalogue.EVENTS_INVALID, rejected)
+        yield _family(catalogue.DEAD_LETTERS, rejected)
+        yield _family(catalogue.UNKNOWN_MODEL_EVENTS, {(): status.unknown_models})
+        yield _family(catalogue.UNKNOWN_FIELDS, {(): status.unknown_fields})
+        yield _family(catalogue.TOMBSTONES, {(): status.tombstones})
 
 
 _Values = Mapping[tuple[str, ...], float]
