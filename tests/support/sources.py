@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamgauge.core.snapshot import Snapshot
-from streamgauge.io.metrics.exposition import Rendered, render
+from streamgauge.io.metrics.exposition import Rendered, Renderer
+from streamgauge.io.metrics.page import MetricsPage
+from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.io.metrics.self_metrics import SelfMetrics
 from streamgauge.web.source import Health
 
@@ -36,15 +38,17 @@ class FakeSource:
     def __init__(self, snapshot: Snapshot | None = None, health: Health = GOOD) -> None:
         self.current = snapshot
         self.current_health = health
-        self._rendered = None if snapshot is None else render(snapshot)
+        self.page = MetricsPage(Renderer(RenderLimits()), lambda: 0.0)
+        if snapshot is not None:
+            self.page.offer(snapshot)
 
     def snapshot(self) -> Snapshot | None:
         """Return the snapshot that was set."""
         return self.current
 
     def rendered(self) -> Rendered | None:
-        """Return the first snapshot's metrics."""
-        return self._rendered
+        """Return the metrics that were scraped last."""
+        return self.page.latest()
 
     def health(self) -> Health:
         """Return the health that was set."""

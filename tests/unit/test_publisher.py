@@ -6,11 +6,15 @@ from typing import cast
 import pytest
 
 from streamgauge.core.snapshot import Snapshot
+from streamgauge.io.metrics.exposition import Form
+from streamgauge.io.metrics.page import KEPT_READY_S
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.publisher import LONGEST_S, SHARE, SHORTEST_S, Publisher
 from streamgauge.runner.status import Phase, Status
 from tests.support.kafka_fakes import FakeClock
+
+FORM = Form(openmetrics=True, gzip=True)
 
 
 @dataclass
@@ -119,21 +123,23 @@ def test_the_lag_is_that_of_all_partitions(publisher: Publisher) -> None:
     assert publisher.health().lag == 12
 
 
-def test_snapshot_and_rendering_are_swapped_in_whole(
+def test_snapshots_are_swapped_in_whole_and_rendered_for_whom_wants_them(
     publisher: Publisher, clock: FakeClock
 ) -> None:
     assert publisher.snapshot() is None
-    assert publisher.rendered() is None
+    assert publisher.page.make(FORM) is None
+    clock.now += KEPT_READY_S + 1.0
     pipeline = cast("Pipeline", SlowPipeline(clock, [0.0, 0.0]))
     seen = []
     for _ in range(2):
         publisher.publish(pipeline)
-        seen.append((publisher.snapshot(), publisher.rendered()))
+        assert publisher.rendered() is None
+        seen.append(publisher.snapshot())
     first, second = seen
-    assert first[0] is not None
-    assert second[0] is not None
-    assert first[0] is not second[0]
-    assert first[1] is not second[1]
+    assert first is not None
+    assert second is not None
+    assert first is not second
+    assert publisher.page.make(FORM) is publisher.rendered() is not None
 
 
 def test_a_status_is_due_once_a_second(publisher: Publisher, clock: FakeClock) -> None:
@@ -150,6 +156,7 @@ def test_a_replica_that_others_took_over_from_shows_no_old_figures(
 ) -> None:
     publisher.report(Status(phase=Phase.ACTIVE, counted=True, consumed=5))
     publisher.publish(cast("Pipeline", SlowPipeline(clock, [0.0])))
+    assert publisher.page.make(FORM) is not None
     publisher.clear()
     publisher.announce(Phase.STANDBY)
     assert (publisher.snapshot(), publisher.rendered()) == (None, None)

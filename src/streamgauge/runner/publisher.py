@@ -6,6 +6,7 @@ from typing import Final
 from streamgauge.clock import Clock
 from streamgauge.core.snapshot import Snapshot
 from streamgauge.io.metrics.exposition import Rendered, Renderer
+from streamgauge.io.metrics.page import MetricsPage
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.status import Phase, Status
@@ -26,7 +27,7 @@ REASONS: Final = {
 
 
 class Publisher:
-    """Holds the latest snapshot, its rendering and the status; whole objects are swapped in.
+    """Holds the latest snapshot, its page of metrics and the status; whole objects are swapped in.
 
     The loop's thread writes, the server's threads read.
     """
@@ -34,9 +35,8 @@ class Publisher:
     def __init__(self, clock: Clock, limits: RenderLimits) -> None:
         self.status = Status()
         self._clock = clock
-        self._renderer = Renderer(limits)
+        self.page = MetricsPage(Renderer(limits), clock.monotonic)
         self._snapshot: Snapshot | None = None
-        self._rendered: Rendered | None = None
         self._next_report = 0.0
         self._next_snapshot = 0.0
         self._last_cost = 0.0
@@ -48,8 +48,8 @@ class Publisher:
         return self._snapshot
 
     def rendered(self) -> Rendered | None:
-        """Return the latest rendered metrics, None before the first."""
-        return self._rendered
+        """Return the latest rendered metrics, None before somebody wanted some."""
+        return self.page.latest()
 
     def health(self) -> Health:
         """Return how the process is: ready once it stands by, or reads and has a snapshot.
@@ -86,15 +86,14 @@ class Publisher:
         return self._clock.monotonic() >= self._next_snapshot
 
     def publish(self, pipeline: Pipeline) -> None:
-        """Make a snapshot, render it, and swap both in.
+        """Make a snapshot and swap it in; its metrics are written when they are wanted.
 
         The next one is due when its share of time allows, going by the cheaper of the last two: a
         single dear one, such as the first with its simulations, does not hold up those after it.
         """
         began = self._clock.monotonic()
-        snapshot = pipeline.snapshot(self._clock.wall())
-        self._rendered = self._renderer.render(snapshot)
-        self._snapshot = snapshot
+        self._snapshot = pipeline.snapshot(self._clock.wall())
+        self.page.offer(self._snapshot)
         cost = self._clock.monotonic() - began
         wait = min(cost, self._last_cost) / SHARE
         self._next_snapshot = began + min(max(SHORTEST_S, wait), LONGEST_S)
@@ -103,7 +102,8 @@ class Publisher:
     def clear(self) -> None:
         """Show no figures any more: another replica shows them."""
         self.status = Status()
-        self._snapshot = self._rendered = None
+        self._snapshot = None
+        self.page.clear()
 
     def announce(self, phase: Phase) -> None:
         """Change the phase alone."""

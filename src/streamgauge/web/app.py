@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from streamgauge.clock import Clock, SystemClock
 from streamgauge.io.metrics.self_metrics import SelfMetrics
-from streamgauge.web.metrics import scrape
+from streamgauge.web.metrics import asked_for, scrape
 from streamgauge.web.security import Guard
 from streamgauge.web.source import SnapshotSource
 from streamgauge.web.views import Choice, alerts_view, model_view, models_view, status_view
@@ -63,9 +63,11 @@ class _Endpoints:
         self._clock = clock
 
     async def metrics(self, request: Request) -> Response:
-        # Packing the first time after a snapshot takes some ten milliseconds.
-        rendered = self._source.rendered()
-        return await run_in_threadpool(scrape, request, rendered, self._self_metrics)
+        form = asked_for(request)
+        rendered = self._source.page.ready(form)
+        if rendered is None:
+            rendered = await run_in_threadpool(self._source.page.make, form)
+        return scrape(form, rendered, self._self_metrics)
 
     async def healthy(self, _: Request) -> Response:
         health = self._source.health()

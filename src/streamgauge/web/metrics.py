@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streamgauge.io.metrics.exposition import Rendered
+from streamgauge.io.metrics.exposition import Form, Rendered
 from streamgauge.io.metrics.payload import Payload
 from streamgauge.io.metrics.self_metrics import SelfMetrics
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-_NOTHING: Final = Rendered(Payload(b""), Payload(b""), 0, {})
+_NOTHING: Final = Rendered(Payload(), Payload(), 0, {})
 
 
 class _Accepted(NamedTuple):
@@ -23,15 +23,24 @@ class _Accepted(NamedTuple):
     quality: float
 
 
-def scrape(request: Request, rendered: Rendered | None, self_metrics: SelfMetrics) -> Response:
-    """Return all metrics in the format that the client likes best, gzipped where it can be."""
-    rendered = rendered or _NOTHING
-    if prefers_openmetrics(request.headers.get("accept", "")):
-        media_type, bulk, tail = OPENMETRICS, rendered.openmetrics, self_metrics.openmetrics()
+def asked_for(request: Request) -> Form:
+    """Return the format that the client likes best, gzipped where it can be."""
+    headers = request.headers
+    return Form(
+        prefers_openmetrics(headers.get("accept", "")),
+        takes_gzip(headers.get("accept-encoding", "")),
+    )
+
+
+def scrape(form: Form, rendered: Rendered | None, self_metrics: SelfMetrics) -> Response:
+    """Return all metrics in the form asked for: the page as it is, then the process's own."""
+    bulk = (rendered or _NOTHING).payload(form)
+    if form.openmetrics:
+        media_type, tail = OPENMETRICS, self_metrics.openmetrics()
     else:
-        media_type, bulk, tail = TEXT, rendered.text, self_metrics.text()
+        media_type, tail = TEXT, self_metrics.text()
     headers = {"Content-Type": media_type, "Vary": "Accept, Accept-Encoding"}
-    if takes_gzip(request.headers.get("accept-encoding", "")):
+    if form.gzip:
         headers["Content-Encoding"] = "gzip"
         return Response(bulk.gzip_followed_by(tail), headers=headers)
     return Response(bulk.followed_by(tail), headers=headers)

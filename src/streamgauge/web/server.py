@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 from streamgauge.errors import StreamgaugeError
 
 _START_S: Final = 10.0
+_KEEP_ALIVE_S: Final = 75
+"""How long an idle connection is kept: longer than the time from one scrape to the next."""
 _STOP_S: Final = 5.0
 """How long requests under way may take when the server is told to stop."""
 
@@ -35,6 +37,7 @@ class HttpServer:
             lifespan="off",
             ws="none",
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(_STOP_S),
         )
         self._server = uvicorn.Server(config)

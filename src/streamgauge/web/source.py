@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamgauge.core.snapshot import Snapshot
-from streamgauge.io.metrics.exposition import Rendered
+from streamgauge.io.metrics.page import MetricsPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,9 @@ class SnapshotSource(Protocol):
         """Return the latest snapshot, None before the first."""
         ...
 
-    def rendered(self) -> Rendered | None:
-        """Return the latest rendered metrics, None before the first."""
+    @property
+    def page(self) -> MetricsPage:
+        """Return what holds the metrics for scrapes."""
         ...
 
     def health(self) -> Health:

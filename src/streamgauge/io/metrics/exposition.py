@@ -1,4 +1,4 @@
-"""Exposition: a snapshot rendered to bytes once, to be served until the next one.
+"""Exposition: a snapshot rendered to bytes once, to be served until a later one is.
 
 The library for Prometheus renders some 90,000 samples a second while it holds the interpreter, so
 the bulk of the series is written here, straight from arrays.
@@ -8,7 +8,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamgauge.core.layout import STATUS, Layout, Subject
 from streamgauge.core.slices import RowKey
@@ -33,6 +33,14 @@ MODEL_CAP: Final = "model_cap"
 PROCESS_CAP: Final = "process_cap"
 DROP_REASONS: Final = (SLICE_CAP, MODEL_CAP, PROCESS_CAP)
 
+
+class Form(NamedTuple):
+    """What a scrape asks for."""
+
+    openmetrics: bool
+    gzip: bool
+
+
 SliceValues = tuple[tuple[str, str], ...]
 _Families = defaultdict[Metric, list[Samples]]
 
@@ -50,6 +58,18 @@ class Rendered:
     openmetrics: Payload
     series: int
     dropped: Mapping[str, int]
+
+    def payload(self, form: Form) -> Payload:
+        """Return the text in the format asked for."""
+        return self.openmetrics if form.openmetrics else self.text
+
+    def is_ready(self, form: Form) -> bool:
+        """Tell whether nothing is left to be made for a scrape of this form."""
+        return self.payload(form).is_ready(gzip=form.gzip)
+
+    def make_ready(self, form: Form) -> None:
+        """Make what a scrape of this form needs."""
+        self.payload(form).make_ready(gzip=form.gzip)
 
 
 def render(snapshot: Snapshot, limits: RenderLimits | None = None) -> Rendered:
@@ -232,4 +252,5 @@ def _assemble(families: _Families, dropped: dict[str, int]) -> Rendered:
             lines = "".join([part.text for part in samples]).encode()
             text += (text_header(metric).encode(), lines, b"\n")
             openmetrics += (openmetrics_header(metric).encode(), lines, b"\n")
-    return Rendered(Payload(b"".join(text)), Payload(b"".join(openmetrics)), series, dropped)
+    # Few ask for both formats: neither is put together before it is asked for.
+    return Rendered(Payload(*text), Payload(*openmetrics), series, dropped)
