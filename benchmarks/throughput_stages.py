@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import streamgauge.runner.pipeline as pipeline_module
+import streamgauge.runner.intake as intake_module
 from benchmarks.throughput_stream import Filled
 from streamgauge.clock import SystemClock
 from streamgauge.config import load
@@ -33,7 +33,7 @@ _STAGES: Final = (
     (Reader, "poll", "read"),
     (NativeDecoder, "decode", "decode"),
     (LabelDecoder, "decode", "decode"),
-    (pipeline_module, "keys", "keys"),
+    (intake_module, "keys", "keys"),
     (Aggregator, "aggregate", "aggregate"),
     (ModelEngine, "merge", "merge"),
     (ModelEngine, "advance", "close and analyse"),

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from streamgauge.runner.pipeline import MOST_PANES_AHEAD, Pipeline
+from streamgauge.runner.intake import MOST_PANES_AHEAD
+from streamgauge.runner.pipeline import Pipeline
 from tests.support.flights import (
     DISORDER_MS,
     NOW,

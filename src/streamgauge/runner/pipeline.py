@@ -3,17 +3,15 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
-import numpy as np
-
 from streamgauge.core.alerts.record import AlertRecord
-from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
+from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.engine import ModelEngine, ModelSpec
-from streamgauge.core.joining.keys import keys
+from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
 from streamgauge.core.reference import Reference
 from streamgauge.core.snapshot import Snapshot
@@ -29,38 +27,14 @@ from streamgauge.core.state import (
     within,
 )
 from streamgauge.core.state import Part as StatePart
-from streamgauge.core.watermark import Watermark, WatermarkSpec
 from streamgauge.errors import ReferenceFileError, StateError
-from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.learning import UntypedDecoder
-from streamgauge.formats.messages import RawMessages, Rejected
-from streamgauge.formats.predictions import PredictionDecoder
+from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.reference_file import dump_reference, load_reference, reference_id
-from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
+from streamgauge.runner.intake import Counts, Intake
 from streamgauge.runner.learning import Learner, Stage
-from streamgauge.runner.plan import KnownModel, Plan, fit_schema
-from streamgauge.runner.stores import Join, MemoryStores, Offsets, Partition, Stores, fingerprint
-
-MOST_PANES_AHEAD = 100
-"""A partition this many panes ahead of the watermark is held back: open panes take memory."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of the events read, since the start.
-
-    `consumed == accepted + sum(rejected) + unknown_models + tombstones`. A message in JSON is one
-    event, whatever it holds; an Arrow batch is one for each row, or one if it cannot be read.
-    """
-
-    consumed: int = 0
-    accepted: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    unknown_models: int = 0
-    unknown_fields: int = 0
-    tombstones: int = 0
-    labels: int = 0
-    """Label events among the accepted ones."""
+from streamgauge.runner.plan import Plan
+from streamgauge.runner.stores import Partition, Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,33 +57,18 @@ class _Sampled(NamedTuple):
     new: int
 
 
-class Pipeline:
+class Pipeline(Intake[ModelEngine]):
     """Decodes, aggregates and analyses for all models of a plan."""
 
     def __init__(self, plan: Plan, stores: Stores | None = None) -> None:
-        config = plan.config
-        self.counts = Counts()
-        self.engines: dict[str, ModelEngine] = {}
-        self.joins: dict[str, Join] = {}
-        self._stores = stores or MemoryStores()
-        self._inputs = Inputs()
-        self._floors = Floors(retention_ms(plan.specs))
-        self.watermark = Watermark(
-            WatermarkSpec(config.time.disorder, config.time.idle_after / 1000)
-        )
         self._clocks: dict[Partition, int | None] = {}
         """Largest event times (ms) of partitions that are not read yet, from an earlier life."""
         self._lives: Counter[str] = Counter()
         """How often each model was begun to be counted."""
         self._told: dict[tuple[str, int, str | None], str] = {}
-        self._plan = plan
         self._learned = frozenset(model.spec.model for model in plan.learned)
-        self._schemas: dict[str, ModelSchema] = {}
-        for model in plan.known:
-            self._watch(model)
-        self._learners = {model.spec.model: Learner(model, config) for model in plan.learned}
-        self._decoder = self._build_decoder()
-        self._labels = self._build_label_decoder()
+        super().__init__(plan, stores)
+        self._learners = {model.spec.model: Learner(model, plan.config) for model in plan.learned}
         self._untyped = self._build_untyped()
 
     def assign(self, partitions: Sequence[Partition], now: float) -> None:
@@ -118,9 +77,7 @@ class Pipeline:
         Those of label topics hold time up only as long as they have not been read to their end: a
         label may be about an event of long ago.
         """
-        topics = frozenset(self._plan.config.topics.labels)
-        self._inputs = Inputs(tuple(partitions), topics)
-        self.watermark.assign(set(range(len(partitions))), now, self._inputs.label_numbers)
+        super().assign(partitions, now)
         self._resume_clocks()
 
     def parts(self) -> Iterator[StatePart]:
@@ -227,41 +184,6 @@ class Pipeline:
             if largest is not None:
                 self.watermark.resume(number, largest)
 
-    def resume(self, committed: Offsets, floors: Offsets) -> dict[Partition, int]:
-        """Return where to read from so that every store becomes what it was at `committed`.
-
-        `floors` is where to begin for stores of which nothing is left. Events before `committed`
-        are counted already; they only go into the stores that do not know them. All of them must
-        be given to `index` before `process` gets any later event: else pairs are not counted.
-        """
-        self._inputs.committed = dict(committed)
-        self._floors.begin(floors)
-        start = dict(committed)
-        for join in self.joins.values():
-            known = join.offsets or {}
-            for partition, offset in committed.items():
-                floor = floors.get(partition, offset)
-                needed = max(known.get(partition, floor), floor)
-                start[partition] = min(start[partition], needed)
-        return start
-
-    def checkpoint(self, offsets: Offsets) -> dict[Partition, int]:
-        """Note that all up to these offsets is taken in; return the floors to keep beside them.
-
-        A floor is the offset from which a lost store can be built again.
-        """
-        return self._floors.at(offsets, self.watermark.value)
-
-    def flush(self, offsets: Offsets) -> None:
-        """Write the stores, which reflect all input up to these offsets."""
-        for join in self.joins.values():
-            join.flush(offsets)
-
-    def close(self) -> None:
-        """Close the stores."""
-        for join in self.joins.values():
-            join.close()
-
     def process(
         self,
         messages: RawMessages,
@@ -274,94 +196,26 @@ class Pipeline:
         `drained` are the partitions that were read to their end in it, `behind` those that have
         more than has been read.
         """
-        self.index(messages)
-        fresh = self._inputs.fresh(messages)
-        predictions, labels = self._inputs.divided(messages, fresh)
-        sizes = None if messages.arrow is None else np.ones(len(messages), np.int64)
-        rejected: list[Rejected] = []
-        for run in predictions.runs():
-            refused, events = self._take_predictions(run, now)
-            rejected += refused
-            if sizes is not None and run.messages.arrow is not None:
-                sizes[run.places] = events
-        rejected += self._take_labels(labels, now)
-        self._inputs.note(messages)
-        for partition in drained:
-            self.watermark.set_drained(partition, True)
-        for partition in behind:
-            self.watermark.set_drained(partition, False)
+        taken = self.take(messages, drained, now, behind)
         self._graduate()
-        return Outcome(tuple(rejected), self._advance(now), sizes)
-
-    def _take_predictions(self, part: Part, now: float) -> tuple[tuple[Rejected, ...], int]:
-        """Count prediction events of one form; return those that are refused, and how many all are.
-
-        Each part is decoded only when the ones before are counted: an Arrow batch may become large.
-        """
-        messages = part.messages
-        decoded = self._decoder.decode(messages)
-        for batch, ids in zip(decoded.batches, decoded.ids, strict=True):
-            self._observe(batch.timestamp, batch.partition, now)
-            self._add(batch, ids)
-        rejected, accepted = decoded.rejected, decoded.accepted
-        sampled = self._sample(messages, now)
-        if sampled is not None:
-            known = {(item.index, item.row) for item in rejected}
-            rejected += tuple(x for x in sampled.rejected if (x.index, x.row) not in known)
-            accepted += sampled.new
-        events = decoded.events
-        self.counts.unknown_fields += decoded.unknown_fields
-        self._count(events, accepted, rejected, decoded.tombstones)
-        return part.rejected(rejected), events
-
-    def _take_labels(self, part: Part, now: float) -> tuple[Rejected, ...]:
-        """Join label events; return those that are refused."""
-        messages = part.messages
-        if not len(messages):
-            return ()
-        decoded = self._labels.decode(messages)
-        for batch in decoded.batches:
-            self._observe(batch.timestamp, batch.partition, now)
-            name = batch.schema.model
-            self.engines[name].add_labels(batch, keys(name, batch.ids))
-        self.counts.labels += decoded.accepted
-        self.counts.unknown_fields += decoded.unknown_fields
-        self._count(len(messages), decoded.accepted, decoded.rejected, decoded.tombstones)
-        return part.rejected(decoded.rejected)
-
-    def index(self, messages: RawMessages) -> None:
-        """Let the stores take in what of these messages was counted in an earlier life.
-
-        All others are left: they are read again later.
-        """
-        if not self._inputs.behind:
-            return
-        for name, join in self.joins.items():
-            unknown = self._inputs.unknown(messages, join.offsets)
-            if not unknown.any():
-                continue
-            engine = self.engines[name]
-            predictions, labels = self._inputs.divided(messages, unknown)
-            for run in predictions.runs():
-                found = self._decoder.decode(run.messages)
-                for batch, ids in zip(found.batches, found.ids, strict=True):
-                    if batch.schema.model == name:
-                        engine.index(batch, keys(name, ids))
-            for labelled in self._labels.decode(labels.messages).batches:
-                if labelled.schema.model == name:
-                    engine.index_labels(labelled, keys(name, labelled.ids))
-
-    def caught_up(self) -> None:
-        """Note that all stores know what was counted in an earlier life."""
-        for name in self.joins:
-            self.engines[name].caught_up()
+        return Outcome(taken.rejected, self._advance(now), taken.sizes)
 
     def _add(self, batch: EventBatch, ids: Sequence[str]) -> None:
-        name = batch.schema.model
-        self.engines[name].add(batch, keys(name, ids) if name in self.joins else None)
-        learner = self._learners.get(name)
+        super()._add(batch, ids)
+        learner = self._learners.get(batch.schema.model)
         if len(batch) and learner is not None and learner.stage is Stage.COUNTING:
             learner.count(batch)
+
+    def _sift(
+        self, messages: RawMessages, decoded: Decoded, now: float
+    ) -> tuple[tuple[Rejected, ...], int]:
+        rejected, accepted = super()._sift(messages, decoded, now)
+        sampled = self._sample(messages, now)
+        if sampled is None:
+            return rejected, accepted
+        known = {(item.index, item.row) for item in rejected}
+        new = tuple(x for x in sampled.rejected if (x.index, x.row) not in known)
+        return rejected + new, accepted + sampled.new
 
     def _sample(self, messages: RawMessages, now: float) -> _Sampled | None:
         """Give the models that are being sampled their events; fit bins where it is time."""
@@ -413,46 +267,10 @@ class Pipeline:
             record for engine in self.engines.values() for record in engine.advance(watermark)
         )
 
-    def _observe(self, timestamp: IntArray, partitions: CodeArray, now: float) -> None:
-        """Note how far event time has come in each partition."""
-        for partition in np.unique(partitions).tolist():
-            newest = int(timestamp[partitions == partition].max())
-            self.watermark.observe(partition, newest, now)
-            self._floors.observe(self._inputs.partitions[partition], newest)
-
-    def _count(
-        self, events: int, accepted: int, rejected: tuple[Rejected, ...], tombstones: int
-    ) -> None:
-        counts = self.counts
-        counts.consumed += events
-        counts.accepted += accepted
-        counts.tombstones += tombstones
-        counts.unknown_models += events - accepted - len(rejected) - tombstones
-        for item in rejected:
-            reason = item.reason.value
-            counts.rejected[reason] = counts.rejected.get(reason, 0) + 1
-
-    def ahead(self) -> frozenset[int]:
-        """Return the partitions to hold back because their events run too far ahead."""
-        pane = max(spec.pane_ms for spec in self._plan.specs)
-        ahead = frozenset(self.watermark.ahead(MOST_PANES_AHEAD * pane))
-        for partition in ahead:
-            # What waits in a partition that is held back has not been read to its end.
-            self.watermark.set_drained(partition, False)
-        return ahead
-
     def snapshot(self, made_at: float) -> Snapshot:
         """Return all models' numbers; `made_at` is seconds since the epoch."""
         value = self.watermark.value
         return Snapshot(made_at, tuple(e.snapshot(value) for e in self.engines.values()))
-
-    def _watch(self, model: KnownModel) -> None:
-        """Begin to monitor a model whose reference is known."""
-        name = model.spec.model
-        schema = fit_schema(name, self._plan.config.models[name], model.reference)
-        layout = Layout(schema, model.reference.layout.fields)
-        self._schemas[name] = schema
-        self._begin(model.spec, layout, model.reference, model.reference_id)
 
     def _begin(
         self,
@@ -461,34 +279,18 @@ class Pipeline:
         reference: Reference | None = None,
         reference_id: str | None = None,
     ) -> None:
-        """Begin to count a model's events in a layout, anew where it has been counted before."""
-        name = spec.model
-        self._lives[name] += 1
-        if name in self.joins:
-            self.joins.pop(name).close()
-        if spec.labels is None:
-            self.engines[name] = ModelEngine(spec, layout, reference, reference_id)
-            return
-        store = self._stores.open(name, fingerprint(spec, layout))
-        self.engines[name] = ModelEngine(spec, layout, reference, reference_id, store)
-        self.joins[name] = Join(self.engines[name], store)
+        self._lives[spec.model] += 1
+        super()._begin(spec, layout, reference, reference_id)
 
-    def _build_decoder(self) -> PredictionDecoder:
-        events = self._plan.config.events
-        return PredictionDecoder(
-            tuple(self._schemas.values()),
-            identified=self.joins,
-            timestamp_unit=events.timestamp_unit.value,
-            max_future_ms=events.max_future,
-        )
-
-    def _build_label_decoder(self) -> LabelDecoder:
-        events = self._plan.config.events
-        return LabelDecoder(
-            tuple(schema for name, schema in self._schemas.items() if name in self.joins),
-            timestamp_unit=events.timestamp_unit.value,
-            max_future_ms=events.max_future,
-        )
+    def _engine(
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        reference: Reference | None,
+        reference_id: str | None,
+        store: Store | None,
+    ) -> ModelEngine:
+        return ModelEngine(spec, layout, reference, reference_id, store)
 
     def _build_untyped(self) -> UntypedDecoder:
         events = self._plan.config.events

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
@@ -111,10 +111,22 @@ def fingerprint(spec: ModelSpec, layout: Layout) -> str:
     return hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+class JoinOwner(Protocol):
+    """What joins a model's labels, and knows something besides the store."""
+
+    def join_state(self) -> dict[str, object]:
+        """Return what the join knows besides its store, as plain data."""
+        ...
+
+    def restore_join(self, state: Mapping[str, Any]) -> None:
+        """Go on with a store as it was when `state` was taken; before any event is counted."""
+        ...
+
+
 class Join:
     """One model's store with the offsets that it reflects."""
 
-    def __init__(self, engine: ModelEngine, store: KeptStore) -> None:
+    def __init__(self, engine: JoinOwner, store: KeptStore) -> None:
         self.offsets: dict[Partition, int] | None = None
         """None where nothing is known of the store: it is empty."""
         self._engine = engine

@@ -1,0 +1,338 @@
+"""Intake: messages in, events at the engines of their models. No Kafka and no clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from streamgauge.core.batch import CodeArray, EventBatch, IntArray, LabelBatch, ModelSchema
+from streamgauge.core.engine import ModelSpec
+from streamgauge.core.joining.keys import keys
+from streamgauge.core.joining.store import Store
+from streamgauge.core.layout import Layout
+from streamgauge.core.reference import Reference
+from streamgauge.core.watermark import Watermark, WatermarkSpec
+from streamgauge.formats.labels import LabelDecoder
+from streamgauge.formats.messages import Decoded, RawMessages, Rejected
+from streamgauge.formats.predictions import PredictionDecoder
+from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
+from streamgauge.runner.plan import KnownModel, Plan, fit_schema
+from streamgauge.runner.stores import (
+    Join,
+    JoinOwner,
+    MemoryStores,
+    Offsets,
+    Partition,
+    Stores,
+    fingerprint,
+)
+
+MOST_PANES_AHEAD = 100
+"""A partition this many panes ahead of the watermark is held back: open panes take memory."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the events read, since the start.
+
+    `consumed == accepted + sum(rejected) + unknown_models + tombstones`. A message in JSON is one
+    event, whatever it holds; an Arrow batch is one for each row, or one if it cannot be read.
+    """
+
+    consumed: int = 0
+    accepted: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    unknown_models: int = 0
+    unknown_fields: int = 0
+    tombstones: int = 0
+    labels: int = 0
+    """Label events among the accepted ones."""
+
+
+class Taken(NamedTuple):
+    """What became of one poll's messages: those that are refused, and how many events each is.
+
+    The rows of an Arrow batch that are refused come one after the other. `sizes (n,) int64` is None
+    where each message is one event.
+    """
+
+    rejected: tuple[Rejected, ...]
+    sizes: IntArray | None
+
+
+class Engine(JoinOwner, Protocol):
+    """What takes the events of one model."""
+
+    def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:
+        """Count a batch of events; `keys (n)` are those of their ids in the join."""
+        ...
+
+    def add_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+        """Join a batch of labels; `keys (n)` are those of their predictions' ids."""
+        ...
+
+    def index(self, batch: EventBatch, keys: Sequence[bytes]) -> None:
+        """Let a batch of events that is counted already wait for its labels, and no more."""
+        ...
+
+    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+        """Join a batch of labels that is counted already, and count nothing."""
+        ...
+
+    def caught_up(self) -> None:
+        """Note that the join store knows all that is counted, having been built again."""
+        ...
+
+
+E = TypeVar("E", bound=Engine)
+
+
+class Intake(Generic[E]):
+    """Decodes the messages of all models of a plan and gives each model's engine its events."""
+
+    def __init__(self, plan: Plan, stores: Stores | None = None) -> None:
+        config = plan.config
+        self.counts = Counts()
+        self.engines: dict[str, E] = {}
+        self.joins: dict[str, Join] = {}
+        self.watermark = Watermark(
+            WatermarkSpec(config.time.disorder, config.time.idle_after / 1000)
+        )
+        self._stores = stores or MemoryStores()
+        self._inputs = Inputs()
+        self._floors = Floors(retention_ms(plan.specs))
+        self._plan = plan
+        self._schemas: dict[str, ModelSchema] = {}
+        for model in plan.known:
+            self._watch(model)
+        self._decoder = self._build_decoder()
+        self._labels = self._build_label_decoder()
+
+    def assign(self, partitions: Sequence[Partition], now: float) -> None:
+        """Read these partitions, numbered in this order, from `now` (seconds of processing time).
+
+        Those of label topics hold time up only as long as they have not been read to their end: a
+        label may be about an event of long ago.
+        """
+        topics = frozenset(self._plan.config.topics.labels)
+        self._inputs = Inputs(tuple(partitions), topics)
+        self.watermark.assign(set(range(len(partitions))), now, self._inputs.label_numbers)
+
+    def resume(self, committed: Offsets, floors: Offsets) -> dict[Partition, int]:
+        """Return where to read from so that every store becomes what it was at `committed`.
+
+        `floors` is where to begin for stores of which nothing is left. Events before `committed`
+        are counted already; they only go into the stores that do not know them. All of them must
+        be given to `index` before `process` gets any later event: else pairs are not counted.
+        """
+        self._inputs.committed = dict(committed)
+        self._floors.begin(floors)
+        start = dict(committed)
+        for join in self.joins.values():
+            known = join.offsets or {}
+            for partition, offset in committed.items():
+                floor = floors.get(partition, offset)
+                needed = max(known.get(partition, floor), floor)
+                start[partition] = min(start[partition], needed)
+        return start
+
+    def checkpoint(self, offsets: Offsets) -> dict[Partition, int]:
+        """Note that all up to these offsets is taken in; return the floors to keep beside them.
+
+        A floor is the offset from which a lost store can be built again.
+        """
+        return self._floors.at(offsets, self.watermark.value)
+
+    def flush(self, offsets: Offsets) -> None:
+        """Write the stores, which reflect all input up to these offsets."""
+        for join in self.joins.values():
+            join.flush(offsets)
+
+    def close(self) -> None:
+        """Close the stores."""
+        for join in self.joins.values():
+            join.close()
+
+    def take(
+        self,
+        messages: RawMessages,
+        drained: frozenset[int],
+        now: float,
+        behind: frozenset[int] = frozenset(),
+    ) -> Taken:
+        """Give one poll's events to their engines at `now` (seconds of processing time).
+
+        `drained` are the partitions that were read to their end in it, `behind` those that have
+        more than has been read.
+        """
+        self.index(messages)
+        fresh = self._inputs.fresh(messages)
+        predictions, labels = self._inputs.divided(messages, fresh)
+        sizes = None if messages.arrow is None else np.ones(len(messages), np.int64)
+        rejected: list[Rejected] = []
+        for run in predictions.runs():
+            refused, events = self._take_predictions(run, now)
+            rejected += refused
+            if sizes is not None and run.messages.arrow is not None:
+                sizes[run.places] = events
+        rejected += self._take_labels(labels, now)
+        self._inputs.note(messages)
+        for partition in drained:
+            self.watermark.set_drained(partition, True)
+        for partition in behind:
+            self.watermark.set_drained(partition, False)
+        return Taken(tuple(rejected), sizes)
+
+    def _take_predictions(self, part: Part, now: float) -> tuple[tuple[Rejected, ...], int]:
+        """Count prediction events of one form; return those that are refused, and how many all are.
+
+        Each part is decoded only when the ones before are counted: an Arrow batch may become large.
+        """
+        messages = part.messages
+        decoded = self._decoder.decode(messages)
+        for batch, ids in zip(decoded.batches, decoded.ids, strict=True):
+            self._observe(batch.timestamp, batch.partition, now)
+            self._add(batch, ids)
+        rejected, accepted = self._sift(messages, decoded, now)
+        events = decoded.events
+        self.counts.unknown_fields += decoded.unknown_fields
+        self._count(events, accepted, rejected, decoded.tombstones)
+        return part.rejected(rejected), events
+
+    def _sift(
+        self,
+        messages: RawMessages,  # noqa: ARG002
+        decoded: Decoded,
+        now: float,  # noqa: ARG002
+    ) -> tuple[tuple[Rejected, ...], int]:
+        """Return the events that are refused, and how many are accepted, of those just counted."""
+        return decoded.rejected, decoded.accepted
+
+    def _take_labels(self, part: Part, now: float) -> tuple[Rejected, ...]:
+        """Join label events; return those that are refused."""
+        messages = part.messages
+        if not len(messages):
+            return ()
+        decoded = self._labels.decode(messages)
+        for batch in decoded.batches:
+            self._observe(batch.timestamp, batch.partition, now)
+            name = batch.schema.model
+            self.engines[name].add_labels(batch, keys(name, batch.ids))
+        self.counts.labels += decoded.accepted
+        self.counts.unknown_fields += decoded.unknown_fields
+        self._count(len(messages), decoded.accepted, decoded.rejected, decoded.tombstones)
+        return part.rejected(decoded.rejected)
+
+    def index(self, messages: RawMessages) -> None:
+        """Let the stores take in what of these messages was counted in an earlier life.
+
+        All others are left: they are read again later.
+        """
+        if not self._inputs.behind:
+            return
+        for name, join in self.joins.items():
+            unknown = self._inputs.unknown(messages, join.offsets)
+            if not unknown.any():
+                continue
+            engine = self.engines[name]
+            predictions, labels = self._inputs.divided(messages, unknown)
+            for run in predictions.runs():
+                found = self._decoder.decode(run.messages)
+                for batch, ids in zip(found.batches, found.ids, strict=True):
+                    if batch.schema.model == name:
+                        engine.index(batch, keys(name, ids))
+            for labelled in self._labels.decode(labels.messages).batches:
+                if labelled.schema.model == name:
+                    engine.index_labels(labelled, keys(name, labelled.ids))
+
+    def caught_up(self) -> None:
+        """Note that all stores know what was counted in an earlier life."""
+        for name in self.joins:
+            self.engines[name].caught_up()
+
+    def _add(self, batch: EventBatch, ids: Sequence[str]) -> None:
+        name = batch.schema.model
+        self.engines[name].add(batch, keys(name, ids) if name in self.joins else None)
+
+    def _observe(self, timestamp: IntArray, partitions: CodeArray, now: float) -> None:
+        """Note how far event time has come in each partition."""
+        for partition in np.unique(partitions).tolist():
+            newest = int(timestamp[partitions == partition].max())
+            self.watermark.observe(partition, newest, now)
+            self._floors.observe(self._inputs.partitions[partition], newest)
+
+    def _count(
+        self, events: int, accepted: int, rejected: tuple[Rejected, ...], tombstones: int
+    ) -> None:
+        counts = self.counts
+        counts.consumed += events
+        counts.accepted += accepted
+        counts.tombstones += tombstones
+        counts.unknown_models += events - accepted - len(rejected) - tombstones
+        for item in rejected:
+            reason = item.reason.value
+            counts.rejected[reason] = counts.rejected.get(reason, 0) + 1
+
+    def ahead(self) -> frozenset[int]:
+        """Return the partitions to hold back because their events run too far ahead."""
+        pane = max(spec.pane_ms for spec in self._plan.specs)
+        ahead = frozenset(self.watermark.ahead(MOST_PANES_AHEAD * pane))
+        for partition in ahead:
+            # What waits in a partition that is held back has not been read to its end.
+            self.watermark.set_drained(partition, False)
+        return ahead
+
+    def _watch(self, model: KnownModel) -> None:
+        """Begin to monitor a model whose reference is known."""
+        name = model.spec.model
+        schema = fit_schema(name, self._plan.config.models[name], model.reference)
+        layout = Layout(schema, model.reference.layout.fields)
+        self._schemas[name] = schema
+        self._begin(model.spec, layout, model.reference, model.reference_id)
+
+    def _begin(
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        reference: Reference | None = None,
+        reference_id: str | None = None,
+    ) -> None:
+        """Begin to count a model's events in a layout, anew where it has been counted before."""
+        name = spec.model
+        if name in self.joins:
+            self.joins.pop(name).close()
+        if spec.labels is None:
+            self.engines[name] = self._engine(spec, layout, reference, reference_id, None)
+            return
+        store = self._stores.open(name, fingerprint(spec, layout))
+        self.engines[name] = self._engine(spec, layout, reference, reference_id, store)
+        self.joins[name] = Join(self.engines[name], store)
+
+    def _engine(
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        reference: Reference | None,
+        reference_id: str | None,
+        store: Store | None,
+    ) -> E:
+        """Return a new engine of a model."""
+        raise NotImplementedError
+
+    def _build_decoder(self) -> PredictionDecoder:
+        events = self._plan.config.events
+        return PredictionDecoder(
+            tuple(self._schemas.values()),
+            identified=self.joins,
+            timestamp_unit=events.timestamp_unit.value,
+            max_future_ms=events.max_future,
+        )
+
+    def _build_label_decoder(self) -> LabelDecoder:
+        events = self._plan.config.events
+        return LabelDecoder(
+            tuple(schema for name, schema in self._schemas.items() if name in self.joins),
+            timestamp_unit=events.timestamp_unit.value,
+            max_future_ms=events.max_future,
+        )
