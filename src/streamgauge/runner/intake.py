@@ -64,6 +64,11 @@ class Taken(NamedTuple):
 class Engine(JoinOwner, Protocol):
     """What takes the events of one model."""
 
+    @property
+    def last_event(self) -> int | None:
+        """The newest event time (ms), None before the first."""
+        ...
+
     def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:
         """Count a batch of events; `keys (n)` are those of their ids in the join."""
         ...
@@ -118,6 +123,12 @@ class Intake(Generic[E]):
         topics = frozenset(self._plan.config.topics.labels)
         self._inputs = Inputs(tuple(partitions), topics)
         self.watermark.assign(set(range(len(partitions))), now, self._inputs.label_numbers)
+
+    @property
+    def last_event(self) -> int | None:
+        """The newest event time (ms) of all models."""
+        last = [e.last_event for e in self.engines.values() if e.last_event is not None]
+        return max(last, default=None)
 
     def resume(self, committed: Offsets, floors: Offsets) -> dict[Partition, int]:
         """Return where to read from so that every store becomes what it was at `committed`.

@@ -1,11 +1,12 @@
 """Loop: poll, process, write, commit; and the replica's life around it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Final
 
 from streamgauge.clock import Clock
+from streamgauge.config.librdkafka import Setting
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.alert_event import encode
@@ -30,6 +31,7 @@ from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.showing import Showing
 from streamgauge.runner.status import Phase, Status
 from streamgauge.runner.stores import DiskStores, MemoryStores, Offsets, Partition
+from streamgauge.runner.work import Work
 
 BATCH: Final = 10_000
 """Messages taken in at once at most."""
@@ -82,17 +84,14 @@ class Loop:
         self._clock = clock
         self._publisher = publisher
         self._checkpoint_took = checkpoint_took
-        self._membership = Membership(settings, config.group_id, client_id, config.state_topic)
         self._reader = Reader(settings, config.group_id, client_id)
-        self._writer = TransactionalWriter(settings, client_id, config.app)
-        state = StateReader(settings, config.group_id, client_id, config.state_topic)
-        self._checkpoints = Checkpoints(config.app, config.state_topic, self._writer, state)
+        self._membership, self._writer, self._checkpoints = self._connect(settings, client_id)
         self._discard = discard_state
         self._was_active = False
         self._retry_at = 0.0
         self._storm = StormWatch(config.events.dead_letter_storm)
         self._batch = BATCH
-        self._pipeline: Pipeline | None = None
+        self._pipeline: Work | None = None
         self._committed: dict[tuple[str, int], int] = {}
         self._behind: frozenset[int] = frozenset()
         """Partitions of which the stores lack what was counted in an earlier life."""
@@ -101,6 +100,19 @@ class Loop:
         self._last_checkpoint: float | None = None
         self._next_checkpoint = 0.0
         self._next_look = 0.0
+
+    def _connect(
+        self, settings: dict[str, Setting], client_id: str
+    ) -> tuple[Membership, TransactionalWriter, Checkpoints]:
+        """Return the group's member, what writes transactions, and what they are made of."""
+        config = self._config
+        writer = TransactionalWriter(settings, client_id, config.app)
+        state = StateReader(settings, config.group_id, client_id, config.state_topic)
+        return (
+            Membership(settings, config.group_id, client_id, config.state_topic),
+            writer,
+            Checkpoints(config.app, config.state_topic, writer, state),
+        )
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set; what was taken in by then is written and committed.
@@ -122,7 +134,7 @@ class Loop:
             self._reader.close()
             self._membership.close()
 
-    def _finish(self, pipeline: Pipeline) -> None:
+    def _finish(self, pipeline: Work) -> None:
         """Commit what was taken in, as far as the broker lets us, and show the last figures."""
         try:
             self._checkpoint()
@@ -170,7 +182,7 @@ class Loop:
         self._leave()
         self._retry_at = self._clock.monotonic() + RETRY_S
 
-    def _take_over(self) -> Pipeline | None:
+    def _take_over(self) -> Work | None:
         """Begin, or wait: a broker that was there will come back."""
         if self._clock.monotonic() < self._retry_at:
             self._membership.poll(STANDBY_WAIT_S)
@@ -183,7 +195,7 @@ class Loop:
             self._go_back(error, "trying again")
             return None
 
-    def _turn(self, pipeline: Pipeline) -> None:
+    def _turn(self, pipeline: Work) -> None:
         """Take in what one poll brings, all the way through."""
         # While some partitions are held back, a large batch would let the others run as far ahead.
         most = min(self._batch, CAREFUL_BATCH) if self._reader.paused else self._batch
@@ -210,17 +222,14 @@ class Loop:
         if due[1]:
             self._publisher.publish(pipeline)
 
-    def _begin(self) -> Pipeline:
+    def _begin(self) -> Work:
         """Become active: shut out the owner before, and go on from what it committed."""
         self._writer.fence()
         partitions, labelled = self._inputs()
         begun = self._read_state(partitions)
-        plan = self._plan if labelled else without_labels(self._plan)
-        folder = self._plan.join_folder
-        pipeline = Pipeline(plan, MemoryStores() if folder is None else DiskStores(folder))
+        pipeline = self._new_work(self._plan if labelled else without_labels(self._plan))
         self._pipeline = pipeline
-        now = self._clock.monotonic()
-        pipeline.assign(partitions, now)
+        self._assign(pipeline, partitions)
         if begun.kept is not None:
             for name in pipeline.restore(begun.kept):
                 log.warning("model %s begins anew: its configuration or reference changed", name)
@@ -249,6 +258,14 @@ class Loop:
         log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
         return pipeline
 
+    def _new_work(self, plan: Plan) -> Work:
+        """Return what takes in the messages, where nothing is counted yet."""
+        folder = plan.join_folder
+        return Pipeline(plan, MemoryStores() if folder is None else DiskStores(folder))
+
+    def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
+        pipeline.assign(partitions, self._clock.monotonic())
+
     def _read_state(self, partitions: list[Partition]) -> Begun:
         """Return what to go on from; what does not fit together is looked at twice.
 
@@ -273,7 +290,7 @@ class Loop:
         committed = self._committed.get(partition, 0)
         return self._reader.positions.get(partition, committed) < committed
 
-    def _catch_up(self, pipeline: Pipeline) -> None:
+    def _catch_up(self, pipeline: Work) -> None:
         """Read on for the stores alone; once they know all that was counted, begin to count.
 
         Not before: a new label may be about a prediction that a store does not know again yet, and
@@ -333,7 +350,7 @@ class Loop:
         self._last_checkpoint = self._clock.wall()
         self._next_checkpoint = self._clock.monotonic() + self._config.checkpoint_interval / 1000
 
-    def _look_for_partitions(self, pipeline: Pipeline) -> None:
+    def _look_for_partitions(self, pipeline: Work) -> None:
         """Read partitions that were added to the topics since the start."""
         self._next_look = self._clock.monotonic() + LOOK_FOR_PARTITIONS_S
         known = set(self._reader.partitions)
@@ -345,7 +362,7 @@ class Loop:
         added = [partition for partition in found if partition not in known]
         if added:
             self._reader.extend(added)
-            pipeline.assign(self._reader.partitions, self._clock.monotonic())
+            self._assign(pipeline, self._reader.partitions)
             log.info("reading %d new partitions", len(added))
 
     def _write_dead_letters(self, poll: Poll, rejected: tuple[Rejected, ...]) -> None:
@@ -363,9 +380,8 @@ class Loop:
             )
             log.info("alert %s: %s", record.status.value, record.summary)
 
-    def _report(self, pipeline: Pipeline) -> None:
-        counts, engines = pipeline.counts, pipeline.engines.values()
-        last = [engine.last_event for engine in engines if engine.last_event is not None]
+    def _report(self, pipeline: Work) -> None:
+        counts = pipeline.counts
         self._publisher.report(
             Status(
                 phase=Phase.ACTIVE,
@@ -378,7 +394,7 @@ class Loop:
                 tombstones=counts.tombstones,
                 lag=self._reader.lag(),
                 watermark=pipeline.watermark.value,
-                last_event=max(last, default=None),
+                last_event=pipeline.last_event,
                 rebalances=self._membership.rebalances,
                 checkpoints=self._checkpoint_count,
                 state_bytes=self._checkpoints.state_bytes,

@@ -3,13 +3,13 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
 from streamgauge.core.alerts.record import AlertRecord
-from streamgauge.core.batch import EventBatch, IntArray
+from streamgauge.core.batch import EventBatch
 from streamgauge.core.engine import ModelEngine, ModelSpec
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
@@ -35,19 +35,7 @@ from streamgauge.runner.intake import Counts, Intake
 from streamgauge.runner.learning import Learner, Stage
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.stores import Partition, Stores
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one poll's messages lead to: dead letters and revisions of alerts, to be written.
-
-    The rows of an Arrow batch that are refused come one after the other. `sizes (n,) int64` says
-    how many events each message is, None where each is one.
-    """
-
-    rejected: tuple[Rejected, ...]
-    alerts: tuple[AlertRecord, ...]
-    sizes: IntArray | None = None
+from streamgauge.runner.work import Outcome
 
 
 class _Sampled(NamedTuple):

@@ -8,8 +8,8 @@ from streamgauge.core.snapshot import Snapshot
 from streamgauge.io.metrics.exposition import Rendered, Renderer
 from streamgauge.io.metrics.page import MetricsPage
 from streamgauge.io.metrics.selection import RenderLimits
-from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.status import Phase, Status
+from streamgauge.runner.work import Shown
 from streamgauge.web.source import Health
 
 SHORTEST_S: Final = 1.0
@@ -85,14 +85,14 @@ class Publisher:
         """Tell whether it is time for a new snapshot."""
         return self._clock.monotonic() >= self._next_snapshot
 
-    def publish(self, pipeline: Pipeline) -> None:
+    def publish(self, work: Shown) -> None:
         """Make a snapshot and swap it in; its metrics are written when they are wanted.
 
         The next one is due when its share of time allows, going by the cheaper of the last two: a
         single dear one, such as the first with its simulations, does not hold up those after it.
         """
         began = self._clock.monotonic()
-        self._snapshot = pipeline.snapshot(self._clock.wall())
+        self._snapshot = work.snapshot(self._clock.wall())
         self.page.offer(self._snapshot)
         cost = self._clock.monotonic() - began
         wait = min(cost, self._last_cost) / SHARE

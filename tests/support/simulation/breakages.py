@@ -23,12 +23,12 @@ from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.io.kafka.verdicts import Step
 from streamgauge.runner.checkpoints import Checkpoints
 from streamgauge.runner.loop import Loop
-from streamgauge.runner.pipeline import Pipeline
+from streamgauge.runner.work import Work
 
 Breakage = Callable[[pytest.MonkeyPatch], object]
 
 
-def _positions(loop: Loop, pipeline: Pipeline) -> Positions:
+def _positions(loop: Loop, pipeline: Work) -> Positions:
     offsets = loop._reader.positions
     floors = pipeline.checkpoint(offsets)
     return {p: Position(offset, floors[p]) for p, offset in offsets.items()}

@@ -10,9 +10,10 @@ from streamgauge.formats.messages import RawMessages
 from streamgauge.io.kafka import membership, reader, state_topic, transactions
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner import loop
-from streamgauge.runner.pipeline import Outcome, Pipeline
+from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.stores import KeptStore, Offsets, Partition
+from streamgauge.runner.work import Outcome, Shown
 from tests.support.restarts import Disk, DiskStore, plain
 from tests.support.simulation import events
 from tests.support.simulation.broker import EPOCH_MS, Broker, Message
@@ -59,8 +60,8 @@ class Figures(Publisher):
         super().__init__(clock, RenderLimits(total=1_000, models={}))
         self._replica = replica
 
-    def publish(self, pipeline: Pipeline) -> None:
-        self._replica.figures = plain(pipeline.snapshot(0.0))
+    def publish(self, work: Shown) -> None:
+        self._replica.figures = plain(work.snapshot(0.0))
 
     def snapshot_due(self) -> bool:
         return False
