@@ -8,9 +8,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgauge.formats.arrow_batches import DecodedRows, decode_arrow
+from streamgauge.formats.arrow_batches import DecodedRows, decode_arrow, refused_rows
 from streamgauge.formats.event_time import EventTime
-from streamgauge.formats.messages import Decoded
+from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.native import NativeDecoder
 from tests.support.arrow_draws import SCHEMAS, as_json, stream, tables
 from tests.support.native_events import T0, Outcome, outcomes
@@ -64,6 +64,26 @@ def test_rows_become_what_the_same_json_events_become(
         ):
             assert mine.codes.dtype == theirs.codes.dtype == np.int32
             assert len(set(mine.values)) == len(mine.values)
+
+
+@settings(deadline=None, max_examples=100)
+@given(tables(), st.integers(0, 2**32))
+def test_rows_that_are_written_out_in_json_become_what_they_became(table: Any, seed: int) -> None:
+    value = stream(table)
+    decoded = decode_arrow(value, SCHEMAS, EventTime(), broker_timestamp=CLOCK)
+    expected = _without_partition(outcomes(_as_decoded(decoded), table.num_rows))
+    rows = Random(seed).sample(range(table.num_rows), table.num_rows)
+    written = refused_rows(value, rows)
+    assert written is not None
+    poll = RawMessages(
+        [row.value for row in written],
+        [row.key or b"p1" for row in written],
+        np.zeros(len(rows), np.int32),
+        np.arange(len(rows), dtype=np.int64),
+        np.full(len(rows), CLOCK),
+    )
+    found = _without_partition(outcomes(NativeDecoder(SCHEMAS).decode(poll), len(rows)))
+    assert found == [expected[row] for row in rows]
 
 
 @settings(deadline=None, max_examples=60)

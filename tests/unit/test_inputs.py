@@ -1,10 +1,14 @@
 """Inputs and floors: what has been counted, what a store lacks, and from where to begin anew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamgauge.formats.messages import DeadLetterReason, RawMessages, Rejected
-from streamgauge.runner.inputs import MARKS, Floors, Inputs
+from streamgauge.runner.inputs import MARKS, Floors, Inputs, Part
 
 P0, P1, L0 = ("predictions", 0), ("predictions", 1), ("labels", 0)
 
@@ -46,6 +50,42 @@ def test_messages_are_divided_by_topic_and_keep_their_places() -> None:
     assert labels.messages.values == [b"1"]
     refused = labels.rejected([Rejected(0, DeadLetterReason.KEY, "", "any")])
     assert [item.index for item in refused] == [1]
+
+
+def test_parts_are_of_one_form_and_keep_the_order_of_each_partition() -> None:
+    """Two partitions, J for JSON and A for Arrow; parts are between the bars.
+
+    partition 0: J J | A | A | . | J
+    partition 1: . . | . | . | A | .
+    """
+    places = [(0, 0), (0, 1), (0, 2), (1, 0), (0, 3), (0, 4)]
+    arrow = np.array([False, False, True, True, True, False])
+    poll = replace(messages(*places), arrow=arrow)
+    runs = list(Part(poll, np.arange(6) + 10).runs())
+    assert [run.places.tolist() for run in runs] == [[10, 11], [12], [13], [14], [15]]
+    assert [run.messages.arrow is not None for run in runs] == [False, True, True, True, False]
+    assert runs[4].messages.values == [b"5"]
+
+
+def test_messages_in_json_alone_are_one_part_that_is_not_copied() -> None:
+    part = Part(messages((0, 0), (1, 0)), np.arange(2))
+    assert list(part.runs()) == [part]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=40))
+def test_parts_hold_every_message_once(drawn: list[tuple[int, bool]]) -> None:
+    poll = replace(
+        messages(*((number, i) for i, (number, _) in enumerate(drawn))),
+        arrow=np.array([is_arrow for _, is_arrow in drawn], np.bool_),
+    )
+    runs = list(Part(poll, np.arange(len(drawn))).runs())
+    for number in range(3):
+        at = [i for run in runs for i in run.places.tolist() if drawn[i][0] == number]
+        assert at == [i for i, (partition, _) in enumerate(drawn) if partition == number]
+    for run in runs:
+        assert {drawn[i][1] for i in run.places.tolist()} == {run.messages.arrow is not None}
+        assert len(run.messages) == 1 or run.messages.arrow is None
+        assert len(run.messages)
 
 
 def test_without_label_topics_a_poll_is_not_copied() -> None:
