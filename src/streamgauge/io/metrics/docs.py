@@ -16,6 +16,9 @@ page is written from the catalogue in the code; a test keeps the two the same.
 - Counters and histograms of models count since the app began, through restarts; those of the
   process itself begin anew with it. They can be summed over processes.
   Distances, means and quantiles belong to a window and cannot.
+- Figures of models are of a snapshot that is a few seconds old, at most about twenty at full
+  speed, and the same for all scrapes until the next one is written; those of the process itself are
+  of the moment.
 - A window's figures are of event time: `streamgauge_window_end_timestamp_seconds` says up to when.
 - A histogram's bucket `le="x"` holds the values *smaller* than x: bins are closed on the left, so
   a value that equals an edge is in the bucket above it. Where values can be negative there is no
