@@ -64,6 +64,10 @@ class Watermark:
         if partition in self._partitions:
             self._partitions[partition].drained = drained
 
+    def is_drained(self, partition: int) -> bool:
+        """Tell whether everything that a partition holds has been read."""
+        return self._partitions[partition].drained
+
     def is_idle(self, partition: int, now: float) -> bool:
         """Tell whether a partition is drained and, unless it is a follower, quiet."""
         clock = self._partitions[partition]

@@ -63,10 +63,12 @@ class InputClock(NamedTuple):
 class Progress(NamedTuple):
     """How far a sender has come, and what became of the messages that it read since the last.
 
-    `counts` are numbers by name, and by reason below `rejected`.
+    `configured` tells by which configuration and references of all models, `counts` are numbers by
+    name, and by reason below `rejected`.
     """
 
     sender: str
+    configured: str
     clocks: tuple[InputClock, ...]
     counts: Mapping[str, Any]
 
@@ -88,6 +90,7 @@ def encode_progress(progress: Progress) -> bytes:
     """Return the message of a sender's progress."""
     data = {
         "sender": progress.sender,
+        "configured": progress.configured,
         "clocks": [[*clock] for clock in progress.clocks],
         "counts": dict(progress.counts),
     }
@@ -225,4 +228,4 @@ def _pieces(data: Plain, keys: int) -> tuple[tuple[int, Block], ...]:
 
 def _progress(data: Plain) -> Progress:
     clocks = tuple(InputClock(*clock) for clock in data["clocks"])
-    return Progress(data["sender"], clocks, data["counts"])
+    return Progress(data["sender"], data["configured"], clocks, data["counts"])

@@ -30,11 +30,13 @@ class Position(NamedTuple):
     """Where to go on in an input partition: the next offset to read, and its floor.
 
     The floor is the offset from which a lost join store is built again; it is the offset itself
-    where nothing is known of it.
+    where nothing is known of it. `reached` is the newest event time (ms) read before the offset,
+    None where it is not known or, as in manifests, not kept.
     """
 
     offset: int
     floor: int
+    reached: int | None = None
 
 
 Positions = Mapping[tuple[str, int], Position]
@@ -101,7 +103,7 @@ def _columns(positions: Positions) -> dict[str, Any]:
     topics = sorted({topic for topic, _ in positions})
     by_topic = {topic: [p for t, p in sorted(positions) if t == topic] for topic in topics}
     return {
-        topic: np.array([[number, *positions[topic, number]] for number in numbers], np.int64).T
+        topic: np.array([[number, *positions[topic, number][:2]] for number in numbers], np.int64).T
         for topic, numbers in by_topic.items()
     }
 

@@ -1,5 +1,6 @@
 """Membership: of all replicas of an app, the one that holds the state topic's partition 0 works."""
 
+import re
 import struct
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Self
@@ -12,8 +13,8 @@ from streamgauge.io.kafka.errors import PASSING, BrokerError, NotMemberError, fa
 
 ACTIVE_PARTITION = 0
 SESSION_TIMEOUT_MS = 10_000
-_FLOOR: Final = "floor="
-"""What stands before the floor in the metadata of a committed offset."""
+_NOTES: Final = re.compile(r"floor=(\d+)(?: reached=(-?\d+))?")
+"""What the metadata of a committed offset say besides the offset."""
 _METADATA: Final = b"CGMDv2:"
 """What stands before the generation in the client's group metadata."""
 
@@ -52,13 +53,14 @@ class Membership:
     """
 
     def __init__(
-        self, settings: Mapping[str, Setting], group_id: str, client_id: str, state_topic: str
+        self, settings: Mapping[str, Setting], group_id: str, client_id: str, topic: str
     ) -> None:
-        self.active = False
+        self.tokens: frozenset[int] = frozenset()
+        """The partitions of the topic that this member holds."""
         self.joined = False
         """Whether the group has said who is active."""
         self.rebalances = 0
-        self._topic = state_topic
+        self._topic = topic
         self._consumer = Consumer(
             {
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
@@ -73,11 +75,16 @@ class Membership:
             }
         )
         self._consumer.subscribe(
-            [state_topic],
+            [topic],
             on_assign=self._assigned,
             on_revoke=self._revoked,
             on_lost=self._revoked,
         )
+
+    @property
+    def active(self) -> bool:
+        """Whether this member works: it holds the one partition that counts."""
+        return ACTIVE_PARTITION in self.tokens
 
     def poll(self, timeout: float) -> bool:
         """Serve the group; return whether this replica is active.
@@ -97,11 +104,7 @@ class Membership:
             found = self._consumer.committed(wanted, timeout=30.0)
         except KafkaException as error:
             raise failure("reading committed offsets", error) from error
-        return {
-            (p.topic, p.partition): Kept(p.offset, _floor(p.metadata, p.offset))
-            for p in found
-            if p.offset >= 0
-        }
+        return {(p.topic, p.partition): _kept(p.offset, p.metadata) for p in found if p.offset >= 0}
 
     def commit(self, offsets: Positions) -> None:
         """Commit the next offsets to read, with their floors, and wait for the broker's word.
@@ -139,27 +142,48 @@ class Membership:
         # Nothing is read through this consumer: the partition is a token.
         consumer.pause(partitions)
         self.joined = True
-        self.active |= _holds_token(partitions)
+        self.tokens |= _numbers(partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.rebalances += 1
-        self.active &= not _holds_token(partitions)
+        self.tokens -= _numbers(partitions)
         consumer.incremental_unassign(partitions)
 
 
+class WorkerMembership(Membership):
+    """Joins the group of an app's workers, which share the partitions of one topic.
+
+    The numbers of the partitions that a member is given are tokens: who holds token n reads
+    partition n of every input.
+    """
+
+    @property
+    def active(self) -> bool:
+        """Whether this member works: it holds any partition."""
+        return bool(self.tokens)
+
+
 def with_floors(offsets: Positions) -> list[TopicPartition]:
-    """Return positions as the client commits them: the floor is a committed offset's metadata."""
+    """Return positions as the client commits them: all but the offset is its metadata."""
     return [
-        TopicPartition(topic, p, kept.offset, f"{_FLOOR}{kept.floor}")
+        TopicPartition(topic, p, kept.offset, _metadata(kept))
         for (topic, p), kept in offsets.items()
     ]
 
 
-def _floor(metadata: str | None, offset: int) -> int:
-    """Return the floor that a committed offset's metadata names, else the offset."""
-    text = (metadata or "").removeprefix(_FLOOR)
-    return min(int(text), offset) if text.isdecimal() else offset
+def _metadata(kept: Position) -> str:
+    text = f"floor={kept.floor}"
+    return text if kept.reached is None else f"{text} reached={kept.reached}"
 
 
-def _holds_token(partitions: list[TopicPartition]) -> bool:
-    return any(p.partition == ACTIVE_PARTITION for p in partitions)
+def _kept(offset: int, metadata: str | None) -> Kept:
+    """Return a committed offset with what its metadata say; without, it is its own floor."""
+    found = _NOTES.fullmatch(metadata or "")
+    if found is None:
+        return Kept(offset, offset)
+    floor, reached = found.groups()
+    return Kept(offset, min(int(floor), offset), None if reached is None else int(reached))
+
+
+def _numbers(partitions: list[TopicPartition]) -> frozenset[int]:
+    return frozenset(p.partition for p in partitions)

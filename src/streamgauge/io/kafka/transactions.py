@@ -42,9 +42,13 @@ _RAISED: Final = {
 }
 
 
-def transactional_id(app: str) -> str:
-    """Return the id that all replicas of an app share, of which only the newest may write."""
-    return f"streamgauge.{app}"
+def transactional_id(app: str, worker: str | None = None) -> str:
+    """Return the id that all replicas of an app share, of which only the newest may write.
+
+    A `worker` has one of its own: it is the group that shuts out those that hold its partitions no
+    more, by the generation in which they commit offsets.
+    """
+    return f"streamgauge.{app}" if worker is None else f"streamgauge.{app}.worker.{worker}"
 
 
 class TransactionalWriter:
@@ -60,12 +64,18 @@ class TransactionalWriter:
     - TransactionError itself: end.
     """
 
-    def __init__(self, settings: Mapping[str, Setting], client_id: str, app: str) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Setting],
+        client_id: str,
+        app: str,
+        worker: str | None = None,
+    ) -> None:
         self._settings: dict[str, Any] = {
             TIMEOUT: TIMEOUT_MS,
             **settings,
             "client.id": client_id,
-            "transactional.id": transactional_id(app),
+            "transactional.id": transactional_id(app, worker),
             "enable.idempotence": True,
             # State is compressed, the rest is little.
             "compression.type": "none",

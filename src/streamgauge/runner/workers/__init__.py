@@ -1,0 +1,1 @@
+"""Workers: events counted by several processes, and analysed by one."""

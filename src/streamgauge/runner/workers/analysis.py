@@ -1,0 +1,122 @@
+"""Analysis: partials in, results out. No Kafka and no clock, so that it can be tested whole."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from streamgauge.core.contribution import admitted
+from streamgauge.formats.messages import RawMessages
+from streamgauge.formats.partials import PartialsError, Progress, Sent, decode
+from streamgauge.runner.intake import Counts
+from streamgauge.runner.pipeline import Pipeline
+from streamgauge.runner.plan import Plan
+from streamgauge.runner.stores import Offsets, Partition
+from streamgauge.runner.work import Outcome
+from streamgauge.runner.workers.terms import all_terms, model_terms
+
+SILENCE_S: Final = 5.0
+"""So long after the last word of whoever reads a partition nothing is known of its end."""
+_AGREE: Final = (
+    "all processes must run the same configuration and references: stop those that count, let this"
+    " one read all partials with the configuration they were made with, then start all with the"
+    " new one; or start this one once with --discard-state, which leaves those partials out"
+)
+
+
+class Analysis(Pipeline):
+    """Analyses what others have counted, for all models of a plan.
+
+    Time is that of the partitions that those read: they say with each shipment how far they have
+    come. A partition of which nobody has spoken lately counts as not read to its end, so that it
+    holds time up until somebody reads it again.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._heard: dict[int, float] = {}
+        self._terms = {
+            name: model_terms(engine.spec, engine.layout, engine.reference_id)
+            for name, engine in self.engines.items()
+        }
+
+    def assign(self, partitions: Sequence[Partition], now: float) -> None:
+        """Follow the time of these partitions of events, numbered in this order, from `now` (s)."""
+        # Those that are followed already keep their numbers.
+        known = dict.fromkeys([*self._inputs.partitions, *partitions])
+        super().assign([*known], now)
+        self._heard = {number: self._heard.get(number, now) for number in range(len(known))}
+
+    def resume(self, committed: Offsets, floors: Offsets) -> dict[Partition, int]:  # noqa: ARG002
+        """Return where to read from: there are no stores here to be built again."""
+        return dict(committed)
+
+    def checkpoint(self, offsets: Offsets) -> dict[Partition, int]:
+        """Return the floors to keep beside these offsets: they themselves."""
+        return dict(offsets)
+
+    def process(
+        self,
+        messages: RawMessages,
+        drained: frozenset[int],  # noqa: ARG002
+        now: float,
+        behind: frozenset[int] = frozenset(),  # noqa: ARG002
+    ) -> Outcome:
+        """Take in one poll of partials at `now` (seconds of processing time).
+
+        Raises PartialsError for what cannot be counted.
+        """
+        for value, offset in zip(messages.values, messages.offset.tolist(), strict=True):
+            try:
+                message = decode(value)
+                if isinstance(message, Progress):
+                    self._follow(message, now)
+                else:
+                    self._merge(message)
+            except PartialsError as error:
+                raise PartialsError(f"partials topic: message at offset {offset} {error}") from None
+        for number, heard in self._heard.items():
+            if now - heard > SILENCE_S:
+                self.watermark.set_drained(number, False)
+        return Outcome((), self._advance(now))
+
+    def ahead(self) -> frozenset[int]:
+        """Return no partitions: those that count hold their own back."""
+        return frozenset()
+
+    def _merge(self, sent: Sent) -> None:
+        if self._terms.get(sent.model) != sent.configured:
+            raise PartialsError(
+                f"was made with another configuration or reference of model {sent.model!r};"
+                f" {_AGREE}"
+            )
+        engine = self.engines[sent.model]
+        engine.merge(admitted(sent.content, engine.registry))
+        last = (engine.last_event, sent.content.last_event)
+        engine.last_event = max((event for event in last if event is not None), default=None)
+
+    def _follow(self, progress: Progress, now: float) -> None:
+        if progress.configured != all_terms(self._plan.config, self._terms):
+            raise PartialsError(
+                f"was made with a configuration of other models or topics; {_AGREE}"
+            )
+        numbers = {partition: i for i, partition in enumerate(self._inputs.partitions)}
+        new = [(c.topic, c.partition) for c in progress.clocks]
+        if not numbers.keys() >= set(new):
+            # Partitions that were just added: others have found them first.
+            self.assign(new, now)
+            numbers = {partition: i for i, partition in enumerate(self._inputs.partitions)}
+        for clock in progress.clocks:
+            number = numbers[clock.topic, clock.partition]
+            self._heard[number] = now
+            if clock.largest is not None:
+                self.watermark.observe(number, clock.largest, now)
+            self.watermark.set_drained(number, clock.drained)
+        self._add_counts(progress)
+
+    def _add_counts(self, progress: Progress) -> None:
+        found, counts = dict(progress.counts), self.counts
+        for reason, count in found.pop("rejected").items():
+            counts.rejected[reason] = counts.rejected.get(reason, 0) + count
+        self.counts = Counts(
+            rejected=counts.rejected,
+            **{name: getattr(counts, name) + count for name, count in found.items()},
+        )

@@ -1,0 +1,145 @@
+"""Counting: messages in, partials out. No Kafka and no clock, so that it can be tested whole."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+
+from streamgauge.core.batch import CodeArray, IntArray
+from streamgauge.core.engine import ModelSpec
+from streamgauge.core.joining.store import Store
+from streamgauge.core.layout import Layout
+from streamgauge.core.reference import Reference
+from streamgauge.core.snapshot import Snapshot
+from streamgauge.core.state import Kept, Part
+from streamgauge.core.tally import ModelTally
+from streamgauge.formats.messages import RawMessages
+from streamgauge.formats.partials import (
+    InputClock,
+    Progress,
+    Sent,
+    encode_counts,
+    encode_progress,
+)
+from streamgauge.runner.intake import Counts, Intake
+from streamgauge.runner.plan import Plan
+from streamgauge.runner.stores import Partition, Stores
+from streamgauge.runner.work import Outcome
+from streamgauge.runner.workers.terms import all_terms, model_terms
+
+MOST_CELLS: Final = 4_000_000
+"""Counts that wait to be shipped at most: 32 MB, before the next checkpoint is made early."""
+
+Message = tuple[bytes, bytes]
+"""Key and value."""
+
+
+class Counting(Intake[ModelTally]):
+    """Counts the events of all models of a plan, for one sender among several.
+
+    What it has counted is shipped with the offsets that it has come to, in one transaction; from
+    then on it is the one that analyses who keeps it. All else begins anew with each life.
+    """
+
+    def __init__(self, plan: Plan, sender: str, stores: Stores | None = None) -> None:
+        self._sender = sender
+        self._terms: dict[str, str] = {}
+        self._newest: dict[int, int] = {}
+        """The newest event time (ms) of each partition since the last shipment."""
+        self._shipped = Counts()
+        super().__init__(plan, stores)
+
+    def process(
+        self,
+        messages: RawMessages,
+        drained: frozenset[int],
+        now: float,
+        behind: frozenset[int] = frozenset(),
+    ) -> Outcome:
+        """Take in one poll at `now` (seconds of processing time)."""
+        taken = self.take(messages, drained, now, behind)
+        self.watermark.advance(now)
+        return Outcome(taken.rejected, (), taken.sizes)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that the next checkpoint should not."""
+        return sum(tally.cells for tally in self.engines.values()) >= MOST_CELLS
+
+    def ship(self) -> Iterator[Message]:
+        """Yield the messages of all that was counted since the last time, progress last.
+
+        They say as much as the offsets that are read up to, and go with them or not at all.
+        """
+        for name, tally in self.engines.items():
+            content = tally.take()
+            if content is None:
+                continue
+            key = name.encode("utf-8", "surrogatepass")
+            for value in encode_counts(Sent(name, self._terms[name], content)):
+                yield key, value
+        clocks = tuple(
+            InputClock(*partition, self._newest.get(number), self.watermark.is_drained(number))
+            for number, partition in enumerate(self._inputs.partitions)
+        )
+        configured = all_terms(self._plan.config, self._terms)
+        progress = Progress(self._sender, configured, clocks, self._new_counts())
+        self._newest.clear()
+        yield self._sender.encode(), encode_progress(progress)
+
+    def reached(self, partition: Partition) -> int | None:
+        """Return the newest event time (ms) that was ever read of a partition, if that is known."""
+        return self.watermark.reached(self._inputs.partitions.index(partition))
+
+    def go_on(self, reached: dict[Partition, int]) -> None:
+        """Note the newest event times (ms) of partitions that others have read before."""
+        for number, partition in enumerate(self._inputs.partitions):
+            if partition in reached:
+                self.watermark.resume(number, reached[partition])
+
+    def parts(self) -> Iterator[Part]:
+        """Yield nothing: all that lasts has been shipped."""
+        return iter(())
+
+    def restore(self, kept: Kept) -> tuple[str, ...]:
+        """Refuse to: there is nothing to restore."""
+        raise AssertionError(f"a process that counts has no state, and got {len(kept)} parts")
+
+    def snapshot(self, made_at: float) -> Snapshot:
+        """Return no model's numbers: no process that counts has all of them."""
+        return Snapshot(made_at, ())
+
+    def _new_counts(self) -> dict[str, Any]:
+        """Return what became of the events read since the last shipment."""
+        now, before = asdict(self.counts), asdict(self._shipped)
+        refused = {
+            reason: count - before["rejected"].get(reason, 0)
+            for reason, count in now.pop("rejected").items()
+        }
+        self._shipped = Counts(**now, rejected=dict(self.counts.rejected))
+        numbers = {name: count - before[name] for name, count in now.items()}
+        return numbers | {"rejected": {reason: n for reason, n in refused.items() if n}}
+
+    def _observe(self, timestamp: IntArray, partitions: CodeArray, now: float) -> None:
+        super()._observe(timestamp, partitions, now)
+        for number in np.unique(partitions).tolist():
+            newest = int(timestamp[partitions == number].max())
+            self._newest[number] = max(self._newest.get(number, newest), newest)
+
+    def _engine(
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        reference: Reference | None,
+        reference_id: str | None,
+        store: Store | None,
+    ) -> ModelTally:
+        assert store is None
+        self._terms[spec.model] = model_terms(spec, layout, reference_id)
+        return ModelTally(spec, layout, reference)
+
+
+def held(partitions: Sequence[Partition], tokens: frozenset[int]) -> list[Partition]:
+    """Return the partitions that go with these tokens, out of those of all inputs."""
+    return [partition for partition in partitions if partition[1] in tokens]
