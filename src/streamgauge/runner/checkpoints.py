@@ -57,16 +57,62 @@ class _Message:
     headers: Headers
 
 
-class Checkpoints:
+class Outbox:
+    """Messages that wait in memory for the transaction that also has the offsets they rest on.
+
+    So a transaction is open for as short as can be.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[_Message] = []
+        self._waiting_bytes = 0
+
+    def write(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Let a message wait for the next checkpoint."""
+        self._waiting.append(_Message(topic, key, value, headers))
+        self._waiting_bytes += len(key or b"") + len(value or b"") + _OVERHEAD
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that the next checkpoint should not."""
+        return len(self._waiting) >= MOST_WAITING or self._waiting_bytes >= MOST_WAITING_BYTES
+
+    def forget(self) -> None:
+        """Drop what waits: it has been written, or will come again."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def _send(self, writes: Writes) -> None:
+        """Write what waits, within a transaction."""
+        for message in self._waiting:
+            writes.write(message.topic, message.key, message.value, message.headers)
+
+
+class Commits(Protocol):
+    """What makes checkpoints; see `Checkpoints`."""
+
+    state_bytes: int
+
+    @property
+    def full(self) -> bool: ...
+    def begin(self, committed: Mapping[Partition, Position], *, discard: bool = False) -> Begun: ...
+    def adopt(self, parts: Iterable[Part]) -> None: ...
+    def write(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> None: ...
+    def commit(self, parts: Iterable[Part], positions: Positions, group: GroupMetadata) -> bool: ...
+    def forget(self) -> None: ...
+
+
+class Checkpoints(Outbox):
     """Writes one app's checkpoints.
 
-    Messages wait in memory until the transaction that also has the offsets they rest on, so that a
-    transaction is open for as short as can be. `fence` first, then `begin`, then `commit` again and
-    again. After a TransactionError nothing is known but what the topic says: `forget`, and begin
-    anew.
+    `fence` first, then `begin`, then `commit` again and again. After a TransactionError nothing is
+    known but what the topic says: `forget`, and begin anew.
     """
 
     def __init__(self, app: str, topic: str, writes: Writes, reads: Reads) -> None:
+        super().__init__()
         self.state_bytes = 0
         """Bytes that the last checkpoint wrote to the state topic."""
         self._app = app
@@ -75,8 +121,6 @@ class Checkpoints:
         self._reads = reads
         self._journal = StateJournal(app)
         self._committed: Positions = {}
-        self._waiting: list[_Message] = []
-        self._waiting_bytes = 0
 
     def begin(self, committed: Mapping[Partition, Position], *, discard: bool = False) -> Begun:
         """Take over and return what to go on from; `committed` are the group's offsets.
@@ -106,16 +150,6 @@ class Checkpoints:
         """Take the tokens of parts that were just restored."""
         self._journal.adopt(parts)
 
-    def write(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Let a message wait for the next checkpoint."""
-        self._waiting.append(_Message(topic, key, value, headers))
-        self._waiting_bytes += len(key or b"") + len(value or b"") + _OVERHEAD
-
-    @property
-    def full(self) -> bool:
-        """Whether so much waits that the next checkpoint should not."""
-        return len(self._waiting) >= MOST_WAITING or self._waiting_bytes >= MOST_WAITING_BYTES
-
     def commit(self, parts: Iterable[Part], positions: Positions, group: GroupMetadata) -> bool:
         """Write what waits, the state that changed and the offsets; say if there was anything.
 
@@ -126,8 +160,7 @@ class Checkpoints:
         if not (changes.parts or changes.tombstones or self._waiting or moved) or not positions:
             return False
         self._writes.begin()
-        for message in self._waiting:
-            self._writes.write(message.topic, message.key, message.value, message.headers)
+        self._send(self._writes)
         for key, value in changes.messages():
             self._writes.write(self._topic, key, value)
         self._writes.commit(positions, group)
@@ -136,11 +169,6 @@ class Checkpoints:
         self.state_bytes = changes.nbytes
         self.forget()
         return True
-
-    def forget(self) -> None:
-        """Drop what waits: it has been written, or will come again."""
-        self._waiting.clear()
-        self._waiting_bytes = 0
 
 
 def _compare(positions: Positions, committed: Mapping[Partition, Position]) -> None:

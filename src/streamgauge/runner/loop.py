@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from threading import Event
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamgauge.clock import Clock
 from streamgauge.config.librdkafka import Setting
@@ -23,7 +23,7 @@ from streamgauge.io.kafka.membership import Membership
 from streamgauge.io.kafka.reader import Poll, Reader
 from streamgauge.io.kafka.state_topic import StateReader
 from streamgauge.io.kafka.transactions import TransactionalWriter
-from streamgauge.runner.checkpoints import Begun, Checkpoints
+from streamgauge.runner.checkpoints import Begun, Checkpoints, Commits
 from streamgauge.runner.dead_letters import StormWatch, dead_letters
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan, without_labels
@@ -58,6 +58,14 @@ def next_batch(batch: int, took_s: float) -> int:
     if took_s < LONGEST_TURN_S / 4:
         return min(BATCH, batch * 2)
     return batch
+
+
+class Connected(NamedTuple):
+    """The group's member, what writes transactions, and what they are made of."""
+
+    membership: Membership
+    writer: TransactionalWriter
+    checkpoints: Commits
 
 
 class Loop:
@@ -95,20 +103,23 @@ class Loop:
         self._committed: dict[tuple[str, int], int] = {}
         self._behind: frozenset[int] = frozenset()
         """Partitions of which the stores lack what was counted in an earlier life."""
-        self._showing = Showing(HOLD_BACK * config.checkpoint_interval / 1000)
+        self._interval = self._longest_interval()
+        self._showing = Showing(HOLD_BACK * self._interval)
         self._checkpoint_count = 0
         self._last_checkpoint: float | None = None
         self._next_checkpoint = 0.0
         self._next_look = 0.0
 
-    def _connect(
-        self, settings: dict[str, Setting], client_id: str
-    ) -> tuple[Membership, TransactionalWriter, Checkpoints]:
+    def _longest_interval(self) -> float:
+        """Return how often checkpoints are made (s)."""
+        return self._config.checkpoint_interval / 1000
+
+    def _connect(self, settings: dict[str, Setting], client_id: str) -> Connected:
         """Return the group's member, what writes transactions, and what they are made of."""
         config = self._config
         writer = TransactionalWriter(settings, client_id, config.app)
         state = StateReader(settings, config.group_id, client_id, config.state_topic)
-        return (
+        return Connected(
             Membership(settings, config.group_id, client_id, config.state_topic),
             writer,
             Checkpoints(config.app, config.state_topic, writer, state),
@@ -248,7 +259,7 @@ class Loop:
         self._log_catching_up(start)
         now = self._clock.monotonic()
         self._showing.begin(now, restored=begun.kept is not None)
-        self._next_checkpoint = now + self._config.checkpoint_interval / 1000
+        self._next_checkpoint = now + self._interval
         self._next_look = now + LOOK_FOR_PARTITIONS_S
         self._discard, self._was_active = False, True
         self._publisher.announce(Phase.ACTIVE)
@@ -339,8 +350,7 @@ class Loop:
         pipeline = self._pipeline
         assert pipeline is not None
         offsets = self._reader.positions
-        floors = pipeline.checkpoint(offsets)
-        positions = {p: Position(offset, floors[p]) for p, offset in offsets.items()}
+        positions = self._positions(pipeline, offsets)
         group = self._membership.group_metadata()
         if self._checkpoints.commit(pipeline.parts(), positions, group):
             self._committed.update(offsets)
@@ -348,7 +358,12 @@ class Loop:
         self._checkpoint_count += 1
         self._checkpoint_took(self._clock.monotonic() - began)
         self._last_checkpoint = self._clock.wall()
-        self._next_checkpoint = self._clock.monotonic() + self._config.checkpoint_interval / 1000
+        self._next_checkpoint = self._clock.monotonic() + self._interval
+
+    def _positions(self, pipeline: Work, offsets: Offsets) -> dict[Partition, Position]:
+        """Return what to commit of partitions that are read up to these offsets."""
+        floors = pipeline.checkpoint(offsets)
+        return {p: Position(offset, floors[p]) for p, offset in offsets.items()}
 
     def _look_for_partitions(self, pipeline: Work) -> None:
         """Read partitions that were added to the topics since the start."""
