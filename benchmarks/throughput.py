@@ -1,9 +1,10 @@
 """Throughput of `streamgauge run` from a broker, against a client that only consumes.
 
 Run with `python -m benchmarks.throughput [--quick] [--json]`; `--events`, `--features`, `--slices`
-and `--no-labels` measure one stream alone. A broker on this machine (Apache Kafka where it can be
-run, else the embedded one) is filled with JSON predictions of about 400 bytes, 18 numeric and 2
-categorical features, and a label for each. Then the same topics are read
+and `--no-labels` measure one stream alone, `--arrow` that of Arrow batches. A broker on this
+machine (Apache Kafka where it can be run, else the embedded one) is filled with JSON predictions of
+about 400 bytes, 18 numeric and 2 categorical features, and a label for each. Then the same topics
+are read
 
 - by `consume(10_000)` of confluent-kafka, which does nothing but take the values;
 - by `streamgauge run`: metrics, detectors, alerts, the join with its store on disk, transactional
@@ -12,13 +13,15 @@ categorical features, and a label for each. Then the same topics are read
 
 `events_per_second` are messages of the stream without labels (20 features, 100 slices), from the
 start of reading to a lag of 0 as `/metrics` tells it, so it includes the first snapshot, and of the
-better of two runs unless `--quick`, as all rates of the first two streams;
-`ratio_to_consume` is that rate to the consumer's in the same run. `labels_ratio` is the rate of
-predictions with labels, where each comes with a label to read and to join, to that without.
-`cpu_ratio_to_consume` is the consumer's processor time to that of the monitor with all its threads.
-`checkpoint_ratio` is the rate with checkpoints every 5 s to that with one every 300 s, and
-`checkpoint_share` the share of time that the former spent in checkpoints, by its own histogram,
-which depends less on what else the machine does.
+better of two runs unless `--quick`, as all rates of the first two streams; `ratio_to_consume` is
+that rate to the consumer's in the same run. `labels_ratio` is the rate of predictions with labels,
+where each comes with a label to read and to join, to that without. `cpu_ratio_to_consume` is the
+consumer's processor time to that of the monitor with all its threads. `checkpoint_ratio` is the
+rate with checkpoints every 5 s to that with one every 300 s, and `checkpoint_share` the share of
+time that the former spent in checkpoints, by its own histogram, which depends less on what else the
+machine does. `arrow_rows_per_second` are rows of a stream without labels in Arrow batches of 5,000
+(20 features, five slice dimensions of together 100 slices); `arrow_cpu_ns` is the monitor's
+processor time for each, with all its threads.
 """
 
 import argparse
@@ -49,6 +52,8 @@ QUICK_EVENTS: Final = 200_000
 SIDE_EVENTS: Final = 200_000
 SIDES: Final = ((20, 10), (20, 2_000), (5, 100), (100, 100))
 """Features and slices of the other streams."""
+ARROW_ROWS: Final = 5_000
+ARROW_EVENTS: Final = 4_000_000
 BATCH: Final = 10_000
 LONGEST_S: Final = 240.0
 _LOOK_S: Final = 0.1
@@ -258,11 +263,19 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=20, help="5, 20 or 100, say")
     parser.add_argument("--slices", type=int, default=100, help="10, 100 or 2000, say")
     parser.add_argument("--no-labels", action="store_true", help="measure without labels alone")
+    parser.add_argument("--arrow", action="store_true", help="measure Arrow batches alone")
     options = parser.parse_args()
     events = options.events or (QUICK_EVENTS if options.quick else EVENTS)
     plain = Stream(events, options.features, options.slices)
     again = not options.quick
     alone = options.quick or (options.features, options.slices) != (20, 100)
+    rows = options.events or (ARROW_EVENTS // 5 if options.quick else ARROW_EVENTS)
+    batched = Stream(rows, options.features, options.slices, arrow_rows=ARROW_ROWS)
+    if options.arrow:
+        with broker() as (name, bootstrap):
+            arrow = measure(bootstrap, batched, thorough=True, again=again)
+        tell(name, _arrow_figures(arrow), [arrow], as_json=options.json)
+        return
     with broker() as (name, bootstrap):
         measured = [measure(bootstrap, plain, thorough=True, again=again)]
         if not options.no_labels:
@@ -272,6 +285,8 @@ def main() -> None:
         for features, slices in sides:
             side = Stream(SIDE_EVENTS, features, slices, labels=True)
             measured.append(measure(bootstrap, side, thorough=False))
+        arrow = measure(bootstrap, batched, thorough=True, again=again)
+        measured.append(arrow)
     first = measured[0]
     figures: dict[str, float] = {
         "events_per_second": first.rate,
@@ -279,14 +294,27 @@ def main() -> None:
         "cpu_ratio_to_consume": first.cpu_ratio,
         "checkpoint_ratio": first.checkpoint_ratio,
         "checkpoint_share": first.run.checkpoint_seconds / first.run.seconds,
+        **_arrow_figures(arrow),
     }
     if not options.no_labels:
         second = measured[1]
         figures["labels_ratio"] = second.rate / 2 / first.rate
         figures["checkpoint_ratio_with_labels"] = second.checkpoint_ratio
         figures["ratio_to_consume_with_labels"] = second.ratio
+    tell(name, figures, measured, as_json=options.json)
+
+
+def _arrow_figures(arrow: Measured) -> dict[str, float]:
+    return {
+        "arrow_rows_per_second": arrow.rate,
+        "arrow_cpu_ns": arrow.run.cpu_seconds / arrow.stream.messages * 1e9,
+    }
+
+
+def tell(name: str, figures: dict[str, float], measured: list[Measured], *, as_json: bool) -> None:
+    """Print all figures."""
     rows = [each.row() for each in measured]
-    if options.json:
+    if as_json:
         stages = {each.stream.name: each.stages for each in measured if each.stages}
         print(json.dumps({"benchmark": "throughput", **figures, "results": rows, "stages": stages}))
         return

@@ -17,7 +17,7 @@ from streamgauge.core.engine import ModelEngine
 from streamgauge.core.joining.joiner import Joiner
 from streamgauge.core.outcomes.stream import OutcomeStream
 from streamgauge.formats.labels import LabelDecoder
-from streamgauge.formats.native import NativeDecoder
+from streamgauge.formats.predictions import PredictionDecoder
 from streamgauge.formats.state_journal import StateJournal
 from streamgauge.formats.state_manifest import Position
 from streamgauge.io.kafka.reader import Reader
@@ -31,7 +31,7 @@ from streamgauge.runner.stores import DiskStores, MemoryStores
 CHECKPOINT_S: Final = 5.0
 _STAGES: Final = (
     (Reader, "poll", "read"),
-    (NativeDecoder, "decode", "decode"),
+    (PredictionDecoder, "decode", "decode"),
     (LabelDecoder, "decode", "decode"),
     (intake_module, "keys", "keys"),
     (Aggregator, "aggregate", "aggregate"),
@@ -133,12 +133,14 @@ def staged(config: Path, filled: Filled) -> Stages:
                     first = publisher.snapshot() is None
                     publisher.publish(pipeline)
                     if first:  # it simulates what all later ones look up
-                        took = counters.seconds.pop("snapshot") + counters.seconds.pop("render")
+                        took = counters.seconds.pop("snapshot") + counters.seconds.pop(
+                            "render", 0.0
+                        )
                         counters.seconds["first snapshot"] = took
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     reader.close()
     pipeline.close()
-    assert pipeline.counts.accepted == filled.messages, pipeline.counts
+    assert pipeline.counts.accepted == filled.stream.messages, pipeline.counts
     return Stages(dict(counters.seconds), cpu - sum(counters.seconds.values()), wall, tuple(found))
 
 

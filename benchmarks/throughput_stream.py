@@ -13,20 +13,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import Producer
 
+from benchmarks.arrow_batches import to_bytes
 from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.formats.messages import ARROW_TYPE
 from tests.support.topics import create_topics, unique_name
 
 MODEL: Final = "flight-delay"
 START_MS: Final = 1_764_000_000_000
 EVENTS_PER_MS: Final = 2
 """Event time: 2,000 predictions a second."""
+ARROW_EVENTS_PER_MS: Final = 20
+"""Event time of a stream in Arrow batches, which are for services that predict much."""
 LONGEST_DELAY_MS: Final = 60_000
 CARRIERS: Final = 10
+TAGS: Final = {"region": 4, "device": 3, "plan": 3}
+"""Tags that an Arrow stream is sliced by too, and how many values each has."""
 TRUE_SHARE: Final = 0.3
 PARTITIONS: Final = 4
 TRAINING_ROWS: Final = 50_000
 TEMPLATES: Final = 2_000
 """Different events; the reference has them all, so that nothing drifts."""
+_HEADERS: Final[dict[str, str | bytes | None]] = {"content-type": ARROW_TYPE}
 _CONFIG: Final = """
 app: %(app)s
 kafka: {bootstrap_servers: "%(bootstrap)s"}
@@ -40,7 +47,7 @@ models:
   flight-delay:
     task: binary
     reference: %(reference)s
-    slices: [carrier, airport]
+    slices: %(slices)s
     windows: [5m, 1h]
     labels: {max_delay: 1h}
     limits: {slices_per_dimension: 10000}
@@ -55,22 +62,32 @@ class Stream:
     features: int = 20
     slices: int = 100
     labels: bool = False
+    arrow_rows: int = 0
+    """Rows of an Arrow batch; 0 where each prediction is a message in JSON."""
 
     @property
     def name(self) -> str:
         """Name of the stream in the table."""
-        labels = ", labels" if self.labels else ""
-        return f"{self.features} features, {self.slices:,} slices{labels}"
+        more = ", labels" if self.labels else ""
+        if self.arrow_rows:
+            more += f", 5 dimensions, Arrow batches of {self.arrow_rows:,}"
+        return f"{self.features} features, {self.slices:,} slices{more}"
 
     @property
     def messages(self) -> int:
-        """How many messages its topics have."""
+        """How many events its topics have."""
         return self.events * (2 if self.labels else 1)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What it is sliced by."""
+        return ("carrier", "airport", *(TAGS if self.arrow_rows else ()))
 
     @property
     def airports(self) -> int:
         """How many values the second categorical feature has; each is a slice."""
-        return max(2, self.slices - CARRIERS)
+        others = sum(TAGS.values()) if self.arrow_rows else 0
+        return max(2, self.slices - CARRIERS - others)
 
 
 class _Templates(NamedTuple):
@@ -113,6 +130,43 @@ def predictions(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
         yield b"p%08d" % i, templates[template] % (i, START_MS + i // EVENTS_PER_MS)
 
 
+def batches(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of Arrow batches of predictions, in the form of `streamgauge.emit`."""
+    drawn = _templates(stream)
+    chosen = np.random.default_rng(11).integers(len(drawn.score), size=stream.events)
+    names = {"carrier": CARRIERS, "airport": stream.airports, **TAGS}
+    texts = {name: pa.array([f"{name[0]}{i}" for i in range(n)]) for name, n in names.items()}
+    for begin in range(0, stream.events, stream.arrow_rows):
+        mine = chosen[begin : begin + stream.arrow_rows]
+        rows = begin + np.arange(len(mine))
+        codes = {"carrier": mine % CARRIERS, "airport": drawn.airport[mine]}
+        codes |= {name: mine % n for name, n in TAGS.items()}
+        coded = {
+            name: pa.DictionaryArray.from_arrays(code.astype(np.int32), texts[name])
+            for name, code in codes.items()
+        }
+        features = {f"f{j}": pa.array(column[mine]) for j, column in enumerate(drawn.numbers.T)}
+        features |= {name: coded[name] for name in ("carrier", "airport")}
+        score = drawn.score[mine].round(3)
+        same = {
+            name: pa.array([text]).take(pa.array(np.zeros(len(mine), np.int32)))
+            for name, text in (("model", MODEL), ("model_version", "3"))
+        }
+        table = pa.table(
+            {
+                "prediction_id": [f"p{row:08d}" for row in rows.tolist()],
+                "timestamp": START_MS + rows // ARROW_EVENTS_PER_MS,
+                **{name: column.dictionary_encode() for name, column in same.items()},
+                "prediction": (score >= 0.5).astype(np.int64),
+                "latency_ms": np.full(len(mine), 12.5),
+                "features": pa.StructArray.from_arrays(list(features.values()), list(features)),
+                "tags": pa.StructArray.from_arrays([coded[name] for name in TAGS], list(TAGS)),
+                "score": score,
+            }
+        )
+        yield b"p%08d" % begin, to_bytes(table)
+
+
 def labels(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of every prediction's label."""
     rng = np.random.default_rng(8)
@@ -127,6 +181,7 @@ def labels(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
 class Filled:
     """Topics that hold a stream's messages; `stem` is what their names begin with."""
 
+    stream: Stream
     stem: str
     topics: tuple[str, ...]
     messages: int
@@ -140,7 +195,7 @@ class Filled:
 def fill(bootstrap: str, stream: Stream) -> Filled:
     """Make topics with all messages of a stream in them."""
     stem = unique_name("throughput")
-    kinds = {"predictions": predictions(stream)}
+    kinds = {"predictions": batches(stream) if stream.arrow_rows else predictions(stream)}
     if stream.labels:
         kinds["labels"] = labels(stream)
     create_topics(bootstrap, {f"{stem}.{kind}": PARTITIONS for kind in kinds})
@@ -150,22 +205,29 @@ def fill(bootstrap: str, stream: Stream) -> Filled:
             "linger.ms": 50,
             "compression.type": "lz4",
             "queue.buffering.max.messages": 200_000,
+            # Batches of 5,000 rows are larger than the usual limit, until they are compressed.
+            "message.max.bytes": 4_000_000,
         }
     )
+    written = 0
     for kind, messages in kinds.items():
         topic = f"{stem}.{kind}"
         for i, (key, value) in enumerate(messages):
             while True:
                 try:
-                    producer.produce(topic, value, key)
+                    if kind == "predictions" and stream.arrow_rows:
+                        producer.produce(topic, value, key, i % PARTITIONS, headers=_HEADERS)
+                    else:
+                        producer.produce(topic, value, key)
                     break
                 except BufferError:
                     producer.poll(0.05)
+            written += 1
             if i % 1_000 == 0:
                 producer.poll(0)
     if left := producer.flush(60):
         raise RuntimeError(f"{left} messages were not written within a minute")
-    return Filled(stem, tuple(f"{stem}.{kind}" for kind in kinds), stream.messages)
+    return Filled(stream, stem, tuple(f"{stem}.{kind}" for kind in kinds), written)
 
 
 def reference(stream: Stream, folder: Path) -> Path:
@@ -183,12 +245,19 @@ def reference(stream: Stream, folder: Path) -> Path:
             "prediction": (score >= 0.5).astype(np.int64),
             "score": score,
             "label": truth.astype(np.int64),
+            **{
+                name: [f"{name[0]}{i % n}" for i in which.tolist()]
+                for name, n in TAGS.items()
+                if name in stream.dimensions
+            },
         }
     )
     data, path = folder / "training.parquet", folder / "reference.json"
     pq.write_table(table, data)
     command = [sys.executable, "-m", "streamgauge", "profile", str(data), "-o", str(path)]
-    command += ["--force", "--model", MODEL, "--slice", "carrier", "--slice", "airport"]
+    command += ["--force", "--model", MODEL]
+    for name in stream.dimensions:
+        command += ["--slice", name] + (["--tag", name] if name in TAGS else [])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -206,6 +275,7 @@ def configure(
         "app": app,
         "bootstrap": bootstrap,
         "stem": filled.stem,
+        "slices": json.dumps(filled.stream.dimensions),
         "labels": json.dumps([topic for topic in filled.topics if topic.endswith(".labels")]),
         "port": port,
         "interval": interval,

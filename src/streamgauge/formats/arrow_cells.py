@@ -13,6 +13,8 @@ from streamgauge.core.batch import MISSING_CODE, BoolArray, CodeArray, FloatArra
 
 _MANY_UNUSED: Final = 4
 """A dictionary with this many times more entries than there are rows is cut to what is used."""
+_FEW: Final = 32
+"""Of so many entries Python finds out sooner than Arrow whether each is there once."""
 
 
 class Kind(Enum):
@@ -140,19 +142,29 @@ class Cells:
             codes, entries = table[codes], entries.take(pa.array(used))
         return codes, entries.to_pylist()
 
-    def strings(self, longest: int) -> tuple[list[Any], BoolArray]:
-        """Return strings as a list, None where null; which are 1 to `longest` bytes without NUL."""
+    def strings(self) -> list[Any]:
+        """Return strings as a list, None where null."""
+        array = self._array
+        if array.type.id == lib.Type_DICTIONARY:
+            codes, texts = self.coded()
+            # The list refers to each text; it does not copy it.
+            return list(np.array([*texts, None], object)[codes].tolist())
+        return list(array.to_numpy(zero_copy_only=False).tolist())
+
+    def are_sound(self, longest: int) -> BoolArray:
+        """Say which strings `(n,)` are 1 to `longest` bytes without NUL."""
         array = self._array
         if array.type.id == lib.Type_DICTIONARY:
             codes, texts = self.coded()
             good = [0 < len(text.encode()) <= longest and "\0" not in text for text in texts]
-            values = np.array([*texts, None], object)
-            # The list refers to each text; it does not copy it.
-            return values[codes].tolist(), np.array([*good, False], np.bool_)[codes]
-        lengths = pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False)
-        nul = pc.fill_null(pc.match_substring(array, "\0"), False)
-        good = (lengths > 0) & (lengths <= longest) & ~nul.to_numpy(zero_copy_only=False)
-        return array.to_numpy(zero_copy_only=False).tolist(), good
+            return np.array([*good, False], np.bool_)[codes]
+        lengths = pc.binary_length(array)
+        nul = pc.match_substring(array, "\0")
+        if array.null_count:
+            lengths, nul = pc.fill_null(lengths, 0), pc.fill_null(nul, False)
+        sizes = lengths.to_numpy(zero_copy_only=False)
+        good = (sizes > 0) & (sizes <= longest)
+        return np.asarray(good & ~nul.to_numpy(zero_copy_only=False))
 
     def values(self) -> list[Any]:
         """Return the values as Python has them, None where null."""
@@ -182,6 +194,10 @@ class Cells:
 
 def _without_null_entries(array: Any) -> Any:
     """Return the column with codes of null entries as nulls, and codes of equal texts as one."""
+    if len(array.dictionary) <= _FEW:
+        texts = array.dictionary.to_pylist()
+        if None not in texts and len(set(texts)) == len(texts):
+            return array
     recoded = array.dictionary.dictionary_encode()
     if len(recoded.dictionary) == len(array.dictionary):
         return array

@@ -3,7 +3,7 @@
 A column that is None is absent: its field is absent in every row.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -64,19 +64,18 @@ class Verdicts:
         ]
 
 
-def read_ids(cells: Cells | None, verdicts: Verdicts) -> list[Any]:
-    """The prediction ids, None where there is none."""
+def check_ids(cells: Cells | None, verdicts: Verdicts) -> None:
+    """Refuse the rows without a sound prediction id."""
     field = "prediction_id"
     if cells is None:
         verdicts.refuse_all(field, "required")
-        return []
+        return
     if cells.kind is not Kind.TEXT:
         verdicts.refuse_all(field, f"expected a string, got {cells.kind.value}")
-        return []
-    ids, good = cells.strings(MAX_ID_BYTES)
+        return
     verdicts.refuse(~cells.given, field, "expected a string, got null")
+    good = cells.are_sound(MAX_ID_BYTES)
     verdicts.refuse(~good, field, f"expected 1 to {MAX_ID_BYTES} bytes and no NUL character")
-    return ids
 
 
 def read_times(

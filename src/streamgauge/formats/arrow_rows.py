@@ -18,8 +18,8 @@ from streamgauge.formats.arrow_cells import Cells, Kind
 from streamgauge.formats.arrow_features import is_feature, read_features
 from streamgauge.formats.arrow_fields import (
     Verdicts,
+    check_ids,
     names_of,
-    read_ids,
     read_latency,
     read_numbers,
     read_status,
@@ -136,7 +136,8 @@ class _Reading:
         def cells(name: str) -> Cells | None:
             return frame.cells(name) if name in names else None
 
-        self._ids = read_ids(cells("prediction_id"), verdicts)
+        self._ids = cells("prediction_id")
+        check_ids(self._ids, verdicts)
         self._timestamp = read_times(cells("timestamp"), verdicts, times, broker_timestamp)
         self._ok = read_status(cells("status"), verdicts)
         self._version = names_of(cells("model_version"), "model_version", verdicts, missing="")
@@ -154,10 +155,12 @@ class _Reading:
 
     def accepted_ids(self) -> list[Any]:
         """The prediction ids of the accepted rows."""
-        accepted = self.verdicts.accepted
+        if self._ids is None:
+            return []
+        ids, accepted = self._ids.strings(), self.verdicts.accepted
         if accepted.all():
-            return self._ids
-        return [self._ids[row] for row in np.flatnonzero(accepted).tolist()]
+            return ids
+        return [ids[row] for row in np.flatnonzero(accepted).tolist()]
 
     def batch(self, partition: int) -> EventBatch:
         """The accepted rows as a batch."""

@@ -14,7 +14,7 @@ class PredictionDecoder:
     """Decodes prediction events in JSON and in Arrow batches, for several models on one topic.
 
     Of models that are not `identified` by name, prediction ids in Arrow batches are checked, but
-    not made: they are for the join alone, and take a quarter of the time. Raises ValueError if two
+    not made: they are for the join alone. Raises ValueError if two
     schemas are of one model or a schema names a feature twice.
     """
 

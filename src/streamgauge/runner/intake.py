@@ -16,6 +16,7 @@ from streamgauge.core.watermark import Watermark, WatermarkSpec
 from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.predictions import PredictionDecoder
+from streamgauge.runner.gathering import Gathering
 from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
 from streamgauge.runner.plan import KnownModel, Plan, fit_schema
 from streamgauge.runner.stores import (
@@ -109,6 +110,8 @@ class Intake(Generic[E]):
         self._floors = Floors(retention_ms(plan.specs))
         self._plan = plan
         self._schemas: dict[str, ModelSchema] = {}
+        self._gathering = Gathering(self._add)
+        """Where Arrow batches wait for others of their poll."""
         for model in plan.known:
             self._watch(model)
         self._decoder = self._build_decoder()
@@ -187,6 +190,7 @@ class Intake(Generic[E]):
             rejected += refused
             if sizes is not None and run.messages.arrow is not None:
                 sizes[run.places] = events
+        self._gathering.release()
         rejected += self._take_labels(labels, now)
         self._inputs.note(messages)
         for partition in drained:
@@ -202,9 +206,12 @@ class Intake(Generic[E]):
         """
         messages = part.messages
         decoded = self._decoder.decode(messages)
+        if messages.arrow is None:
+            self._gathering.release()
+        add = self._add if messages.arrow is None else self._gathering.take
         for batch, ids in zip(decoded.batches, decoded.ids, strict=True):
             self._observe(batch.timestamp, batch.partition, now)
-            self._add(batch, ids)
+            add(batch, ids)
         rejected, accepted = self._sift(messages, decoded, now)
         events = decoded.events
         self.counts.unknown_fields += decoded.unknown_fields

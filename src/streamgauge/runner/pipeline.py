@@ -210,6 +210,8 @@ class Pipeline(Intake[ModelEngine]):
         sampling = [x for x in self._learners.values() if x.stage is Stage.SAMPLING]
         if not sampling:
             return None
+        # What waits is of the engines and schemas as they are now.
+        self._gathering.release()
         decoded = self._untyped.decode(messages)
         new = 0
         for learner in sampling:
