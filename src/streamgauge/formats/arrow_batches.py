@@ -16,11 +16,12 @@ What Arrow adds to the rules:
 - a column is of one type for all rows, so a feature of a wrong type is one in all its rows.
 
 **The key and the partition.** A row has a prediction id of its own, so the message's key is not
-compared with it, and any key is right. But labels find their predictions within one partition:
-*every row of a message must belong to the partition that its id would be sent to by itself*, or its
-label ends as an orphan and the prediction expires unlabelled. Which partition that is only the
-producer's partitioner knows, so it is not checked here; `streamgauge.emit` keeps to it. Models
-whose labels do not come through Kafka may be batched in any way.
+compared with it, and any key is right. But where several processes share the partitions, each joins
+the labels of its own: *every row of a message must belong to the partition that its id would be
+sent to by itself*, or its label may end as an orphan and the prediction expire unlabelled. Which
+partition that is only the producer's partitioner knows, so it is not checked here;
+`streamgauge.emit` keeps to it. Models whose labels do not come through Kafka may be batched in any
+way.
 """
 
 from collections.abc import Collection, Sequence

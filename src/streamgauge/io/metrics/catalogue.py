@@ -454,7 +454,11 @@ ACTIVE: Final = _self(
     MetricType.GAUGE, "active", (), "", "1 while this replica does the work, 0 while it stands by."
 )
 MESSAGES_CONSUMED: Final = _self(
-    MetricType.COUNTER, "messages_consumed_total", (), "messages", "Messages read from the input."
+    MetricType.COUNTER,
+    "messages_consumed_total",
+    (),
+    "events",
+    "Events read from the input: a message in JSON is one, an Arrow batch is one for each row.",
 )
 PARTITIONS_PAUSED: Final = _self(
     MetricType.GAUGE,
@@ -475,7 +479,7 @@ EVENTS_INVALID: Final = _self(
     "events_invalid_total",
     ("reason",),
     "events",
-    "Messages that are no valid event, by reason.",
+    "Messages and rows of Arrow batches that are no valid event, by reason.",
 )
 DEAD_LETTERS: Final = _self(
     MetricType.COUNTER,
