@@ -93,8 +93,9 @@ def test_created_topics_are_as_they_should_be_and_created_once(stage: Stage) -> 
     stage.create(predictions=3, labels=3)
     code, output, errors = stage.check("--create")
     assert (code, errors) == (0, [])
-    assert output.count("was created") == 3
+    assert output.count("was created") == 4
     made = {f"{stage.name}.alerts": 1, f"{stage.name}.dead": 3, stage.state: 1}
+    made[f"streamgauge.{stage.name}.partials"] = 1
     assert stage.topics() == made | {f"{stage.name}.{k}": 3 for k in ("predictions", "labels")}
     for options in (("--create",), ()):
         code, again, errors = stage.check(*options)
@@ -112,7 +113,9 @@ def test_creating_makes_no_input(stage: Stage) -> None:
     code, _, [error] = stage.check("--create")
     assert code == 78
     assert f"topic {stage.name}.predictions does not exist" in error
-    assert set(stage.topics()) == {f"{stage.name}.alerts", f"{stage.name}.dead", stage.state}
+    partials = f"streamgauge.{stage.name}.partials"
+    ours = {f"{stage.name}.alerts", f"{stage.name}.dead", stage.state, partials}
+    assert set(stage.topics()) == ours
 
 
 def test_labels_of_another_width_are_refused_by_check_and_run(stage: Stage) -> None:
@@ -158,7 +161,7 @@ def test_run_refuses_to_start_without_its_topics_and_makes_none(stage: Stage) ->
 def test_what_run_needs_is_there_after_creating(stage: Stage) -> None:
     stage.create(predictions=2)
     config = load(stage.path)
-    assert [item.grade for item in create_missing(config)] == [Grade.OK] * 3
+    assert [item.grade for item in create_missing(config)] == [Grade.OK] * 4
     notes = require(config, stage.path)
     assert [note.place for note in notes] == [("topics", "labels", 0)]
     assert list(create_missing(config)) == []

@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,12 +27,14 @@ def wait_until(what: str, true: Callable[[], bool], timeout: float = 60.0) -> No
 class Monitor:
     """A running monitor; the log is in the configuration's folder."""
 
-    def __init__(self, config: Path, port: int, *, name: str = "run") -> None:
+    def __init__(
+        self, config: Path, port: int, *, name: str = "run", options: Sequence[str] = ()
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = config.with_name(f"{name}.log")
         self._file = self.log.open("wb")
         self.process = subprocess.Popen(
-            [STREAMGAUGE, "run", "-c", config],
+            [STREAMGAUGE, "run", "-c", config, *options],
             cwd=config.parent,
             stderr=self._file,
             stdout=self._file,

@@ -19,6 +19,7 @@ from tests.support.config_files import SMALLEST, loaded
 
 FILE = Path("streamgauge.yaml")
 OWN = {"streamgauge.alerts": 1, "streamgauge.dead-letters": 6, "streamgauge.streamgauge.state": 1}
+PARTIALS = "streamgauge.streamgauge.partials"
 GOOD = {"predictions": 6, "labels": 6, **OWN}
 EVERYTHING = frozenset({"read", "write", "describe"})
 
@@ -98,7 +99,7 @@ def test_a_state_topic_of_several_partitions_is_refused(config: Config) -> None:
 
 def test_no_input_is_ever_created(config: Config) -> None:
     wanted = missing_topics(config, Cluster(1, {}))
-    assert {topic.name for topic in wanted} == set(OWN)
+    assert {topic.name for topic in wanted} == {*OWN, PARTIALS}
 
 
 @pytest.mark.parametrize(("brokers", "copies"), [(1, 1), (2, 2), (3, 3), (9, 3)])
@@ -110,7 +111,20 @@ def test_missing_topics_are_as_wide_and_safe_as_the_cluster_allows(
         TopicSpec("streamgauge.alerts", 1, copies),
         TopicSpec("streamgauge.dead-letters", 6, copies),
         TopicSpec("streamgauge.streamgauge.state", 1, copies, {"cleanup.policy": "compact"}),
+        TopicSpec(PARTIALS, 1, copies, {"cleanup.policy": "delete", "retention.ms": "86400000"}),
     )
+
+
+def test_the_topic_of_partials_is_missed_by_split_roles_alone(config: Config) -> None:
+    cluster = Cluster(1, GOOD)
+    assert of(Grade.WRONG, [*topic_items(config, cluster, FILE)]) == []
+    [wrong] = of(Grade.WRONG, [*topic_items(config, cluster, FILE, split=True)])
+    assert wrong.startswith(f"topic {PARTIALS} does not exist")
+
+
+def test_a_topic_of_partials_of_several_partitions_is_refused(config: Config) -> None:
+    [wrong] = of(Grade.WRONG, looked_at(config, GOOD | {PARTIALS: 3}))
+    assert "has 3 partitions, but what workers have counted must have a single one" in wrong
 
 
 def test_nothing_is_created_twice(config: Config) -> None:

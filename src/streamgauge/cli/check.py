@@ -28,7 +28,7 @@ def check(
         bool,
         typer.Option(
             "--create",
-            help="Create the topics for alerts, dead letters and state that are missing.",
+            help="Create the topics of streamgauge's own that are missing.",
         ),
     ] = False,
     as_json: Annotated[

@@ -12,11 +12,16 @@ from streamgauge.config.parts import LogConfig, LogFormat
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message."""
+    """One JSON object a line: time, level, logger, message, and the process if it has a name."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__()
+        self._name = name
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line of JSON."""
         line = {
+            **({"process": self._name} if self._name else {}),
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -27,8 +32,8 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
-def set_up_logs(config: LogConfig) -> None:
-    """Send the process's log to standard error."""
+def set_up_logs(config: LogConfig, name: str = "") -> None:
+    """Send the process's log to standard error; a process with a `name` says it in every line."""
     text = config.format is LogFormat.TEXT or (
         config.format is LogFormat.AUTO and sys.stderr.isatty()
     )
@@ -37,10 +42,10 @@ def set_up_logs(config: LogConfig) -> None:
         handler = RichHandler(
             console=Console(stderr=True), show_path=False, markup=False, highlighter=None
         )
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(logging.Formatter(f"{name}: %(message)s" if name else "%(message)s"))
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonFormatter())
+        handler.setFormatter(JsonFormatter(name))
     logging.basicConfig(level=config.level.value.upper(), handlers=[handler], force=True)
     # The server's own start and stop are told by us, in our words.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -84,6 +84,11 @@ class Config(Section):
         return f"streamgauge.{self.app}"
 
     @property
+    def workers_group_id(self) -> str:
+        """The consumer group of processes that count for another one."""
+        return f"{self.group_id}.workers"
+
+    @property
     def state_topic(self) -> str:
         """The topic of the state."""
         return self.topics.state or f"{self.group_id}.state"

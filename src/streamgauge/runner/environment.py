@@ -101,8 +101,10 @@ def create_missing(config: Config, patience: float = PATIENCE_S) -> Iterator[Ite
             yield Item(Grade.OK, f"topic {topic.name}", text)
 
 
-def require(config: Config, path: Path, patience: float = PATIENCE_S) -> list[Item]:
-    """Return notes on the topics, found by one request for metadata.
+def require(
+    config: Config, path: Path, patience: float = PATIENCE_S, *, split: bool = False
+) -> list[Item]:
+    """Return notes on the topics, found by one request for metadata; `split` roles need one more.
 
     Raises ConfigError where a setting or topic has to be changed before anything is joined or
     written, and StreamgaugeError where the broker is away; a line for each problem.
@@ -110,7 +112,8 @@ def require(config: Config, path: Path, patience: float = PATIENCE_S) -> list[It
     items = [item for item in client_items(config) if item.problem]
     if not items:
         try:
-            items = [*topic_items(config, _admin(config, patience).cluster(), path)]
+            cluster = _admin(config, patience).cluster()
+            items = [*topic_items(config, cluster, path, split=split)]
         except StreamgaugeError as error:
             items = [_unanswered(config, error)]
     if (wrong := problems(items, path)) is not None:

@@ -238,6 +238,7 @@ class Loop:
         self._writer.fence()
         partitions, labelled = self._inputs()
         begun = self._read_state(partitions)
+        self._check_state(begun)
         pipeline = self._new_work(self._plan if labelled else without_labels(self._plan))
         self._pipeline = pipeline
         self._assign(pipeline, partitions)
@@ -292,6 +293,16 @@ class Loop:
             log.warning("%s; reading it again, in case another replica is at work", error)
         committed = self._membership.committed(partitions)
         return self._checkpoints.begin(committed, discard=self._discard)
+
+    def _check_state(self, begun: Begun) -> None:
+        """Raise StreamgaugeError where others have counted what this process would count again."""
+        topic = self._config.partials_topic
+        if begun.kept is not None and any(name == topic for name, _ in begun.positions):
+            raise StreamgaugeError(
+                f"state topic: {self._config.state_topic} is that of split roles, which have read"
+                " further; go on with them (--role aggregate and analyse, or --workers), or start"
+                " with --discard-state to count anew from this group's committed offsets"
+            )
 
     def _start_reading(self, partitions: list[Partition], offsets: Offsets) -> None:
         beginning = self._config.start.value == "earliest"

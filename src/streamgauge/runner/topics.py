@@ -13,6 +13,8 @@ from streamgauge.config.places import Place
 from streamgauge.io.kafka.admin import Cluster, Operations, TopicSpec
 from streamgauge.runner.checklist import Grade, Item
 
+_FOR_A_DAY: Final = {"cleanup.policy": "delete", "retention.ms": "86400000"}
+"""Partials are read within seconds, unless the process that reads them is away."""
 _COMPACT: Final = {"cleanup.policy": "compact"}
 _MOST_COPIES: Final = 3
 HOUR_MS: Final = 3_600_000
@@ -37,9 +39,23 @@ def own_topics(config: Config) -> dict[str, Place]:
     }
 
 
-def topic_items(config: Config, cluster: Cluster, path: Path) -> Iterator[Item]:
-    """Yield how each topic was found; `path` is the configuration's file, for remedies."""
+def partials_topic(config: Config) -> dict[str, Place]:
+    """Return the topic that is written and read with split roles alone, with its place."""
+    return {config.partials_topic: ("topics", "partials")}
+
+
+def topic_items(
+    config: Config, cluster: Cluster, path: Path, *, split: bool = False
+) -> Iterator[Item]:
+    """Yield how each topic was found; `path` is the configuration's file, for remedies.
+
+    `split` roles need the topic of partials; where it exists, it is looked at all the same.
+    """
     topics = cluster.topics
+    single = {config.state_topic: "the state", config.partials_topic: "what workers have counted"}
+    ours = own_topics(config)
+    if split or config.partials_topic in topics:
+        ours |= partials_topic(config)
     for topic, place in inputs(config).items():
         if topic in topics:
             yield _width(config, topics, topic, place)
@@ -53,15 +69,15 @@ def topic_items(config: Config, cluster: Cluster, path: Path) -> Iterator[Item]:
             )
         else:
             yield _missing_input(topics, topic, place)
-    for topic, place in own_topics(config).items():
+    for topic, place in ours.items():
         if topic not in topics:
             remedy = f"create it with `streamgauge check -c {path} --create`"
             yield Item(Grade.WRONG, f"topic {topic}", _ABSENT, remedy, place)
-        elif topic == config.state_topic and topics[topic] != 1:
+        elif topic in single and topics[topic] != 1:
             yield Item(
                 Grade.WRONG,
                 f"topic {topic}",
-                f"has {topics[topic]} partitions, but the state must have a single one",
+                f"has {topics[topic]} partitions, but {single[topic]} must have a single one",
                 f"stop streamgauge, delete it, and run `streamgauge check -c {path} --create`",
                 place,
             )
@@ -115,6 +131,7 @@ def missing_topics(config: Config, cluster: Cluster) -> tuple[TopicSpec, ...]:
         TopicSpec(config.topics.alerts, 1, copies),
         TopicSpec(config.topics.dead_letters, widest, copies),
         TopicSpec(config.state_topic, 1, copies, _COMPACT),
+        TopicSpec(config.partials_topic, 1, copies, _FOR_A_DAY),
     )
     return tuple(topic for topic in wanted if topic.name not in cluster.topics)
 

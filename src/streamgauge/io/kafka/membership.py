@@ -99,12 +99,7 @@ class Membership:
 
     def committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], Kept]:
         """Return the group's committed offsets of those partitions that have one."""
-        wanted = [TopicPartition(topic, number) for topic, number in partitions]
-        try:
-            found = self._consumer.committed(wanted, timeout=30.0)
-        except KafkaException as error:
-            raise failure("reading committed offsets", error) from error
-        return {(p.topic, p.partition): _kept(p.offset, p.metadata) for p in found if p.offset >= 0}
+        return _committed(self._consumer, partitions)
 
     def commit(self, offsets: Positions) -> None:
         """Commit the next offsets to read, with their floors, and wait for the broker's word.
@@ -161,6 +156,34 @@ class WorkerMembership(Membership):
     def active(self) -> bool:
         """Whether this member works: it holds any partition."""
         return bool(self.tokens)
+
+
+def committed_by(
+    settings: Mapping[str, Setting],
+    group_id: str,
+    client_id: str,
+    partitions: list[tuple[str, int]],
+) -> dict[tuple[str, int], Kept]:
+    """Return the committed offsets of a group that this process is no member of.
+
+    Raises BrokerError where the broker does not tell.
+    """
+    consumer = Consumer({**settings, "group.id": group_id, "client.id": client_id})
+    try:
+        return _committed(consumer, partitions)
+    finally:
+        consumer.close()
+
+
+def _committed(
+    consumer: Consumer, partitions: list[tuple[str, int]]
+) -> dict[tuple[str, int], Kept]:
+    wanted = [TopicPartition(topic, number) for topic, number in partitions]
+    try:
+        found = consumer.committed(wanted, timeout=30.0)
+    except KafkaException as error:
+        raise failure("reading committed offsets", error) from error
+    return {(p.topic, p.partition): _kept(p.offset, p.metadata) for p in found if p.offset >= 0}
 
 
 def with_floors(offsets: Positions) -> list[TopicPartition]:

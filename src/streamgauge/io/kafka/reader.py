@@ -107,6 +107,10 @@ class Reader:
         """Return the first offset that the broker still holds of each of these partitions."""
         return {partition: self._ends(partition)[0] for partition in partitions}
 
+    def last_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the offset after the last that the broker holds of each of these partitions."""
+        return {partition: self._ends(partition)[1] for partition in partitions}
+
     def _ends(self, partition: tuple[str, int]) -> tuple[int, int]:
         """Return the first offset that the broker holds of a partition, and that after the last."""
         topic, number = partition

@@ -14,7 +14,10 @@ from streamgauge.runner.work import Outcome
 from streamgauge.runner.workers.terms import all_terms, model_terms
 
 SILENCE_S: Final = 5.0
-"""So long after the last word of whoever reads a partition nothing is known of its end."""
+"""So long after the last word of whoever reads a partition nothing is known of its end.
+
+It is less than a partition has to be quiet to be idle, or one whose reader has died might seem so.
+"""
 _AGREE: Final = (
     "all processes must run the same configuration and references: stop those that count, let this"
     " one read all partials with the configuration they were made with, then start all with the"
@@ -32,6 +35,7 @@ class Analysis(Pipeline):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
+        self._silence = min(SILENCE_S, plan.config.time.idle_after / 2000)
         self._heard: dict[int, float] = {}
         self._terms = {
             name: model_terms(engine.spec, engine.layout, engine.reference_id)
@@ -74,7 +78,7 @@ class Analysis(Pipeline):
             except PartialsError as error:
                 raise PartialsError(f"partials topic: message at offset {offset} {error}") from None
         for number, heard in self._heard.items():
-            if now - heard > SILENCE_S:
+            if now - heard > self._silence:
                 self.watermark.set_drained(number, False)
         return Outcome((), self._advance(now))
 

@@ -28,6 +28,8 @@ from streamgauge.runner.stores import Partition, Stores
 from streamgauge.runner.work import Outcome
 from streamgauge.runner.workers.terms import all_terms, model_terms
 
+MOST_PANES_APART: Final = 500
+"""So many panes ahead of what others still have to read a partition is held back."""
 MOST_CELLS: Final = 4_000_000
 """Counts that wait to be shipped at most: 32 MB, before the next checkpoint is made early."""
 
@@ -48,6 +50,7 @@ class Counting(Intake[ModelTally]):
         self._newest: dict[int, int] = {}
         """The newest event time (ms) of each partition since the last shipment."""
         self._shipped = Counts()
+        self._slowest: int | None = None
         super().__init__(plan, stores)
 
     def process(
@@ -95,8 +98,41 @@ class Counting(Intake[ModelTally]):
     def go_on(self, reached: dict[Partition, int]) -> None:
         """Note the newest event times (ms) of partitions that others have read before."""
         for number, partition in enumerate(self._inputs.partitions):
-            if partition in reached:
+            if partition in reached and self.watermark.reached(number) is None:
                 self.watermark.resume(number, reached[partition])
+
+    @property
+    def furthest(self) -> int | None:
+        """The newest event time (ms) of all partitions, None before the first event."""
+        found = map(self.watermark.reached, range(len(self._inputs.partitions)))
+        return max((largest for largest in found if largest is not None), default=None)
+
+    def is_apart(self, reached: int | None) -> bool:
+        """Say whether a partition that others read, up to an event time (ms), is far behind."""
+        furthest = self.furthest
+        if reached is None or furthest is None:
+            return False
+        return furthest - reached > self._most_apart
+
+    def wait_for(self, slowest: int | None) -> None:
+        """Hold back what is far ahead of an event time (ms) that others have come to."""
+        self._slowest = slowest
+
+    def ahead(self) -> frozenset[int]:
+        """Return the partitions to hold back because their events run too far ahead."""
+        found = super().ahead()
+        if self._slowest is None:
+            return found
+        limit = self._slowest + self._most_apart
+        largest = {n: self.watermark.reached(n) for n in range(len(self._inputs.partitions))}
+        far = frozenset(n for n, time in largest.items() if time is not None and time > limit)
+        for number in far:
+            self.watermark.set_drained(number, False)
+        return found | far
+
+    @property
+    def _most_apart(self) -> int:
+        return MOST_PANES_APART * max(spec.pane_ms for spec in self._plan.specs)
 
     def parts(self) -> Iterator[Part]:
         """Yield nothing: all that lasts has been shipped."""

@@ -1,0 +1,142 @@
+"""Worker: the loop of a process that counts the events of its share of the input partitions."""
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from streamgauge.clock import Clock
+from streamgauge.config.librdkafka import Setting
+from streamgauge.errors import StreamgaugeError
+from streamgauge.formats.state_manifest import Position
+from streamgauge.io.kafka.errors import BrokerError
+from streamgauge.io.kafka.membership import WorkerMembership, committed_by
+from streamgauge.io.kafka.transactions import TransactionalWriter
+from streamgauge.runner.checkpoints import Begun
+from streamgauge.runner.loop import Connected, Loop
+from streamgauge.runner.plan import Plan
+from streamgauge.runner.publisher import Publisher
+from streamgauge.runner.stores import Offsets, Partition
+from streamgauge.runner.work import Work
+from streamgauge.runner.workers.counting import Counting, held
+from streamgauge.runner.workers.shipments import Shipments
+
+SHIP_S: Final = 1.0
+"""A worker ships at least this often, so that figures are not much older than in one process."""
+COMPARE_S: Final = 1.0
+"""How often a worker looks how far the others have come."""
+
+log = logging.getLogger(__name__)
+
+
+class Worker(Loop):
+    """Runs one worker: counts what it is given to read, and ships it, until told to stop.
+
+    All workers of an app are members of one group, which shares the partitions out. When that
+    changes, a worker forgets what it has not shipped and begins anew from the committed offsets.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        clock: Clock,
+        publisher: Publisher,
+        checkpoint_took: Callable[[float], None],
+    ) -> None:
+        self._name = uuid.uuid4().hex[:12]
+        super().__init__(plan, clock, publisher, checkpoint_took)
+        self._held: frozenset[int] = frozenset()
+        self._all: list[Partition] = []
+        self._reached: dict[Partition, int] = {}
+        self._next_comparison = 0.0
+
+    def _longest_interval(self) -> float:
+        return min(SHIP_S, super()._longest_interval())
+
+    def _connect(self, settings: dict[str, Setting], client_id: str) -> Connected:
+        config = self._config
+        self._settings, self._client_id = settings, client_id
+        writer = TransactionalWriter(settings, client_id, config.app, self._name)
+        shared = config.topics.predictions[0]
+        membership = WorkerMembership(settings, config.workers_group_id, client_id, shared)
+        return Connected(membership, writer, Shipments(writer))
+
+    def _work(self) -> None:
+        if self._pipeline is not None and self._membership.tokens != self._held:
+            log.info("the partitions are shared out anew")
+            self._leave()
+        super()._work()
+
+    def _inputs(self) -> tuple[list[Partition], bool]:
+        partitions, labelled = super()._inputs()
+        topics = self._config.topics
+        shared = {number for topic, number in partitions if topic == topics.predictions[0]}
+        for topic, number in partitions:
+            if number not in shared:
+                raise StreamgaugeError(
+                    f"kafka: topic {topic} has more than the {len(shared)} partitions of"
+                    f" {topics.predictions[0]}, by whose numbers workers share all topics; create"
+                    " it anew as wide as that, or use --role all"
+                )
+        self._all = partitions
+        self._held = self._membership.tokens
+        return held(partitions, self._held), labelled
+
+    def _new_work(self, plan: Plan) -> Work:
+        return Counting(plan, self._name)
+
+    def _read_state(self, partitions: list[Partition]) -> Begun:
+        """Return where the group has come to; where it never read, where one process has."""
+        committed = self._membership.committed(partitions)
+        missing = [partition for partition in partitions if partition not in committed]
+        if missing:
+            group = self._config.group_id
+            committed |= committed_by(self._settings, group, self._client_id, missing)
+        self._reached = {p: k.reached for p, k in committed.items() if k.reached is not None}
+        return self._checkpoints.begin(committed)
+
+    def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
+        super()._assign(pipeline, partitions)
+        assert isinstance(pipeline, Counting)
+        pipeline.go_on(self._reached)
+
+    def _turn(self, pipeline: Work) -> None:
+        super()._turn(pipeline)
+        assert isinstance(pipeline, Counting)
+        if pipeline.full:
+            self._checkpoint()
+        now = self._clock.monotonic()
+        if now >= self._next_comparison:
+            self._next_comparison = now + COMPARE_S
+            self._compare(pipeline)
+
+    def _compare(self, pipeline: Counting) -> None:
+        """Look if others are so far behind in event time that they have to be waited for.
+
+        Panes stay open in the process that analyses until all have come past them.
+        """
+        others = [partition for partition in self._all if partition[1] not in self._held]
+        if not others or pipeline.furthest is None:
+            return
+        try:
+            kept = self._membership.committed(others)
+            behind = [p for p, at in kept.items() if pipeline.is_apart(at.reached)]
+            last = self._reader.last_offsets(behind)
+        except BrokerError as error:
+            log.warning("%s; looking how far others have come later", error)
+            return
+        slow = [kept[p].reached for p in behind if kept[p].offset < last[p]]
+        pipeline.wait_for(min((at for at in slow if at is not None), default=None))
+
+    def _checkpoint(self) -> None:
+        pipeline = self._pipeline
+        assert isinstance(pipeline, Counting)
+        if not self._behind:
+            for key, value in pipeline.ship():
+                self._checkpoints.write(self._config.partials_topic, key, value, [])
+        super()._checkpoint()
+
+    def _positions(self, pipeline: Work, offsets: Offsets) -> dict[Partition, Position]:
+        assert isinstance(pipeline, Counting)
+        found = super()._positions(pipeline, offsets)
+        return {p: at._replace(reached=pipeline.reached(p)) for p, at in found.items()}
