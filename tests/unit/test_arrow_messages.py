@@ -262,6 +262,23 @@ def test_not_a_number_is_missing_in_a_sample_and_refuses_what_it_refuses_elsewhe
     assert "wind" in pipeline.engines["flight-delay"].layout.schema.numeric
 
 
+@pytest.mark.parametrize("arrow", [False, True])
+def test_what_has_bins_already_is_in_one_place_even_if_it_cannot_be_learned_from(
+    arrow: bool,
+) -> None:
+    pipeline = Pipeline(planned(REFERENCE, known=(), learned={"flight-delay": "2m"}))
+    pipeline.assign([("predictions", 0)], NOW)
+    first = [event(prediction_id=f"p{i}", timestamp=T0 + i) for i in range(3)]
+    odd = {**event()["features"], "gate": "\0"}
+    later = [event(prediction_id=f"q{i}", timestamp=T0 + i, features=odd) for i in range(2)]
+    for events in (first, later):
+        messages = [batch(0, events)] if arrow else plain(events)
+        pipeline.process(polled(sources(messages)), NONE, NOW)
+    counts = pipeline.counts
+    assert (counts.consumed, counts.accepted, counts.unknown_models) == (5, 5, 0)
+    assert not counts.rejected
+
+
 def test_a_store_that_is_lost_is_built_again_from_batches_too(tmp_path: Path) -> None:
     def prediction(number: int) -> dict[str, Any]:
         features = {"x": number / 7, "colour": "red"}

@@ -56,6 +56,8 @@ class Verdicts:
 
     def rejected(self, rows: IntArray) -> list[Rejected]:
         """The dead letters; `rows (n,)` are their places in the message."""
+        if not self._problems:
+            return []
         refused = np.flatnonzero(~self.accepted)
         problems = [self._problems[problem] for problem in self._problem[refused].tolist()]
         return [

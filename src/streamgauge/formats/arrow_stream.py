@@ -75,7 +75,8 @@ def read_frame(
 
 
 def _read(value: bytes, wanted: Callable[[str], bool], max_rows: int) -> Frame:
-    schema = pa.ipc.open_stream(value).schema
+    stream = pa.ipc.open_stream(value, options=pa.ipc.IpcReadOptions(use_threads=False))
+    schema = stream.schema
     if not len(schema):
         raise RejectedError(DeadLetterReason.SCHEMA, "", "a stream without columns")
     for field in schema:
@@ -85,9 +86,11 @@ def _read(value: bytes, wanted: Callable[[str], bool], max_rows: int) -> Frame:
     names = Counter(all_names[place] for place in places)
     if names and max(names.values()) > 1:
         raise RejectedError(DeadLetterReason.SCHEMA, "", "two columns have the same name")
-    # Without columns a table would not know its rows, so the first is read in any case.
-    options = pa.ipc.IpcReadOptions(included_fields=places or [0], use_threads=False)
-    with pa.ipc.open_stream(value, options=options) as stream:
+    if len(places) < len(all_names):
+        # Without columns a table would not know its rows, so the first is read in any case.
+        options = pa.ipc.IpcReadOptions(included_fields=places or [0], use_threads=False)
+        stream = pa.ipc.open_stream(value, options=options)
+    with stream:
         batches = list(stream)
         table = pa.Table.from_batches(batches, stream.schema)
     if table.num_rows > max_rows:

@@ -201,7 +201,14 @@ class Pipeline(Intake[ModelEngine]):
         sampled = self._sample(messages, now)
         if sampled is None:
             return rejected, accepted
+        if not sampled.rejected:
+            return rejected, accepted + sampled.new
         known = {(item.index, item.row) for item in rejected}
+        # Once there are bins for the sample so far, they decide: what they take is counted, even
+        # where a feature that they do not name is none that can be learned from.
+        for places in decoded.rows:
+            alone = messages.arrow is None
+            known |= {(at, None) if alone else (0, at) for at in places.tolist()}
         new = tuple(x for x in sampled.rejected if (x.index, x.row) not in known)
         return rejected + new, accepted + sampled.new
 
