@@ -12,10 +12,12 @@ nobody.
 - `rate_ratio_with_scrapes`: the loop's messages a second with scrapes to those without, in phases
   that follow on each other; the median over the rounds. Time in snapshots, which are made all the
   same, is left out: whether a phase has two or three of them would decide over its rate;
+- `rate_ratio_by_waits`: the same by what scrapes can do to the loop's thread, which is to have it
+  wait for the interpreter: 1 less the share of the time in which it neither ran nor waited for a
+  processor, over that without scrapes (`wait_ms_a_scrape`). Other work on the machine hardly shows;
 - `http_ms_a_scrape` and `metrics_ms_a_scrape`: processor time of the threads that serve and that
-  write and pack metrics, less what they take in phases without scrapes; `rate_ratio_by_time` is 1
-  less their share of the time: were the loop held up by all of it, that would be its rate, whatever
-  else the machine does (packing, half of it, holds up nobody where there is a processor for it);
+  write and pack metrics, less what they take in phases without scrapes; packing, half of it, holds
+  up nobody;
 - `rendering_ms`: median time to write the metrics, which is done in turns with the loop.
 """
 
@@ -158,7 +160,7 @@ class Notes:
             return cls(kept["turns"], kept["snapshots"], kept["renderings"])
 
     def at(self, moment: float) -> FloatArray:
-        """Return messages and threads' seconds at a moment, in proportion between two turns."""
+        """Return what turns have beside the time, at a moment, in proportion between two turns."""
         times = self.turns[:, 0]
         found = [np.interp(moment, times, column) for column in self.turns[:, 1:].T]
         return np.array(found)
@@ -170,9 +172,12 @@ class Notes:
         inside = np.clip(self.snapshots, began, ended)
         return float(messages / (ended - began - np.sum(inside[:, 1] - inside[:, 0])))
 
-    def thread_shares(self, phases: list[tuple[float, float]]) -> FloatArray:
-        """Return the processor time of the threads in some phases, in seconds a second."""
-        spent = sum((self.at(ended) - self.at(began) for began, ended in phases), np.zeros(3))
+    def shares(self, phases: list[tuple[float, float]]) -> FloatArray:
+        """Return the shares of some phases in which threads ran: http, metrics, and the loop's.
+
+        The loop's includes its waits for a processor.
+        """
+        spent = sum((self.at(ended) - self.at(began) for began, ended in phases), np.zeros(4))
         shares: FloatArray = spent[1:] / sum(ended - began for began, ended in phases)
         return shares
 
@@ -183,8 +188,8 @@ def measure(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes:
     config = configure(filled, bootstrap, profile, port=port)
     text = config.read_text()
     assert _LIMITS in text, "the stream's configuration has other limits"
-    more = f"{_LIMITS}, exported_slices: 1000, series: 1000000"
-    config.write_text(text.replace(_LIMITS, more) + "limits: {series: 1000000}\n")
+    limits = f"{_LIMITS}, exported_slices: 1000, series: 1000000"
+    config.write_text(text.replace(_LIMITS, limits) + "limits: {series: 1000000}\n")
     phases = Phases()
     with Loop(config, port) as loop:
         page = loop.wait_for_series()
@@ -196,10 +201,10 @@ def measure(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes:
         if lag == 0:
             raise RuntimeError("the stream ended within a round; it must have more events")
     notes = Notes.read(loop.notes)
-    pairs = zip(phases.quiet, phases.scraped, strict=True)
+    pairs = [*zip(phases.quiet, phases.scraped, strict=True)]
     ratios = [notes.rate(scraped) / notes.rate(quiet) for quiet, scraped in pairs]
-    shares = notes.thread_shares(phases.scraped) - notes.thread_shares(phases.quiet)
-    http_ms, metrics_ms = 1000 * EVERY_S * shares
+    more = notes.shares(phases.scraped) - notes.shares(phases.quiet)
+    http_ms, metrics_ms, loop_ms = 1000 * EVERY_S * more
     return {
         "scrape_ms_median": float(np.median(phases.scrapes)),
         "scrape_ms_p95": float(np.quantile(phases.scrapes, 0.95)),
@@ -211,9 +216,10 @@ def measure(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes:
         "rate_ratio_with_scrapes": float(np.median(ratios)),
         "rate_ratio_lowest": min(ratios),
         "rate_ratio_highest": max(ratios),
-        "rate_ratio_by_time": 1 - float(np.sum(shares)),
+        "rate_ratio_by_waits": 1 + float(more[2]),
         "rounds": len(ratios),
         "messages_per_second": float(np.median([notes.rate(phase) for phase in phases.quiet])),
+        "wait_ms_a_scrape": -float(loop_ms),
         "http_ms_a_scrape": float(http_ms),
         "metrics_ms_a_scrape": float(metrics_ms),
         "rendering_ms": 1000 * float(np.median(np.diff(notes.renderings, axis=1))),

@@ -1,11 +1,13 @@
 """A `streamgauge run` that notes how its loop gets on, for the benchmark of scrapes.
 
 Run with `python -m benchmarks.scrapes_loop CONFIG NOTES`; it writes the notes, an `.npz` file, when
-it is told to stop: `turns (n, 4)` hold for each turn the time (monotonic, s), messages taken in by
-then, and the processor time (s) of the threads that serve and that write metrics;
-`snapshots (n, 2)` and `renderings (n, 2)` begin and end of each.
+it is told to stop: `turns (n, 5)` hold for each turn the time (monotonic, s), messages taken in by
+then, the processor time (s) of the threads that serve and that write metrics, and how long (s) the
+loop's thread has run or has waited for a processor so far: the rest of the time it has waited for
+something else. `snapshots (n, 2)` and `renderings (n, 2)` hold begin and end of each.
 """
 
+import os
 import sys
 import threading
 import time
@@ -50,6 +52,13 @@ def thread_seconds() -> list[float]:
     return [time.clock_gettime(clocks[name]) if name in clocks else 0.0 for name in THREADS]
 
 
+def running_seconds() -> float:
+    """Return how long the main thread has run, or was ready to while others had the processors."""
+    pid = os.getpid()
+    ran, waited, _ = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
+    return (int(ran) + int(waited)) / 1e9
+
+
 def main() -> None:
     """Run the monitor and write the notes."""
     config, path = map(Path, sys.argv[1:])
@@ -58,7 +67,7 @@ def main() -> None:
     renderings: list[tuple[float, float]] = []
 
     def turn(_: float, end: float, pipeline: Pipeline) -> None:
-        turns.append((end, pipeline.counts.consumed, *thread_seconds()))
+        turns.append((end, pipeline.counts.consumed, *thread_seconds(), running_seconds()))
 
     def snapshot(began: float, end: float, _: Publisher) -> None:
         snapshots.append((began, end))
@@ -78,7 +87,7 @@ def main() -> None:
     finally:
         np.savez(
             path,
-            turns=np.array(turns, float).reshape(-1, 4),
+            turns=np.array(turns, float).reshape(-1, 5),
             snapshots=np.array(snapshots, float).reshape(-1, 2),
             renderings=np.array(renderings, float).reshape(-1, 2),
         )
