@@ -4,13 +4,15 @@ Row numbers mean something within one process alone. A contribution brings the k
 whoever takes it gives those keys rows of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from streamgauge.core.batch import IntArray
 from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.partial import Partial
 from streamgauge.core.slices import OVERFLOW_VALUE, RowKey, SliceRegistry
 
@@ -18,40 +20,48 @@ from streamgauge.core.slices import OVERFLOW_VALUE, RowKey, SliceRegistry
 class Contribution(NamedTuple):
     """What was counted of one model: row i of its blocks is about `keys[i]`.
 
-    `last_event` is the newest event time (ms) among its events, None where it has none.
+    `last_event` is the newest event time (ms) among its events, None where it has none. Where the
+    model has labels, `new` are the predictions that may get one, `joined` are pairs, in the order
+    in which they came, and `grown` is by how much the counts of the join have grown.
     """
 
     keys: tuple[RowKey, ...]
     partial: Partial
     last_event: int | None
+    new: Pending | None = None
+    joined: Joined | None = None
+    grown: Mapping[str, int] = MappingProxyType({})
+
+    def narrowed(self) -> "Contribution":
+        """Return the same with no keys but those of the rows that it has."""
+        arrays = [block.rows for _, block in self.partial.pieces]
+        arrays += [some.rows.ravel() for some in (self.new, self.joined) if some is not None]
+        used = np.unique(np.concatenate(arrays)) if arrays else np.empty(0, np.int64)
+        places = np.zeros(len(self.keys), np.int64)
+        places[used] = np.arange(len(used))
+        return self.in_rows(places, tuple(self.keys[row] for row in used.tolist()))
+
+    def in_rows(self, rows: IntArray, keys: tuple[RowKey, ...]) -> "Contribution":
+        """Return the same in rows `rows (len(self.keys),)`, which are about `keys`."""
+        pieces = tuple((pane, _in_rows(block, rows)) for pane, block in self.partial.pieces)
+        return Contribution(
+            keys,
+            Partial(pieces, self.partial.unseen),
+            self.last_event,
+            None if self.new is None else self.new._replace(rows=rows[self.new.rows]),
+            None if self.joined is None else self.joined._replace(rows=rows[self.joined.rows]),
+            self.grown,
+        )
 
 
-def contribution(partial: Partial, keys: Sequence[RowKey], last_event: int | None) -> Contribution:
-    """Return a partial with the keys of the rows that it has, out of all of a registry's `keys`."""
-    rows = [block.rows for _, block in partial.pieces]
-    used = np.unique(np.concatenate(rows)) if rows else np.empty(0, np.int64)
-    pieces = tuple(
-        (pane, block._replace(rows=np.searchsorted(used, block.rows).astype(np.int64)))
-        for pane, block in partial.pieces
-    )
-    named = tuple(keys[row] for row in used.tolist())
-    return Contribution(named, Partial(pieces, partial.unseen), last_event)
-
-
-def admitted(found: Contribution, registry: SliceRegistry) -> Partial:
-    """Return a contribution's partial in the rows of a registry, which takes in its keys.
+def admitted(found: Contribution, registry: SliceRegistry) -> Contribution:
+    """Return a contribution in the rows of a registry, which takes in its keys.
 
     The registry's caps hold over all contributions: keys past them share an overflow row, in which
     their statistics are added up.
     """
-    rows = rows_of(found.keys, registry)
-    pieces = ((pane, _in_rows(block, rows)) for pane, block in found.partial.pieces)
-    return Partial(tuple(pieces), found.partial.unseen)
-
-
-def rows_of(keys: Sequence[RowKey], registry: SliceRegistry) -> IntArray:
-    """Return the registry's row of every key `(n,) int64`, new ones where there is room."""
-    return np.array([_row(key, registry) for key in keys], np.int64)
+    rows = np.array([_row(key, registry) for key in found.keys], np.int64)
+    return found.in_rows(rows, tuple(registry.keys))
 
 
 def _row(key: RowKey, registry: SliceRegistry) -> int:

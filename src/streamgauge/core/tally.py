@@ -1,16 +1,27 @@
 """Tally: one model's events counted, for another process to analyse."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from streamgauge.core.aggregate import Aggregator
-from streamgauge.core.batch import EventBatch, LabelBatch
-from streamgauge.core.contribution import Contribution, contribution
+from streamgauge.core.batch import EventBatch, LabelBatch, Task
+from streamgauge.core.contribution import Contribution
 from streamgauge.core.engine import ModelSpec
+from streamgauge.core.joining.ledger import GROWING
+from streamgauge.core.joining.memory import MemoryStore
+from streamgauge.core.joining.records import Joined, Pending
+from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
+from streamgauge.core.outcomes.joining import OutcomeJoin
+from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.partial import PartialSum
 from streamgauge.core.reference import Reference, reference_keys
-from streamgauge.core.slices import SliceRegistry
+from streamgauge.core.slices import RowKey, SliceRegistry
+
+_NUMBERS: Final = 10
+"""What an event on its way to a label, or with one, is reckoned as."""
 
 
 class ModelTally:
@@ -20,7 +31,13 @@ class ModelTally:
     no windows, detectors or alerts, and nothing of it has to outlive its process but what is taken.
     """
 
-    def __init__(self, spec: ModelSpec, layout: Layout, reference: Reference | None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        reference: Reference | None,
+        store: Store | None = None,
+    ) -> None:
         self.spec = spec
         self.layout = layout
         self.registry = SliceRegistry(
@@ -32,46 +49,126 @@ class ModelTally:
         self.last_event: int | None = None
         """The newest event time (ms) since the start."""
         self._sum = PartialSum(layout.width, len(layout.numeric))
+        self._join: OutcomeJoin | None = None
+        if spec.labels is not None:
+            positive = "" if reference is None else reference.positive
+            outcomes = OutcomeLayout(layout, positive)
+            specs = len(spec.slices) + 1
+            self._join = OutcomeJoin(spec.labels, outcomes, specs, store or MemoryStore())
+            self._join.count_no_more()
+        self._new: list[Pending] = []
+        self._joined: list[Joined] = []
+        self._told = dict.fromkeys(GROWING, 0)
 
     @property
     def cells(self) -> int:
-        """How many counts wait to be taken."""
-        return self._sum.cells
+        """How many numbers wait to be taken, about."""
+        events = sum(len(new.time) for new in self._new)
+        events += sum(len(joined.time) for joined in self._joined)
+        return self._sum.cells + events * _NUMBERS
 
-    def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:  # noqa: ARG002
-        """Count a batch of events."""
+    def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:
+        """Count a batch of events; `keys (n)` are the keys of their ids in the join."""
         if not len(batch):
             return
         newest = int(batch.timestamp.max())
         self.last_event = newest if self.last_event is None else max(self.last_event, newest)
-        self._sum.add(self.aggregator.aggregate(batch))
-
-    def take(self) -> Contribution | None:
-        """Return what was counted since the last time, None where that is nothing."""
-        partial = self._sum.take()
-        if not partial.pieces and not partial.unseen:
-            return None
-        return contribution(partial, self.registry.keys, self.last_event)
+        if self._join is None or keys is None:
+            self._sum.add(self.aggregator.aggregate(batch))
+            return
+        tap = self._join.tap(batch)
+        self._sum.add(self.aggregator.aggregate(batch, [tap.add], tap.rows))
+        new, joined = self._join.predictions(batch, keys, tap.predicted(), None)
+        if len(new.time):
+            # Of features the prediction's alone is needed: it is the last of a regression.
+            kept = 1 if self.layout.schema.task is Task.REGRESSION else 0
+            self._new.append(new._replace(bins=new.bins[:, new.bins.shape[1] - kept :]))
+        self._keep(joined)
 
     def add_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
         """Join a batch of labels; `keys (n)` are those of their predictions' ids."""
-        raise NotImplementedError
+        if self._join is not None and len(batch):
+            self._keep(self._join.labels(batch, keys, None))
+
+    def take(self) -> Contribution | None:
+        """Return what was counted since the last time, None where that is nothing."""
+        partial, grown = self._sum.take(), self._grown()
+        new, self._new = self._new, []
+        joined, self._joined = self._joined, []
+        if not (partial.pieces or partial.unseen or new or joined or grown):
+            return None
+        return Contribution(
+            tuple(self.registry.keys),
+            partial,
+            self.last_event,
+            Pending(*map(np.concatenate, zip(*new, strict=True))) if new else None,
+            Joined(*map(np.concatenate, zip(*joined, strict=True))) if joined else None,
+            grown,
+        ).narrowed()
+
+    def forget(self, watermark: int) -> None:
+        """Drop what no label comes for any more, by how far time has come (ms)."""
+        if self._join is not None:
+            self._join.joiner.advance(watermark // self.spec.pane_ms * self.spec.pane_ms)
+
+    def settled(self, watermark: int) -> None:
+        """Note that predictions were dropped before, as those that no label comes for any more.
+
+        `watermark` is how far time had come (ms) for those who read these partitions before.
+        """
+        if self._join is None:
+            return
+        joiner, labels = self._join.joiner, self.spec.labels
+        assert labels is not None
+        state: dict[str, Any] = joiner.state()
+        first = (watermark - labels.max_delay_ms) // joiner.width_ms
+        kept = state["ledger"]
+        newest = {"watermark": watermark, "open_from": first, "labels_from": first}
+        later = {name: max(value, kept[name]) for name, value in newest.items()}
+        joiner.overtake(state | {"ledger": kept | later})
 
     def index(self, batch: EventBatch, keys: Sequence[bytes]) -> None:
         """Let a batch of events that is counted already wait for its labels, and no more."""
-        raise NotImplementedError
+        if self._join is not None and len(batch):
+            tap = self._join.tap(batch)
+            self.aggregator.aggregate(batch, [tap.add], tap.rows)
+            self._join.index_predictions(batch, keys, tap.predicted())
 
     def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
         """Join a batch of labels that is counted already, and count nothing."""
-        raise NotImplementedError
+        if self._join is not None and len(batch):
+            self._join.index_labels(batch, keys)
 
     def caught_up(self) -> None:
         """Note that the join store knows all that is counted, having been built again."""
+        if self._join is not None:
+            with self._join.joiner.indexing():
+                self._join.joiner.caught_up()
 
     def join_state(self) -> dict[str, object]:
         """Return what the join knows besides its store, as plain data."""
-        raise NotImplementedError
+        assert self._join is not None
+        rows = [[key.version, [list(pair) for pair in key.slice]] for key in self.registry.keys]
+        return {"rows": rows, "joiner": self._join.joiner.state()}
 
     def restore_join(self, state: Mapping[str, Any]) -> None:
         """Go on with a store as it was when `state` was taken; before any event is counted."""
-        raise NotImplementedError
+        assert self._join is not None
+        for version, pairs in state["rows"]:
+            key = RowKey(version, tuple((dimension, value) for dimension, value in pairs))
+            self.registry.readmit(key)
+        self._join.restore(state["joiner"])
+        self._grown()
+
+    def _keep(self, joined: Joined) -> None:
+        if len(joined.sign):
+            self._joined.append(joined)
+
+    def _grown(self) -> dict[str, int]:
+        """Return by how much the counts of the join have grown since the last time."""
+        if self._join is None:
+            return {}
+        counts = self._join.joiner.counts()._asdict()
+        before, self._told = self._told, {name: counts[name] for name in GROWING}
+        grown = {name: count - before[name] for name, count in self._told.items()}
+        return {name: count for name, count in grown.items() if count}

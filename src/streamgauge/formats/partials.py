@@ -10,12 +10,13 @@ import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from streamgauge.core.blocks import Block
 from streamgauge.core.contribution import Contribution
+from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.partial import Partial
 from streamgauge.core.slices import RowKey
 from streamgauge.core.state import Plain
@@ -33,6 +34,9 @@ _HEAD: Final = struct.Struct("<4sBB")
 _DIGEST_BYTES: Final = 16
 _PAIR_BYTES: Final = 16
 """What a name or value of a key takes besides its text."""
+
+
+Events = TypeVar("Events", Pending, Joined)
 
 
 class PartialsError(StreamgaugeError):
@@ -78,12 +82,19 @@ def encode_counts(sent: Sent) -> Iterator[bytes]:
 
     Raises NotPlainError for text that cannot be sent, a lone surrogate.
     """
-    pieces, unseen = sent.content.partial.pieces, sent.content.partial.unseen
-    for some in _cut(pieces, sent.content.keys):
-        yield _counts_message(sent, some, unseen)
-        unseen = {}
-    if unseen:
-        yield _counts_message(sent, (), unseen)
+    whole = sent.content
+    empty = whole._replace(partial=Partial(()), new=None, joined=None, grown={})
+    rest = empty._replace(partial=Partial((), whole.partial.unseen), grown=whole.grown)
+    if rest.partial.unseen or rest.grown:
+        yield _counts_message(sent, rest.narrowed())
+    parts = (
+        empty._replace(partial=Partial(whole.partial.pieces)),
+        empty._replace(new=whole.new),
+        empty._replace(joined=whole.joined),
+    )
+    for part in parts:
+        for fitting in _cut(part.narrowed()):
+            yield _counts_message(sent, fitting)
 
 
 def encode_progress(progress: Progress) -> bytes:
@@ -119,67 +130,91 @@ def decode(value: bytes | None) -> Sent | Progress:
         raise PartialsError(f"does not fit ({type(error).__name__}: {error})") from error
 
 
-def _counts_message(
-    sent: Sent,
-    pieces: Sequence[tuple[int, Block]],
-    unseen: Mapping[str, Mapping[str, int]],
-) -> bytes:
-    blocks = [block for _, block in pieces]
-    rows = np.concatenate([block.rows for block in blocks]) if blocks else np.empty(0, np.int64)
-    used = np.unique(rows)
-    keys = [sent.content.keys[row] for row in used.tolist()]
+def _counts_message(sent: Sent, content: Contribution) -> bytes:
     data: dict[str, Plain] = {
         "model": sent.model.encode("utf-8", "surrogatepass"),
         "configured": sent.configured,
-        "last_event": sent.content.last_event,
-        "keys": [[key.version, [list(pair) for pair in key.slice]] for key in keys],
+        "last_event": content.last_event,
+        "keys": [[key.version, [list(pair) for pair in key.slice]] for key in content.keys],
         "unseen": {
             name: {"values": [*counts], "counts": [*counts.values()]}
-            for name, counts in unseen.items()
+            for name, counts in content.partial.unseen.items()
         },
-        "blocks": None,
+        "grown": dict(content.grown),
+        "blocks": None if not content.partial.pieces else _blocks(content.partial.pieces),
+        "new": None if content.new is None else _columns(content.new),
+        "joined": None if content.joined is None else _columns(content.joined),
     }
-    if blocks:
-        counts = np.concatenate([block.counts for block in blocks])
-        sums = np.concatenate([block.sums for block in blocks])
-        extremes = np.concatenate([block.extremes for block in blocks])
-        small = Block(np.searchsorted(used, rows), counts, sums, extremes).compact()
-        data["blocks"] = {
-            "panes": np.array([pane for pane, _ in pieces], np.int64),
-            "sizes": np.array([len(block.rows) for block in blocks], np.int64),
-            **small._asdict(),
-        }
     try:
         return _message(_COUNTS, data)
     except NotPlainError as error:
         raise NotPlainError(f"partial of model {sent.model!r}{error}") from None
 
 
-def _cut(
-    pieces: Sequence[tuple[int, Block]], keys: Sequence[RowKey]
-) -> Iterator[list[tuple[int, Block]]]:
-    """Yield the blocks in parts that fit in one message, cut between rows."""
-    part: list[tuple[int, Block]] = []
-    room = BODY_BYTES
-    seen: set[int] = set()
-    for pane, whole in pieces:
-        block = whole.compact()
-        each = block.nbytes // max(1, len(block.rows))
-        start = 0
-        for at, row in enumerate(block.rows.tolist()):
-            needed = each + (0 if row in seen else _key_bytes(keys[row]))
-            if needed > room and (part or at > start):
-                if at > start:
-                    part.append((pane, block.take(slice(start, at))))
-                yield part
-                part, room, start, seen = [], BODY_BYTES, at, set()
-                needed = each + _key_bytes(keys[row])
-            seen.add(row)
-            room -= needed
-        if start < len(block.rows):
-            part.append((pane, block.take(slice(start, None))))
-    if part:
-        yield part
+def _blocks(pieces: Sequence[tuple[int, Block]]) -> Plain:
+    """Return blocks as one, with their panes and sizes."""
+    whole = Block(*(np.concatenate(arrays) for arrays in zip(*(b for _, b in pieces), strict=True)))
+    return {
+        "panes": np.array([pane for pane, _ in pieces], np.int64),
+        "sizes": np.array([len(block.rows) for _, block in pieces], np.int64),
+        **whole.compact()._asdict(),
+    }
+
+
+def _columns(events: Pending | Joined) -> Plain:
+    """Return columns of events, rows and bins in the smallest dtype that holds them."""
+    data = events._asdict()
+    for name in ("rows", "bins"):
+        largest = int(data[name].max(initial=0))
+        data[name] = data[name].astype(np.min_scalar_type(largest), copy=False)
+    return data
+
+
+def _cut(content: Contribution) -> Iterator[Contribution]:
+    """Yield a contribution of one kind in parts that fit in one message."""
+    halves = _halves(content)
+    if not _size(content) or (halves and _size(content) > BODY_BYTES):
+        for half in halves:
+            yield from _cut(half.narrowed())
+    else:
+        yield content
+
+
+def _size(content: Contribution) -> int:
+    """Return the bytes of a contribution's numbers, and of the keys that it has with them."""
+    size = sum(block.compact().nbytes for _, block in content.partial.pieces)
+    for events in (content.new, content.joined):
+        if events is not None:
+            size += sum(column.nbytes for column in events)
+    return size + (sum(map(_key_bytes, content.keys)) if size else 0)
+
+
+def _halves(content: Contribution) -> tuple[Contribution, ...]:
+    """Return both halves of a contribution of one kind, nothing where it cannot be halved."""
+    pieces = content.partial.pieces
+    if len(pieces) == 1:
+        [(pane, block)] = pieces
+        pieces = tuple((pane, block.take(some)) for some in _parted(len(block.rows)))
+    if len(pieces) > 1:
+        return tuple(
+            content._replace(partial=Partial(pieces[some])) for some in _parted(len(pieces))
+        )
+    new, joined = content.new, content.joined
+    if new is not None:
+        return tuple(content._replace(new=_some(new, some)) for some in _parted(len(new.time)))
+    if joined is not None:
+        parted = _parted(len(joined.time))
+        return tuple(content._replace(joined=_some(joined, some)) for some in parted)
+    return ()
+
+
+def _parted(n: int) -> tuple[slice, ...]:
+    """Return the halves of n items, nothing where there are fewer than two."""
+    return (slice(0, n // 2), slice(n // 2, n)) if n > 1 else ()
+
+
+def _some(events: Events, some: slice) -> Events:
+    return type(events)._make(column[some] for column in events)
 
 
 def _key_bytes(key: RowKey) -> int:
@@ -199,16 +234,34 @@ def _digest(head: bytes, body: bytes) -> bytes:
 
 
 def _sent(data: Plain) -> Sent:
-    keys = tuple(
-        RowKey(version, tuple((d, v) for d, v in pairs)) for version, pairs in data["keys"]
-    )
+    named = ((version, tuple((d, v) for d, v in pairs)) for version, pairs in data["keys"])
+    keys = tuple(RowKey(*key) for key in named)
     unseen = {
         name: dict(zip(each["values"], each["counts"], strict=True))
         for name, each in data["unseen"].items()
     }
     pieces = () if data["blocks"] is None else _pieces(data["blocks"], len(keys))
-    content = Contribution(keys, Partial(pieces, unseen), data["last_event"])
+    new, joined = data["new"], data["joined"]
+    content = Contribution(
+        keys,
+        Partial(pieces, unseen),
+        data["last_event"],
+        None if new is None else _events(Pending, new, len(keys)),
+        None if joined is None else _events(Joined, joined, len(keys)),
+        data["grown"],
+    )
     return Sent(data["model"].decode("utf-8", "surrogatepass"), data["configured"], content)
+
+
+def _events(kind: type[Events], data: Plain, keys: int) -> Events:
+    columns = {name: data[name] for name in kind._fields}
+    columns["rows"] = columns["rows"].astype(np.int64)
+    columns["bins"] = columns["bins"].astype(np.uint16)
+    if len({len(column) for column in columns.values()}) > 1:
+        raise ValueError(f"columns of {[len(column) for column in columns.values()]} events")
+    if columns["rows"].size and int(columns["rows"].max()) >= keys:
+        raise ValueError("a row has no key")
+    return kind(**columns)
 
 
 def _pieces(data: Plain, keys: int) -> tuple[tuple[int, Block], ...]:

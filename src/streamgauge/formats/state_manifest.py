@@ -31,12 +31,14 @@ class Position(NamedTuple):
 
     The floor is the offset from which a lost join store is built again; it is the offset itself
     where nothing is known of it. `reached` is the newest event time (ms) read before the offset,
-    None where it is not known or, as in manifests, not kept.
+    and `settled` up to when (ms) predictions without a label have been given up; None where that is
+    not known or, as in manifests, not kept.
     """
 
     offset: int
     floor: int
     reached: int | None = None
+    settled: int | None = None
 
 
 Positions = Mapping[tuple[str, int], Position]

@@ -56,8 +56,9 @@ PLACES: Final = 8
 class DiskStores:
     """Stores in folders of their own below one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, places: int = PLACES) -> None:
         self._folder = folder
+        self._places = places
 
     def open(self, model: str, fingerprint: str) -> KeptStore:
         """Return a model's store; one of another fingerprint begins anew.
@@ -65,12 +66,12 @@ class DiskStores:
         Raises JoinStoreError where the folder cannot be used.
         """
         name = hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        for place in range(PLACES):
+        for place in range(self._places):
             try:
                 store = JoinStore.open(self._folder / name / str(place), fingerprint)
                 break
             except JoinStoreBusyError:
-                if place == PLACES - 1:
+                if place == self._places - 1:
                     raise
         if store.origin is Origin.REPLACED:
             log.warning("join store of %s is built again: %s", model, store.reason)

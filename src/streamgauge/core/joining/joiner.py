@@ -100,6 +100,11 @@ class Joiner:
             )
         return cls(spec, form, store, Ledger.restore(state["ledger"]))
 
+    @property
+    def width_ms(self) -> int:
+        """Width of a bucket in milliseconds."""
+        return self._width
+
     def state(self) -> dict[str, object]:
         """Return what the joiner knows besides the store, as plain data."""
         return _identity(self._spec, self._form) | {"ledger": self._ledger.state()}
@@ -174,7 +179,8 @@ class Joiner:
         self._shelf.put(buckets[found], pick(keys, found), records)
         self._shelf.make_room()
         ones = np.ones(len(found), np.int8)
-        return Arrived(first, self._form.pairs(events, labels.label, label_time, ones))
+        fresh = np.ones(len(found), bool)
+        return Arrived(first, self._form.pairs(events, labels.label, label_time, ones, fresh))
 
     def labels(self, keys: Sequence[bytes], labels: Labels, not_before: int = _NO_TIME) -> Joined:
         """Give labels to their predictions, and return the pairs to add and to take away.
@@ -269,6 +275,8 @@ class Joiner:
         new = labels.label[taken.label]
         before = np.where(taken.first, records["label"][taken.prediction], np.roll(new, 1))
         events = self._form.events(records)
+        is_fresh = np.zeros(len(keys), bool)
+        is_fresh[fresh] = True
         whose, label, sign = taken.prediction, new, np.ones(len(new), np.int8)
         if not first.all():
             whose = np.concatenate((whose[~first], whose))
@@ -286,7 +294,7 @@ class Joiner:
         self._shelf.make_room()
         if len(whose) < len(keys) or not first.all():
             events, label_time = events.take(whose), label_time[whose]
-        return self._form.pairs(events, label, label_time, sign)
+        return self._form.pairs(events, label, label_time, sign, is_fresh[whose])
 
     def _latest(self, time: IntArray, buckets: IntArray) -> IntArray:
         """Return up to when labels are in time: for predictions whose time is over, never."""

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import CodeArray, FloatArray, IntArray
+from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray
 from streamgauge.errors import DataError
 
 Records = npt.NDArray[np.void]
@@ -65,7 +65,7 @@ class Joined(NamedTuple):
     The first columns are those of `Pending`, `label` is that of `Labels`. `label_time (n,) int64`
     is when the pair became known: the time of the label that came first of those in time, or that
     of the prediction if that is later; a correction keeps it. `sign (n,) int8` is 1 to add and -1
-    to take away.
+    to take away. `fresh (n,) bool` are the pairs of predictions that had no label before.
     """
 
     time: IntArray
@@ -76,6 +76,7 @@ class Joined(NamedTuple):
     label: CodeArray | FloatArray
     label_time: IntArray
     sign: npt.NDArray[np.int8]
+    fresh: BoolArray
 
 
 @dataclass(frozen=True, init=False)
@@ -196,9 +197,10 @@ class RecordFormat:
         label: CodeArray | FloatArray,
         label_time: IntArray,
         sign: npt.NDArray[np.int8],
+        fresh: BoolArray,
     ) -> Joined:
         """Return predictions with their labels."""
-        return Joined(*events, label=label, label_time=label_time, sign=sign)
+        return Joined(*events, label=label, label_time=label_time, sign=sign, fresh=fresh)
 
     def none(self) -> Joined:
         """Return no pairs at all."""
@@ -208,6 +210,7 @@ class RecordFormat:
             label=empty.predicted.copy(),
             label_time=np.empty(0, np.int64),
             sign=np.empty(0, np.int8),
+            fresh=np.empty(0, bool),
         )
 
     def _values(self, column: npt.NDArray[Any]) -> CodeArray | FloatArray:

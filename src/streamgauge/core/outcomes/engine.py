@@ -1,20 +1,22 @@
 """Outcome engine: a model's predictions and labels in, pairs counted, changes found."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from streamgauge.core.batch import BoolArray, EventBatch, IntArray, LabelBatch, Task
+from streamgauge.core.batch import BoolArray, EventBatch, IntArray, LabelBatch
 from streamgauge.core.detection import DetectionSpec
 from streamgauge.core.detectors.specs import excluded
 from streamgauge.core.findings import Finding, Watched
-from streamgauge.core.joining.joiner import Joiner, JoinSpec
-from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat
+from streamgauge.core.joining.elsewhere import JoinedElsewhere
+from streamgauge.core.joining.joiner import Joiner
+from streamgauge.core.joining.ledger import JoinCounts
+from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.joining.store import Store
-from streamgauge.core.layout import Subject, folded_widths
-from streamgauge.core.outcomes.events import Predicted, PredictionTap, true_classes
+from streamgauge.core.layout import Subject
+from streamgauge.core.outcomes.events import Predicted, PredictionTap
+from streamgauge.core.outcomes.joining import OutcomeJoin
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.reporting import OutcomeReporter
 from streamgauge.core.outcomes.stream import Looked, OutcomeStream, StreamSpec
@@ -22,8 +24,6 @@ from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey, SliceRegistry
 from streamgauge.core.snapshot import OutcomeStats
 from streamgauge.core.state import Kept, Part, below, needed, reading, restore_below, value_part
-
-_NEVER = int(np.iinfo(np.int64).min)
 
 
 class OutcomeEngine:
@@ -44,25 +44,25 @@ class OutcomeEngine:
         self._spec = spec
         self._stream = OutcomeStream(spec, layout, reference, registry, detection, coverage)
         self._reporter = OutcomeReporter(self._stream, reference)
-        widths = folded_widths(layout.base)
-        labels = spec.labels
-        self._join_spec = JoinSpec(labels.max_delay_ms, labels.max_bytes, labels.max_waiting_bytes)
-        self._form = RecordFormat(
-            specs,
-            tuple(widths[position] for position in layout.features),
-            layout.task is Task.REGRESSION,
-        )
-        self._store = store
-        self.joiner = Joiner(self._join_spec, self._form, store)
-        self._restored = False
+        self._join = OutcomeJoin(spec.labels, layout, specs, store)
+        self._elsewhere: JoinedElsewhere | None = None
+
+    @property
+    def joiner(self) -> Joiner:
+        """What joins, unless that is done elsewhere."""
+        return self._join.joiner
+
+    def join_elsewhere(self) -> None:
+        """Note that others join the labels, and what they say is taken with `take`."""
+        self._elsewhere = JoinedElsewhere()
 
     def restore_join(self, state: Mapping[str, Any]) -> None:
         """Go on with the store as it was when the joiner's `state` was taken."""
-        self.joiner = Joiner.restore(self._join_spec, self._form, self._store, state)
+        self._join.restore(state)
 
     def parts(self) -> Iterator[Part]:
         """Yield everything that lasts but the store's content."""
-        yield value_part("joiner", self.joiner.state())
+        yield value_part("joiner", (self._elsewhere or self.joiner).state())
         yield from below("stream", self._stream.parts())
 
     def restore(self, kept: Kept) -> None:
@@ -72,67 +72,62 @@ class OutcomeEngine:
         """
         state = needed(kept, "joiner")
         with reading("joiner"):
-            self.joiner.overtake(state)
-        self._restored = True
+            (self._elsewhere or self.joiner).overtake(state)
+        self._join.count_no_more()
         restore_below("stream", self._stream, kept)
-
-    def _indexing(self) -> AbstractContextManager[None]:
-        return self.joiner.indexing() if self._restored else nullcontext()
 
     def tap(self, batch: EventBatch) -> PredictionTap:
         """Return what has to see the aggregation of a batch."""
-        return PredictionTap(self.layout, batch, self._spec.labels.threshold)
+        return self._join.tap(batch)
 
     def add_predictions(
         self, batch: EventBatch, keys: Sequence[bytes], found: Predicted, closed: int | None
     ) -> None:
         """Let predictions wait for their labels; `keys (n)` are those of the whole batch."""
-        time = batch.timestamp[found.at]
-        arrived = self.joiner.predictions(
-            [keys[i] for i in found.at.tolist()],
-            Pending(time, found.rows, found.bins, found.predicted, found.score),
-            _NEVER if closed is None else closed,
-        )
-        new = arrived.new
-        time = time[new]
-        self._stream.predict(time, found.take(new), closed, self._hidden(time))
-        self._join(arrived.joined, closed)
+        new, joined = self._join.predictions(batch, keys, found, closed)
+        self._stream.predict(new, closed, self._hidden(new.time))
+        self._count(joined, closed)
 
     def add_labels(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> None:
         """Give labels to their predictions; `keys (n)` are those of the predictions' ids."""
-        self._join(self._labelled(batch, keys, closed), closed)
+        self._count(self._join.labels(batch, keys, closed), closed)
+
+    def take(
+        self,
+        new: Pending | None,
+        joined: Joined | None,
+        grown: Mapping[str, int],
+        closed: int | None,
+    ) -> None:
+        """Count what others have joined: new predictions, pairs, and what became of all events.
+
+        A pair whose pane is closed by now becomes known in the first that is open. A correction of
+        one that was put off so is counted at the label's own time, in windows that still cover it.
+        """
+        assert self._elsewhere is not None
+        self._elsewhere.add(grown)
+        if new is not None:
+            self._stream.predict(new, closed, self._hidden(new.time))
+        if joined is None:
+            return
+        if closed is not None:
+            known = np.where(joined.fresh, np.maximum(joined.label_time, closed), joined.label_time)
+            joined = joined._replace(label_time=known)
+        self._count(joined, closed)
 
     def index_predictions(self, batch: EventBatch, keys: Sequence[bytes], found: Predicted) -> None:
-        """Let predictions wait that are counted already.
-
-        Which panes were closed when they came is not known any more, so pairs are taken to be known
-        from the label's own time.
-        """
-        time = batch.timestamp[found.at]
-        with self._indexing():
-            self.joiner.predictions(
-                [keys[i] for i in found.at.tolist()],
-                Pending(time, found.rows, found.bins, found.predicted, found.score),
-            )
+        """Let predictions wait that are counted already."""
+        self._join.index_predictions(batch, keys, found)
 
     def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
         """Give labels to their predictions that are counted already."""
-        with self._indexing():
-            self._labelled(batch, keys, None)
+        self._join.index_labels(batch, keys)
 
     def caught_up(self) -> None:
         """Note that the store knows all that is counted, having been built again."""
         self.joiner.caught_up()
 
-    def _labelled(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> Joined:
-        codes, _ = true_classes(self.layout, batch.label)
-        return self.joiner.labels(
-            keys,
-            Labels(batch.timestamp, codes, batch.version),
-            _NEVER if closed is None else closed,
-        )
-
-    def _join(self, joined: Joined, closed: int | None) -> None:
+    def _count(self, joined: Joined, closed: int | None) -> None:
         hidden = self._hidden(joined.time) | self._hidden(joined.label_time)
         self._stream.join(joined, closed, hidden)
 
@@ -154,7 +149,8 @@ class OutcomeEngine:
 
     def forget(self, watermark: int) -> None:
         """Drop what no label comes for any more."""
-        self.joiner.advance(watermark)
+        if self._elsewhere is None:
+            self.joiner.advance(watermark)
         self._stream.cohorts.forget(watermark)
 
     def findings(self, looked: tuple[Looked, ...], now: int, watched: Watched) -> list[Finding]:
@@ -179,11 +175,14 @@ class OutcomeEngine:
         self, rows: IntArray, whole: IntArray, keys: tuple[RowKey, ...], watermark: int | None
     ) -> OutcomeStats:
         """Return the figures of these rows; `whole` are those that are whole versions."""
-        return self._reporter.stats(rows, whole, keys, watermark, self.joiner.counts())
+        return self._reporter.stats(rows, whole, keys, watermark, self._counts())
 
     def projected(self, keys: tuple[RowKey, ...]) -> OutcomeStats:
         """Return what there would be of these rows, if production were like the reference."""
-        return self._reporter.projected(keys, self.joiner.counts())
+        return self._reporter.projected(keys, self._counts())
+
+    def _counts(self) -> JoinCounts:
+        return (self._elsewhere or self.joiner).counts()
 
     @property
     def nbytes(self) -> int:

@@ -15,8 +15,8 @@ from streamgauge.core.blocks import SUM, SUM_SQUARES
 from streamgauge.core.estimation.calibration import Calibration, learn, split
 from streamgauge.core.estimation.cbpe import Metric, estimated_metrics
 from streamgauge.core.estimation.dle import ExpectedLoss, estimated_losses, learn_loss
+from streamgauge.core.joining.records import Pending
 from streamgauge.core.outcomes.counting import ScoreRates
-from streamgauge.core.outcomes.events import Predicted
 from streamgauge.core.outcomes.figures import Figures
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.performance.binary import SCORE_BINS, score_bin
@@ -40,7 +40,7 @@ class Estimator:
     losses: ExpectedLoss | None
     width: int
 
-    def cells(self, events: Predicted) -> IntArray:
+    def cells(self, events: Pending) -> IntArray:
         """Return the cell `(n,) int64` of every event, −1 of those that nothing can be said of."""
         if self.calibration is None:
             bins = events.bins[:, -1].astype(np.int64)

@@ -12,12 +12,11 @@ from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.detection import Detection, DetectionSpec
 from streamgauge.core.detectors.specs import Exclusion
 from streamgauge.core.grouping import compact
-from streamgauge.core.joining.records import Joined
+from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.outcomes.cohorts import Cohorts
 from streamgauge.core.outcomes.counting import OutcomeCounter, Outcomes
 from streamgauge.core.outcomes.coverage import CoverageWatch
 from streamgauge.core.outcomes.estimates import Estimator, learn_estimator
-from streamgauge.core.outcomes.events import Predicted
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.series import outcome_series
 from streamgauge.core.reference import Reference
@@ -118,10 +117,9 @@ class OutcomeStream:
         self.delays = BlockSum(len(self.cohorts.delay_edges_ms) - 1, 1, 0)
         """Labels by how late they came, and the sum of that in seconds, since the start."""
 
-    def predict(
-        self, time: IntArray, events: Predicted, closed: int | None, hidden: BoolArray
-    ) -> None:
-        """Count predictions that may get a label: `time (n,)` of those in `events`."""
+    def predict(self, events: Pending, closed: int | None, hidden: BoolArray) -> None:
+        """Count predictions that may get a label."""
+        time = events.time
         self.cohorts.add_predictions(time, events.rows, np.asarray(events.predicted))
         if self.estimator is None:
             return

@@ -13,7 +13,7 @@ from streamgauge.io.kafka.errors import PASSING, BrokerError, NotMemberError, fa
 
 ACTIVE_PARTITION = 0
 SESSION_TIMEOUT_MS = 10_000
-_NOTES: Final = re.compile(r"floor=(\d+)(?: reached=(-?\d+))?")
+_NOTES: Final = re.compile(r"floor=(\d+)(?: reached=(-?\d+))?(?: settled=(-?\d+))?")
 """What the metadata of a committed offset say besides the offset."""
 _METADATA: Final = b"CGMDv2:"
 """What stands before the generation in the client's group metadata."""
@@ -196,7 +196,8 @@ def with_floors(offsets: Positions) -> list[TopicPartition]:
 
 def _metadata(kept: Position) -> str:
     text = f"floor={kept.floor}"
-    return text if kept.reached is None else f"{text} reached={kept.reached}"
+    text += "" if kept.reached is None else f" reached={kept.reached}"
+    return text + ("" if kept.settled is None else f" settled={kept.settled}")
 
 
 def _kept(offset: int, metadata: str | None) -> Kept:
@@ -204,8 +205,12 @@ def _kept(offset: int, metadata: str | None) -> Kept:
     found = _NOTES.fullmatch(metadata or "")
     if found is None:
         return Kept(offset, offset)
-    floor, reached = found.groups()
-    return Kept(offset, min(int(floor), offset), None if reached is None else int(reached))
+    floor, *times = found.groups()
+    return Kept(
+        offset,
+        min(int(floor), offset),
+        *(None if time is None else int(time) for time in times),
+    )
 
 
 def _numbers(partitions: list[TopicPartition]) -> frozenset[int]:

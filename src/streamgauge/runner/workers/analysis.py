@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamgauge.core.contribution import admitted
+from streamgauge.core.engine import ModelSpec
+from streamgauge.core.layout import Layout
+from streamgauge.core.reference import Reference
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.partials import PartialsError, Progress, Sent, decode
 from streamgauge.runner.intake import Counts
@@ -49,6 +52,19 @@ class Analysis(Pipeline):
         super().assign([*known], now)
         self._heard = {number: self._heard.get(number, now) for number in range(len(known))}
 
+    def _begin(
+        self,
+        spec: ModelSpec,
+        layout: Layout,
+        reference: Reference | None = None,
+        reference_id: str | None = None,
+    ) -> None:
+        self._lives[spec.model] += 1
+        engine = self._engine(spec, layout, reference, reference_id, None)
+        if engine.outcomes is not None:
+            engine.outcomes.join_elsewhere()
+        self.engines[spec.model] = engine
+
     def resume(self, committed: Offsets, floors: Offsets) -> dict[Partition, int]:  # noqa: ARG002
         """Return where to read from: there are no stores here to be built again."""
         return dict(committed)
@@ -93,9 +109,12 @@ class Analysis(Pipeline):
                 f" {_AGREE}"
             )
         engine = self.engines[sent.model]
-        engine.merge(admitted(sent.content, engine.registry))
-        last = (engine.last_event, sent.content.last_event)
+        found = admitted(sent.content, engine.registry)
+        last = (engine.last_event, found.last_event)
         engine.last_event = max((event for event in last if event is not None), default=None)
+        engine.merge(found.partial)
+        if engine.outcomes is not None:
+            engine.outcomes.take(found.new, found.joined, found.grown, engine.closed)
 
     def _follow(self, progress: Progress, now: float) -> None:
         if progress.configured != all_terms(self._plan.config, self._terms):

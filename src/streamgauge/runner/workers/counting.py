@@ -22,6 +22,7 @@ from streamgauge.formats.partials import (
     encode_counts,
     encode_progress,
 )
+from streamgauge.formats.state_manifest import Positions
 from streamgauge.runner.intake import Counts, Intake
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.stores import Partition, Stores
@@ -62,7 +63,10 @@ class Counting(Intake[ModelTally]):
     ) -> Outcome:
         """Take in one poll at `now` (seconds of processing time)."""
         taken = self.take(messages, drained, now, behind)
-        self.watermark.advance(now)
+        watermark = self.watermark.advance(now)
+        if watermark is not None:
+            for tally in self.engines.values():
+                tally.forget(watermark)
         return Outcome(taken.rejected, (), taken.sizes)
 
     @property
@@ -95,11 +99,23 @@ class Counting(Intake[ModelTally]):
         """Return the newest event time (ms) that was ever read of a partition, if that is known."""
         return self.watermark.reached(self._inputs.partitions.index(partition))
 
-    def go_on(self, reached: dict[Partition, int]) -> None:
-        """Note the newest event times (ms) of partitions that others have read before."""
-        for number, partition in enumerate(self._inputs.partitions):
-            if partition in reached and self.watermark.reached(number) is None:
-                self.watermark.resume(number, reached[partition])
+    def go_on(self, before: Positions) -> None:
+        """Take up partitions where others who have read them before have come to.
+
+        Others may have read them together with more of them or fewer, and dropped predictions
+        that no label came for any more by another time: the earliest of these is gone on with.
+        """
+        partitions = self._inputs.partitions
+        for number, partition in enumerate(partitions):
+            at = before.get(partition)
+            known = self.watermark.reached(number)
+            if at is not None and at.reached is not None and known is None:
+                self.watermark.resume(number, at.reached)
+        settled = [at.settled for p, at in before.items() if p in partitions]
+        times = [time for time in settled if time is not None]
+        if times and len(times) == len(partitions):
+            for tally in self.engines.values():
+                tally.settled(min(times))
 
     @property
     def furthest(self) -> int | None:
@@ -171,9 +187,8 @@ class Counting(Intake[ModelTally]):
         reference_id: str | None,
         store: Store | None,
     ) -> ModelTally:
-        assert store is None
         self._terms[spec.model] = model_terms(spec, layout, reference_id)
-        return ModelTally(spec, layout, reference)
+        return ModelTally(spec, layout, reference, store)
 
 
 def held(partitions: Sequence[Partition], tokens: frozenset[int]) -> list[Partition]:

@@ -16,7 +16,14 @@ from streamgauge.runner.checkpoints import Begun
 from streamgauge.runner.loop import Connected, Loop
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.publisher import Publisher
-from streamgauge.runner.stores import Offsets, Partition
+from streamgauge.runner.stores import (
+    DiskStores,
+    KeptStore,
+    MemoryStores,
+    Offsets,
+    Partition,
+    Stores,
+)
 from streamgauge.runner.work import Work
 from streamgauge.runner.workers.counting import Counting, held
 from streamgauge.runner.workers.shipments import Shipments
@@ -25,6 +32,9 @@ SHIP_S: Final = 1.0
 """A worker ships at least this often, so that figures are not much older than in one process."""
 COMPARE_S: Final = 1.0
 """How often a worker looks how far the others have come."""
+
+MOST_WORKERS: Final = 64
+"""Workers that may have join stores below one folder at the same time."""
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +57,7 @@ class Worker(Loop):
         super().__init__(plan, clock, publisher, checkpoint_took)
         self._held: frozenset[int] = frozenset()
         self._all: list[Partition] = []
-        self._reached: dict[Partition, int] = {}
+        self._before: dict[Partition, Position] = {}
         self._next_comparison = 0.0
 
     def _longest_interval(self) -> float:
@@ -83,7 +93,9 @@ class Worker(Loop):
         return held(partitions, self._held), labelled
 
     def _new_work(self, plan: Plan) -> Work:
-        return Counting(plan, self._name)
+        folder = plan.join_folder
+        stores = MemoryStores() if folder is None else DiskStores(folder, MOST_WORKERS)
+        return Counting(plan, self._name, SharedOut(stores, self._held))
 
     def _read_state(self, partitions: list[Partition]) -> Begun:
         """Return where the group has come to; where it never read, where one process has."""
@@ -92,13 +104,13 @@ class Worker(Loop):
         if missing:
             group = self._config.group_id
             committed |= committed_by(self._settings, group, self._client_id, missing)
-        self._reached = {p: k.reached for p, k in committed.items() if k.reached is not None}
+        self._before = committed
         return self._checkpoints.begin(committed)
 
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
         super()._assign(pipeline, partitions)
         assert isinstance(pipeline, Counting)
-        pipeline.go_on(self._reached)
+        pipeline.go_on(self._before)
 
     def _turn(self, pipeline: Work) -> None:
         super()._turn(pipeline)
@@ -139,4 +151,19 @@ class Worker(Loop):
     def _positions(self, pipeline: Work, offsets: Offsets) -> dict[Partition, Position]:
         assert isinstance(pipeline, Counting)
         found = super()._positions(pipeline, offsets)
-        return {p: at._replace(reached=pipeline.reached(p)) for p, at in found.items()}
+        settled = pipeline.watermark.value
+        return {
+            p: at._replace(reached=pipeline.reached(p), settled=settled) for p, at in found.items()
+        }
+
+
+class SharedOut:
+    """Stores of some of the partitions: those that were filled from others begin anew."""
+
+    def __init__(self, stores: Stores, tokens: frozenset[int]) -> None:
+        self._stores = stores
+        self._tokens = ",".join(map(str, sorted(tokens)))
+
+    def open(self, model: str, fingerprint: str) -> KeptStore:
+        """Return a model's store; one of another fingerprint begins anew."""
+        return self._stores.open(model, f"{fingerprint} of {self._tokens}")
