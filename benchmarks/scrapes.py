@@ -10,7 +10,7 @@ nobody.
 - `scrape_ms_median` and `scrape_ms_p95`: from the request to the last byte of the answer;
   `first_scrape_ms` is the median of those that came when nothing was kept ready, not in the others;
 - `rate_ratio_with_scrapes`: the loop's messages a second with scrapes to those without, in phases
-  that follow on each other; the median over the rounds. Time in snapshots, which are made all the
+  that follow on each other, now this one first and now that; the median over the rounds. Time in snapshots, which are made all the
   same, is left out: whether a phase has two or three of them would decide over its rate;
 - `rate_ratio_by_waits`: the same by what scrapes can do to the loop's thread, which is to have it
   wait for the interpreter: 1 less the share of the time in which it neither ran nor waited for a
@@ -124,12 +124,22 @@ class Phases:
     quiet: list[tuple[float, float]] = field(default_factory=list)
     scraped: list[tuple[float, float]] = field(default_factory=list)
 
-    def round(self, loop: Loop, scrapes: int) -> None:
-        """Make a phase without scrapes and one with."""
+    def round(self, loop: Loop, scrapes: int, *, quiet_first: bool) -> None:
+        """Make a phase without scrapes and one with, in either order."""
+        if quiet_first:
+            self._without(scrapes)
+            self._with(loop, scrapes)
+        else:
+            self._with(loop, scrapes)
+            self._without(scrapes)
+
+    def _without(self, scrapes: int) -> None:
         time.sleep(KEPT_READY_S + 1.0)
         began = time.monotonic()
         time.sleep(EVERY_S * scrapes)
         self.quiet.append((began, time.monotonic()))
+
+    def _with(self, loop: Loop, scrapes: int) -> None:
         self.first_scrapes.append(loop.scrape()[0])
         began = time.monotonic()
         for i in range(scrapes):
@@ -193,9 +203,9 @@ def measure(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes:
     phases = Phases()
     with Loop(config, port) as loop:
         page = loop.wait_for_series()
-        for _ in range(rounds):
+        for number in range(rounds):
             before = loop.lag()
-            phases.round(loop, scrapes)
+            phases.round(loop, scrapes, quiet_first=number % 2 == 0)
             if (lag := loop.lag()) < (before - lag):
                 break  # another round would come to the end of the stream
         if lag == 0:
