@@ -10,8 +10,9 @@ nobody.
 - `scrape_ms_median` and `scrape_ms_p95`: from the request to the last byte of the answer;
   `first_scrape_ms` is the median of those that came when nothing was kept ready, not in the others;
 - `rate_ratio_with_scrapes`: the loop's messages a second with scrapes to those without, in phases
-  that follow on each other, now this one first and now that; the median over the rounds. Time in snapshots, which are made all the
-  same, is left out: whether a phase has two or three of them would decide over its rate;
+  that follow on each other, now this one first and now that; the median over the rounds. Time in
+  snapshots, which are made all the same, is left out: whether a phase has two or three of them
+  would decide over its rate;
 - `rate_ratio_by_waits`: the same by what scrapes can do to the loop's thread, which is to have it
   wait for the interpreter: 1 less the share of the time in which it neither ran nor waited for a
   processor, over that without scrapes (`wait_ms_a_scrape`). Other work on the machine hardly shows;
