@@ -55,7 +55,8 @@ def events(n: int, seed: int) -> list[dict[str, Any]]:
 class Stage:
     """Topics and a configuration of a test's own."""
 
-    def __init__(self, broker: Broker, folder: Path) -> None:
+    def __init__(self, broker: Broker, folder: Path, *, labels: bool = False) -> None:
+        self.labels = labels
         self.bootstrap = broker.bootstrap_servers
         self.app = unique_name("workers")
         self.input = f"{self.app}.predictions"
@@ -63,6 +64,8 @@ class Stage:
         self.dead = f"{self.app}.dead"
         self.folder = folder
         create_topics(self.bootstrap, {self.input: PARTITIONS})
+        if labels:
+            create_topics(self.bootstrap, {f"{self.app}.labels": PARTITIONS})
         create_topics(self.bootstrap, {f"streamgauge.{self.app}.partials": 1})
         ours = dict.fromkeys((self.alerts, self.dead, f"streamgauge.{self.app}.state"), 1)
         create_topics(self.bootstrap, ours, {"cleanup.policy": "compact"})
@@ -79,13 +82,14 @@ class Stage:
             },
             "topics": {
                 "predictions": [self.input],
-                "labels": [],
+                "labels": [f"{self.app}.labels"] if self.labels else [],
                 "alerts": self.alerts,
                 "dead_letters": self.dead,
             },
             "time": {"idle_after": "8s"},
             "models": {"flight-delay": MODEL},
             "http": {"port": port},
+            "join_store": {"folder": str(self.folder / "joins")},
         }
         path.write_text(json.dumps(settings))
         return path
@@ -106,12 +110,12 @@ class Stage:
             ]
             yield analyse, counting
 
-    def send(self, sent: Sequence[Mapping[str, Any]]) -> None:
+    def send(self, sent: Sequence[Mapping[str, Any]], topic: str = "predictions") -> None:
         """Send events and wait until they have arrived."""
         producer = Producer({"bootstrap.servers": self.bootstrap})
         for event in sent:
             message = send(event)
-            producer.produce(self.input, value=message.value, key=message.key)
+            producer.produce(f"{self.app}.{topic}", value=message.value, key=message.key)
         assert producer.flush(30) == 0
 
     def alert_ids(self) -> Counter[tuple[str, int]]:
@@ -225,3 +229,50 @@ def test_one_command_starts_and_ends_them_all(stage: Stage) -> None:
     assert names == {None, "analyse", "worker 1", "worker 2"}
     stopped = {line.get("process") for line in lines if line["message"].startswith("stopped")}
     assert stopped == {"analyse", "worker 1", "worker 2"}
+
+
+def labels_of(sent: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a label for every event, some seconds after it."""
+    return [
+        {
+            "prediction_id": event["prediction_id"],
+            "timestamp": event["timestamp"] + 5 * SECOND,
+            "model": event["model"],
+            "label": int(len(str(event["prediction_id"])) % 2),
+        }
+        for event in sent
+    ]
+
+
+def test_labels_are_joined_once_though_a_worker_is_killed(
+    apache_kafka: Broker, tmp_path: Path
+) -> None:
+    stage = Stage(apache_kafka, tmp_path, labels=True)
+    sent = events(6_000, 5)
+    labels = labels_of(sent)
+    served = sum("prediction" in event for event in sent)
+    with stage.roles(2) as (analyse, counting):
+        wait_until("both workers read", lambda: all("reading" in w.phase() for w in counting))
+        killed, left = counting
+        for begin in range(0, 6_000, 500):
+            if begin == 2_500:
+                killed.process.kill()
+            stage.send(sent[begin : begin + 500])
+            # Labels come a while after their predictions: some after the kill for some before.
+            stage.send(labels[max(0, begin - 500) : begin], "labels")
+            time.sleep(0.4)
+        stage.send(labels[5_500:], "labels")
+        total = len(sent) + len(labels)
+        consumed = "streamgauge_messages_consumed_total"
+        wait_until("all is read", lambda: analyse.value(consumed) >= total)
+        joined = "streamgauge_labels_joined_total"
+        wait_until("labels are shown", lambda: analyse.value(joined) >= served)
+        assert analyse.value(consumed) == total
+        assert analyse.value(TOTAL) == len(sent)
+        assert analyse.value(joined) == served
+        assert analyse.value("streamgauge_labels_total", fate="orphan") == 0
+        assert analyse.value("streamgauge_pending_labels") == 0
+        assert analyse.value("streamgauge_waiting_labels") == len(sent) - served
+        assert "the join store is behind" in left.log.read_text()
+        for process in (left, analyse):
+            assert process.stop() == 0, process.log.read_text()

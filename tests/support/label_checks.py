@@ -33,7 +33,7 @@ def stream_of(engine: ModelEngine) -> OutcomeStream:
 def join_counts(engine: ModelEngine) -> JoinCounts:
     """What the join of an engine says became of all events."""
     assert engine.outcomes is not None
-    return engine.outcomes.joiner.counts()
+    return engine.outcomes.counts()
 
 
 def assert_identities(counts: JoinCounts) -> None:

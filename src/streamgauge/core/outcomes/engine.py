@@ -175,13 +175,14 @@ class OutcomeEngine:
         self, rows: IntArray, whole: IntArray, keys: tuple[RowKey, ...], watermark: int | None
     ) -> OutcomeStats:
         """Return the figures of these rows; `whole` are those that are whole versions."""
-        return self._reporter.stats(rows, whole, keys, watermark, self._counts())
+        return self._reporter.stats(rows, whole, keys, watermark, self.counts())
 
     def projected(self, keys: tuple[RowKey, ...]) -> OutcomeStats:
         """Return what there would be of these rows, if production were like the reference."""
-        return self._reporter.projected(keys, self._counts())
+        return self._reporter.projected(keys, self.counts())
 
-    def _counts(self) -> JoinCounts:
+    def counts(self) -> JoinCounts:
+        """Return what became of all events."""
         return (self._elsewhere or self.joiner).counts()
 
     @property
