@@ -2,7 +2,9 @@
 
 Run with `python -m benchmarks.workers [--quick] [--json]`. A broker on this machine is filled with
 the stream of `benchmarks.throughput` without labels (18 numeric and 2 categorical features, 100
-slices, 400 bytes an event). Then the same topic is counted anew, by an app of its own each time:
+slices, 400 bytes an event), but 40,000 events to a second of event time instead of 2,000: what one
+process analyses grows with the panes that close, and streams that need workers have many events in
+each. Then the same topic is counted anew, by an app of its own each time:
 by one process that does everything, and by 1, 2 and 4 processes that count for one that analyses.
 Time runs from when all workers have their share of the partitions, some of which have been read
 from by then, to the last event counted by the process that analyses, as its `/metrics` tells.
@@ -24,7 +26,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unittest.mock import patch
 
+from benchmarks import throughput_stream
 from benchmarks.common import Row, arguments, report
 from benchmarks.throughput import broker
 from benchmarks.throughput_stream import PARTITIONS, Stream, configure, fill, reference
@@ -34,6 +38,7 @@ from tests.support.monitors import Monitor
 from tests.support.topics import create_topics
 
 EVENTS: Final = 1_500_000
+EVENTS_PER_MS: Final = 40
 QUICK_EVENTS: Final = 600_000
 WORKERS: Final = (1, 2, 4)
 LONGEST_S: Final = 240.0
@@ -159,7 +164,8 @@ def main() -> None:
     stream = Stream(events)
     runs: dict[int, Run] = {}
     with broker() as (name, bootstrap), tempfile.TemporaryDirectory() as folder:
-        filled = fill(bootstrap, stream)
+        with patch.object(throughput_stream, "EVENTS_PER_MS", EVENTS_PER_MS):
+            filled = fill(bootstrap, stream)
         profile = reference(stream, Path(folder))
         for workers in (0, *WORKERS):
             for _ in range(1 if options.quick else 2):
