@@ -55,6 +55,8 @@ class Run:
     counting: float
     analysing: float
     broker: float
+    others: float
+    """What else the machine did."""
 
 
 def measure(config: Path, events: int, workers: int) -> Run:
@@ -85,6 +87,7 @@ def measure(config: Path, events: int, workers: int) -> Run:
         seconds = time.perf_counter() - began
         after = _spent(analyse, counting, brokers)
         took = {side: after[side] - before[side] for side in after}
+        took["others"] -= took["counting"] + took["analysing"] + took["broker"]
         # What was read before the clock was started took no time.
         scale = events / (events - start)
         if read > events:
@@ -121,6 +124,7 @@ def _spent(analyse: Monitor, counting: list[Monitor], brokers: list[int]) -> dic
         "counting": sum(_cpu_seconds(monitor.process.pid) for monitor in counting),
         "analysing": _cpu_seconds(analyse.process.pid),
         "broker": sum(map(_cpu_seconds, brokers)),
+        "others": _busy_seconds(),
     }
 
 
@@ -157,6 +161,12 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+def _busy_seconds() -> float:
+    """Return the processor time that the machine has spent on anything so far."""
+    fields = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    return (sum(fields[:3]) + sum(fields[5:8])) / 100
+
+
 def main() -> None:
     """Measure and print."""
     options = arguments("Workers that count for one process that analyses")
@@ -190,7 +200,8 @@ def main() -> None:
             "counting, µs": run.counting / events * 1e6,
             "analysing, µs": run.analysing / events * 1e6,
             "broker, µs": run.broker / events * 1e6,
-            "processors used": (run.counting + run.analysing + run.broker) / run.seconds,
+            "processors": (run.counting + run.analysing + run.broker) / run.seconds,
+            "others'": run.others / run.seconds,
         }
         for run in runs.values()
     ]
