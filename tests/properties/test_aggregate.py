@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.batch import EventBatch
+from streamgauge.core.bins import NumericBins, fold, grouping
 from streamgauge.core.layout import Layout
 from streamgauge.core.partial import Partial, merge
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
@@ -93,6 +94,54 @@ def test_any_order_and_partition_of_the_events_gives_the_same_counts(
     order = rng.permutation(200)
     parts = [batches.take(batch, at) for at in np.split(order, sorted(cuts))]
     assert_same(aggregated(batch), aggregated(batch, parts))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 300), st.sampled_from([0.0, 0.3, 1.0]))
+def test_slices_in_groups_are_the_fine_counts_added_up(seed: int, n: int, errors: float) -> None:
+    batch = batches.events(np.random.default_rng(seed), n, errors=errors)
+    starts, registry = LAYOUT.grouping(), SliceRegistry()
+    partial = Aggregator(LAYOUT, batches.SLICES, registry, PANE_MS, grouped=True).aggregate(batch)
+    every = recounted(LAYOUT, batch)
+    fine = {
+        (pane, registry.keys[row]): block.counts[i].tolist()
+        for pane, block in merge(partial, Partial(())).fine
+        for i, row in enumerate(block.rows.tolist())
+    }
+    assert fine == {place: found[0] for place, found in every.items() if not place[1].slice}
+    grouped = merge(partial, Partial(())).pieces
+    assert sum(len(block.rows) for _, block in grouped) == len(every)
+    for pane, block in grouped:
+        assert block.extremes.shape == (len(block.rows), 0, 2)
+        for i, row in enumerate(block.rows.tolist()):
+            counts, moments = every[pane, registry.keys[row]]
+            assert block.counts[i].tolist() == np.add.reduceat(counts, starts).tolist()
+            sums = np.array(moments)[:, :2]
+            np.testing.assert_allclose(block.sums[i], sums, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("position", range(len(LAYOUT.fields)))
+def test_grouped_bins_tell_the_same_groups_and_what_is_out_of_range(position: int) -> None:
+    bins, few = LAYOUT.fields[position].bins, LAYOUT.grouped().fields[position].bins
+    counts = np.random.default_rng(9).integers(0, 9, (5, bins.width))
+    fewer = np.add.reduceat(counts, grouping(bins), axis=1)
+    assert fewer.shape[1] == few.width
+    np.testing.assert_array_equal(fold(fewer, few), fold(counts, bins))
+    np.testing.assert_array_equal(fewer[:, few.value_bins :], counts[:, bins.value_bins :])
+    assert few.group_labels() == bins.group_labels()
+    if isinstance(bins, NumericBins):
+        assert isinstance(few, NumericBins)
+        np.testing.assert_array_equal(few.group_positions(), bins.group_positions())
+        inner = [0, bins.value_bins - 1]
+        np.testing.assert_array_equal(fewer[:, [0, few.value_bins - 1]], counts[:, inner])
+
+
+def test_one_absurd_value_in_a_slice_leaves_its_sums_finite() -> None:
+    batch = batches.events(np.random.default_rng(6), 50, errors=0.0)
+    batch.numeric[0, 7] = 1.7e308
+    registry = SliceRegistry()
+    partial = Aggregator(LAYOUT, batches.SLICES, registry, PANE_MS, grouped=True).aggregate(batch)
+    assert all(np.isfinite(block.sums).all() for _, block in partial.pieces)
 
 
 def test_many_rows_are_counted_in_smaller_chunks_alike(monkeypatch: pytest.MonkeyPatch) -> None:

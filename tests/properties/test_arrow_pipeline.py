@@ -113,7 +113,9 @@ def _run(messages: Sequence[Message], partitions: int, sizes: Sequence[int]) -> 
     assert sum(counts.rejected.values()) == letters.total()
     windows = {name: windowed(pipeline.engines[name]) for name in KNOWN}
     for engine in pipeline.engines.values():
-        engine._track.windows = []  # read already, and most of the work of a snapshot
+        engine._track.windows = (
+            engine._fine.windows
+        ) = []  # read already, and most of the work of a snapshot
     models = {model.model: model for model in pipeline.snapshot(NOW).models}
     told = [(a.alert_id, a.revision, a.status, a.slice, a.onset, a.samples) for a in alerts]
     # What bins are fitted to depends on which messages came before each fit.

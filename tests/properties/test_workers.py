@@ -32,7 +32,9 @@ class Found(NamedTuple):
 def found(pipeline: Pipeline, alerts: list[Any]) -> Found:
     windows = {name: windowed(pipeline.engines[name]) for name in KNOWN}
     for engine in pipeline.engines.values():
-        engine._track.windows = []  # read already, and most of the work of a snapshot
+        engine._track.windows = (
+            engine._fine.windows
+        ) = []  # read already, and most of the work of a snapshot
     models = {model.model: model for model in pipeline.snapshot(NOW).models}
     assert all(model.late_events == 0 for model in models.values())
     revisions = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -74,17 +75,32 @@ def published(snapshot: ModelSnapshot) -> Cells:
 
 
 def windowed(engine: ModelEngine) -> dict[str, tuple[int | None, Cells]]:
-    """Every window's end and counts by row."""
+    """Every window's end and counts by row, those of slices in groups: see `recounted`."""
     found = {}
-    for window in engine._track.windows:
-        rows, counts = window.counts()
-        keys = (engine.registry.keys[row] for row in rows.tolist())
-        found[window.spec.name] = (window.end, dict(zip(keys, counts.tolist(), strict=True)))
+    starts = engine.layout.grouping()
+    for fine, grouped in zip(engine._fine.windows, engine._track.windows, strict=True):
+        rows, counts = grouped.counts()
+        spread = np.zeros((len(rows), engine.layout.width), np.int64)
+        spread[:, starts] = counts
+        cells = dict(zip(_keys(engine, rows), spread.tolist(), strict=True))
+        assert fine.end == grouped.end
+        rows, counts = fine.counts()
+        whole = dict(zip(_keys(engine, rows), counts.tolist(), strict=True))
+        for key, own in whole.items():
+            assert np.add.reduceat(own, starts).tolist() == [cells[key][at] for at in starts]
+        found[fine.spec.name] = (fine.end, cells | whole)
     return found
 
 
+def _keys(engine: ModelEngine, rows: IntArray) -> list[RowKey]:
+    return [engine.registry.keys[row] for row in rows.tolist()]
+
+
 def recounted(batch: EventBatch, begin: int | None = None, end: int | None = None) -> Cells:
-    """Cells by row of the events between two times (ms), counted one event at a time."""
+    """Cells by row of the events between two times (ms), counted one event at a time.
+
+    What slices count as one cell stands in the first of these.
+    """
     found: Cells = {}
     for event, time in enumerate(batch.timestamp.tolist()):
         if (begin is not None and time < begin) or (end is not None and time >= end):
@@ -93,8 +109,27 @@ def recounted(batch: EventBatch, begin: int | None = None, end: int | None = Non
         for key in batches.rows(batch, event):
             counts = found.setdefault(key, [0] * LAYOUT.width)
             for cell in filled:
-                counts[cell] += 1
+                counts[_FIRST[cell] if key.slice else cell] += 1
     return found
+
+
+def in_groups(cells: Cells) -> Cells:
+    """The same with what is counted of whole versions in groups, too."""
+    found = {}
+    for key, counts in cells.items():
+        grouped = found[key] = [0] * len(counts)
+        for cell, count in enumerate(counts):
+            grouped[_FIRST[cell]] += count
+    return found
+
+
+def _first_cells() -> list[int]:
+    """Of every cell the first of those that slices count as one with it."""
+    starts = LAYOUT.grouping().tolist()
+    return [max(start for start in starts if start <= cell) for cell in range(LAYOUT.width)]
+
+
+_FIRST: Final = _first_cells()
 
 
 class Recorder(Detection):
@@ -103,7 +138,7 @@ class Recorder(Detection):
     def __init__(self, engine: ModelEngine) -> None:
         self._engine = engine
         self.fed: list[tuple[int, Cells]] = []
-        """Starts of panes (ms) with their counts, in the order in which they came."""
+        """Starts of panes (ms) with their counts in groups, in the order in which they came."""
         self.closed: list[tuple[int, set[RowKey]]] = []
         """Ends of closed panes (ms) with the rows that have events in them."""
         self.judged: list[tuple[int, set[RowKey]]] = []
@@ -115,8 +150,10 @@ class Recorder(Detection):
         return ()
 
     def feed(self, block: Block, start: int) -> None:
-        keys = [self._engine.registry.keys[row] for row in block.rows.tolist()]
-        self.fed.append((start, dict(zip(keys, block.counts.tolist(), strict=True))))
+        spread = np.zeros((len(block.rows), LAYOUT.width), np.int64)
+        spread[:, LAYOUT.grouping()] = block.counts
+        keys = _keys(self._engine, block.rows)
+        self.fed.append((start, dict(zip(keys, spread.tolist(), strict=True))))
 
     def close(self, rows: IntArray, end: int) -> IntArray:
         self.closed.append((end, self._keys(rows)))

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,16 +24,40 @@ class Owner(Protocol):
         ...
 
 
+_ONCE: Final[dict[int, tuple[object, object, Any]]] = {}
+"""Owners of data that can be had only once, with the token and the data that were had."""
+
+
 def taken(owner: Owner) -> Checkpoint:
-    """Take all parts, each encoded at once."""
+    """Take all parts, each encoded at once; what can be had only once is remembered."""
     data: dict[str, Any] = {}
     tokens: dict[str, object] = {}
     for part in owner.parts():
         assert part.key not in data, f"{part.key} is there twice"
-        data[part.key] = copy.deepcopy(part.data())
+        data[part.key] = data_of(part)
         tokens[part.key] = copy.deepcopy(part.token)
         assert_plain(data[part.key], part.key)
     return Checkpoint(data, tokens)
+
+
+def adopt(owner: Owner, data: Kept) -> None:
+    """Note that an owner has just been given these data, as a journal does."""
+    for part in owner.parts():
+        if part.once:
+            source: object = getattr(part.data, "__self__", part.data)
+            _ONCE[id(source)] = (source, part.token, copy.deepcopy(data[part.key]))
+
+
+def data_of(part: Part) -> Any:
+    """Return a copy of a part's data."""
+    if not part.once:
+        return copy.deepcopy(part.data())
+    source: object = getattr(part.data, "__self__", part.data)
+    known, token, data = _ONCE.get(id(source), (None, None, None))
+    if known is not source or token != part.token:
+        data = copy.deepcopy(part.data())
+        _ONCE[id(source)] = (source, part.token, data)
+    return copy.deepcopy(data)
 
 
 def kept(owner: Owner) -> Kept:

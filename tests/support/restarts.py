@@ -18,7 +18,7 @@ from streamgauge.formats.messages import RawMessages
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.stores import KeptStore, Partition
 from tests.support.flights import NOW, Sent, polled
-from tests.support.kept import Checkpoint, delivered, difference, taken
+from tests.support.kept import Checkpoint, adopt, delivered, difference, taken
 
 
 @dataclass
@@ -106,6 +106,7 @@ def reborn(make: Callable[[Disk], Pipeline], life: Life, data: Kept) -> Life:
     disk = life.disk.copy()
     new = Life(make(disk), disk, life.partitions, list(life.alerts), life.steps)
     new.pipeline.restore(delivered(data))
+    adopt(new.pipeline, data)
     new.pipeline.assign(new.partitions, NOW)
     return new
 

@@ -21,6 +21,7 @@ from tests.support.engines import (
     SPEC,
     T0,
     engine,
+    in_groups,
     joined_version,
     parts,
     published,
@@ -156,7 +157,9 @@ def test_panes_are_judged_one_by_one_with_windows_as_they_were_then() -> None:
     model.add(batch)
     model.advance(T0 + 300 * SECOND)
     starts = range(T0, T0 + 300 * SECOND, PANE)
-    assert recorder.fed == [(start, recounted(batch, start, start + PANE)) for start in starts]
+    assert recorder.fed == [
+        (start, in_groups(recounted(batch, start, start + PANE))) for start in starts
+    ]
     assert recorder.closed == [(start + PANE, set(cells)) for start, cells in recorder.fed]
     assert recorder.judged == recorder.closed
     # The window of four minutes moves at every other step of the other one.
@@ -227,7 +230,7 @@ def test_late_events_reach_the_detectors_unless_they_are_too_late() -> None:
     fed = recorder.fed[on_time:]
     assert {start for start, _ in fed} == {T0 + 30 * SECOND}
     items = [item for _, cells in fed for item in cells.items()]
-    assert sorted(items) == sorted(recounted(late).items())
+    assert sorted(items) == sorted(in_groups(recounted(late)).items())
     model.add(at(1, 29.9))
     assert recorder.fed[on_time:] == fed
     assert len(recorder.closed) == 4, "a late pane is not closed a second time"

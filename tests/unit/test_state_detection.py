@@ -21,7 +21,7 @@ from streamgauge.core.timeline import HOUR_MS
 from streamgauge.errors import StateError
 from tests.support import traffic
 from tests.support.engines import PANE, SECOND, SPEC, T0, engine, parts, stream
-from tests.support.kept import Checkpoint, difference, kept, taken
+from tests.support.kept import Checkpoint, adopt, difference, kept, taken
 from tests.support.made_up_model import MONTH_MS, made_up_events, made_up_reference
 
 
@@ -72,6 +72,7 @@ def test_what_is_told_again_makes_the_same_bits_at_every_pane() -> None:
             continue
         again = engine(SPEC, reference())
         again.restore(data)
+        adopt(again, data)
         assert difference(data, kept(again)) == ""
         ours, theirs = detection(model)._detectors.data(), detection(again)._detectors.data()
         assert difference(ours, theirs) == ""

@@ -78,6 +78,13 @@ class NumericBins:
             bins[np.isneginf(values)] = special + Special.NEGATIVE_INFINITY
         return bins
 
+    def grouped(self) -> "NumericBins":
+        """Return bins as wide as the distance groups, out-of-range bins apart: see `grouping`."""
+        starts = grouping(self)[: -len(Special)].tolist()
+        edges = tuple(self.edges[start - 1] for start in starts[1:])
+        groups = tuple(starts.index(start) for start in self.groups)
+        return NumericBins(edges, groups, self.center, self.scale)
+
     def group_labels(self) -> tuple[str, ...]:
         """Name each distance group by its half-open range."""
         cuts = [self.edges[start - 1] for start in self.groups[1:]]
@@ -168,6 +175,19 @@ class CategoricalBins:
 
 
 Bins = NumericBins | CategoricalBins
+
+
+def grouping(bins: Bins) -> npt.NDArray[np.intp]:
+    """Return the first cells `(G,)` of a field's runs of cells that slices count as one.
+
+    These are the distance groups, with the values out of range and the specials apart. Categories
+    stay as they are.
+    """
+    if isinstance(bins, CategoricalBins):
+        return np.arange(bins.width)
+    last = bins.value_bins - 1
+    starts = sorted({0, min(1, last), last, *bins.groups, *range(last + 1, bins.width)})
+    return np.array(starts, np.intp)
 
 
 def fold_table(bins: Bins) -> npt.NDArray[np.intp]:

@@ -53,6 +53,14 @@ class Block(NamedTuple):
         sums[known] = self.sums[at[known]]
         return Block(rows, counts, sums, np.zeros((len(rows), 0, 2)))
 
+    def grouped(self, starts: npt.NDArray[np.intp]) -> "Block":
+        """Return the block with runs of cells, which begin at `starts`, counted as one.
+
+        It has no extremes.
+        """
+        counts = np.add.reduceat(self.counts, starts, axis=1, dtype=np.int64)
+        return Block(self.rows, counts, self.sums, self.extremes[:, :0])
+
     def compact(self) -> "Block":
         """Return the same block with counts in the smallest dtype that holds them."""
         top = int(self.counts.max(initial=0))

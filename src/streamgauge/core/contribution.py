@@ -34,7 +34,7 @@ class Contribution(NamedTuple):
 
     def narrowed(self) -> "Contribution":
         """Return the same with no keys but those of the rows that it has."""
-        arrays = [block.rows for _, block in self.partial.pieces]
+        arrays = [block.rows for _, block in self.partial.pieces + self.partial.fine]
         arrays += [some.rows.ravel() for some in (self.new, self.joined) if some is not None]
         used = np.unique(np.concatenate(arrays)) if arrays else np.empty(0, np.int64)
         places = np.zeros(len(self.keys), np.int64)
@@ -43,10 +43,13 @@ class Contribution(NamedTuple):
 
     def in_rows(self, rows: IntArray, keys: tuple[RowKey, ...]) -> "Contribution":
         """Return the same in rows `rows (len(self.keys),)`, which are about `keys`."""
-        pieces = tuple((pane, _in_rows(block, rows)) for pane, block in self.partial.pieces)
+        pieces, fine = (
+            tuple((pane, _in_rows(block, rows)) for pane, block in blocks)
+            for blocks in (self.partial.pieces, self.partial.fine)
+        )
         return Contribution(
             keys,
-            Partial(pieces, self.partial.unseen),
+            Partial(pieces, self.partial.unseen, fine),
             self.last_event,
             None if self.new is None else self.new._replace(rows=rows[self.new.rows]),
             None if self.joined is None else self.joined._replace(rows=rows[self.joined.rows]),

@@ -102,15 +102,15 @@ class Detection:
     def parts(self) -> Iterator[Part]:
         """Yield a snapshot of the detectors and the calls since."""
         if self._log is None:
-            self._log = CallLog(self._detectors.data(), self._number)
+            self._log = CallLog(self._detectors.data, self._number)
         yield from self._log.parts()
 
     def restore(self, kept: Kept) -> None:
         """Take back the parts, by making the calls since the snapshot again."""
-        self._log = log = CallLog.restored(kept)
-        self._number = log.next_number
+        self._log, snapshot = CallLog.restored(kept, self._detectors.data)
+        log, self._number = self._log, self._log.next_number
         with reading("snapshot"):
-            self._detectors.restore(log.snapshot)
+            self._detectors.restore(snapshot)
             if len(self._detectors) > len(self._registry):
                 raise ValueError(f"{len(self._detectors)} rows of {len(self._registry)}")
         for number, run in enumerate(log.runs, log.number):

@@ -119,46 +119,53 @@ class ModelEngine:
             spec.max_versions,
             reference_keys(reference) if reference else frozenset(),
         )
-        self.aggregator = Aggregator(layout, spec.slices, self.registry, spec.pane_ms)
+        self.aggregator = Aggregator(layout, spec.slices, self.registry, spec.pane_ms, grouped=True)
         self.book = AlertBook(spec.app, spec.policy)
         self.closed: int | None = None
         """Event time up to which panes are closed (ms)."""
         self.last_event: int | None = None
         self.late = LateEvents(0, 0)
+        self._grouped = layout.grouped()
+        self._grouping = layout.grouping()
         numeric = len(layout.numeric)
-        self._track = Track(
-            TrackSpec(
-                layout.width, numeric, numeric, spec.windows, spec.pane_ms, bool(spec.exclusions)
-            )
-        )
+        self._track = self._new_track(self._grouped.width, 0)
+        """Every row in the grouped layout: what detectors follow, and what slices are shown by."""
+        self._fine = self._new_track(layout.width, numeric)
+        """The rows of whole versions in the layout itself, which their figures are drawn from."""
         self._unseen: dict[str, FrequentValues] = {}
         self._set_reference(reference, reference_id)
         self.outcomes: OutcomeEngine | None = None
         if spec.labels is not None:
             self.outcomes = self._new_outcomes(spec.labels, reference, store or MemoryStore())
 
+    def _new_track(self, width: int, extremes: int) -> Track:
+        spec, sums = self.spec, len(self.layout.numeric)
+        apart = bool(spec.exclusions)
+        return Track(TrackSpec(width, sums, extremes, spec.windows, spec.pane_ms, apart))
+
     def _set_reference(self, reference: Reference | None, reference_id: str | None) -> None:
         self.reference = reference
         self.reference_id = reference_id
+        grouped = None if reference is None else reference.grouped()
         self._summarizer = Summarizer(self.layout, reference)
         self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
         self._attached = AttachedDetectors(
             () if reference is None else self.spec.attached,
-            self.layout,
-            reference,
+            self._grouped,
+            grouped,
             self.spec.model,
             max_versions=self.spec.max_versions,
         )
         self._detection: Detection | None = None
         self._traffic: TrafficDetector | None = None
         spec, table = self.spec, None
-        if reference is not None:
-            whole = reference.block.counts[0].astype(np.int64)
-            table = series_table(reference.layout, whole, spec.latency)
+        if grouped is not None:
+            whole = grouped.block.counts[0].astype(np.int64)
+            table = series_table(self._grouped, whole, spec.latency)
         self._allotted = allotment(spec.spending, spec.traffic, spec.labels, reference, table)
-        if reference is not None:
+        if reference is not None and grouped is not None:
             self._detection = Detection(
-                self._detection_spec(self._allotted.shares), reference, self.registry, table
+                self._detection_spec(self._allotted.shares), grouped, self.registry, table
             )
             if spec.traffic is not None:
                 self._traffic = TrafficDetector(
@@ -294,6 +301,7 @@ class ModelEngine:
         """Yield what has parts of its own, what others rest on first."""
         yield "rows", self.registry
         yield "track", self._track
+        yield "fine", self._fine
         if self._detection is not None:
             yield "detection", self._detection
         if self._traffic is not None:
@@ -310,8 +318,17 @@ class ModelEngine:
                 self._add_late(start, block)
                 continue
             self._track.add(pane, block, hidden=self._is_excluded(start))
+        for pane, block in partial.fine:
+            self._add_fine(pane * self.spec.pane_ms, block)
         for name, counts in partial.unseen.items():
             self._unseen.setdefault(name, FrequentValues()).add(counts)
+
+    def _add_fine(self, start: int, block: Block) -> None:
+        hidden = self._is_excluded(start)
+        if self.closed is None or start >= self.closed:
+            self._fine.add(start // self.spec.pane_ms, block, hidden=hidden)
+        elif start >= self.closed - self.spec.grace_ms:
+            self._fine.add_late(start, block, self.closed, hidden=hidden)
 
     def _add_late(self, start: int, block: Block) -> None:
         assert self.closed is not None
@@ -347,6 +364,7 @@ class ModelEngine:
             rows = self._close_pane(now)
             looked = () if self.outcomes is None else self.outcomes.close(now)
             due = self._track.advance(now)
+            self._fine.advance(now)
             if self.outcomes is not None:
                 due |= self.outcomes.advance(now)
             new = len(rows) or any(len(each.rows) for each in looked)
@@ -360,6 +378,7 @@ class ModelEngine:
     def _close_pane(self, end: int) -> IntArray:
         """Close the pane that ends at `end`; return the rows that detectors have looked at."""
         block = self._track.close(end)
+        self._fine.close(end)
         start = end - self.spec.pane_ms
         if self._traffic is not None:
             events = 0 if block is None else self._events(block)
@@ -377,7 +396,7 @@ class ModelEngine:
         """Return how many events a block holds, in all versions."""
         keys = [self.registry.keys[row] for row in block.rows.tolist()]
         whole = np.array([not key.slice for key in keys], bool)
-        return int(block.counts[whole][:, self.layout.cells(0)].sum())
+        return int(block.counts[whole][:, self._grouped.cells(0)].sum())
 
     def _is_excluded(self, start: int) -> bool:
         """Say whether the pane that begins at `start` is excluded."""
@@ -411,10 +430,12 @@ class ModelEngine:
     def snapshot(self, watermark: int | None) -> ModelSnapshot:
         """Return everything that metrics and pages show, open panes included in the counters."""
         whole, shown = self._shown_rows()
-        kept = self._track.counted()
-        at = np.flatnonzero(np.isin(kept.rows, whole + shown))
-        counters = self._counters(kept.take(at))
-        windows = [self._stats(w, whole + shown) for w in self._track.windows if w.end is not None]
+        counters = self._counters(shown)
+        windows = [
+            self._stats(fine, grouped, shown)
+            for fine, grouped in zip(self._fine.windows, self._track.windows, strict=True)
+            if fine.end is not None
+        ]
         return ModelSnapshot(
             model=self.spec.model,
             layout=self.layout,
@@ -455,17 +476,20 @@ class ModelEngine:
             shares += self.outcomes.watches()
         return shares if self._traffic is None else (*shares, (NAME, TRAFFIC))
 
-    def _stats(self, window: WindowState, shown: list[int]) -> WindowStats:
-        """Return a window's statistics, those of last time where nothing has changed."""
-        known = self._summaries.get(window.spec.name)
-        if known is not None and known[:2] == (window.revision, shown):
+    def _stats(self, fine: WindowState, grouped: WindowState, shown: list[int]) -> WindowStats:
+        """Return a window's statistics, those of last time where nothing has changed.
+
+        `shown` are the slices among its rows; of whole versions there are all.
+        """
+        known = self._summaries.get(fine.spec.name)
+        if known is not None and known[:2] == (grouped.revision, shown):
             return known[2]
-        assert window.end is not None
-        block = window.totals()
-        block = block.take(np.flatnonzero(np.isin(block.rows, shown)))
-        keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
-        stats = self._summarizer.summarize(window.spec, window.end, block, keys)
-        self._summaries[window.spec.name] = (window.revision, shown, stats)
+        assert fine.end is not None
+        block, sliced = fine.totals(), grouped.totals(shown)
+        rows = [*block.rows.tolist(), *sliced.rows.tolist()]
+        keys = tuple(self.registry.keys[row] for row in rows)
+        stats = self._summarizer.summarize(fine.spec, fine.end, block, keys, sliced)
+        self._summaries[fine.spec.name] = (grouped.revision, shown, stats)
         return stats
 
     def _possible_alerts(self) -> dict[tuple[str, str, str], int]:
@@ -492,7 +516,7 @@ class ModelEngine:
             return whole, sliced
         kept = self._track.totals.block()
         traffic = np.zeros(len(keys), np.int64)
-        traffic[kept.rows] = kept.counts[:, self.layout.cells(0)].sum(axis=1)
+        traffic[kept.rows] = kept.counts[:, self._grouped.cells(0)].sum(axis=1)
         firing = {RowKey(a.model_version, a.slice) for a in self.book.active()}
         lately = {*self._track.windows[-1].counts()[0].tolist(), *self._track.open_rows()}
         sliced.sort(
@@ -505,22 +529,34 @@ class ModelEngine:
         )
         return whole, sorted(sliced[: self.spec.exported_slices])
 
-    def _counters(self, block: Block) -> Counters:
-        numbers = block.counts
-        sums = block.sums[..., SUM].copy()
+    def _counters(self, shown: list[int]) -> Counters:
+        """Return the counters of whole versions, and of the slices that are shown.
+
+        Those of slices stand in the first of the cells that they count as one.
+        """
+        whole, sliced = self._fine.counted(), self._track.counted()
+        sliced = sliced.take(np.flatnonzero(np.isin(sliced.rows, shown)))
+        rows = [*whole.rows.tolist(), *sliced.rows.tolist()]
+        numbers = np.zeros((len(rows), self.layout.width), np.int64)
+        numbers[: len(whole.rows)] = whole.counts
+        numbers[len(whole.rows) :, self._grouping] = sliced.counts
+        sums = np.concatenate([whole.sums, sliced.sums])[..., SUM]
         for at, position in enumerate(self.layout.numeric):
             bins = self.layout.fields[position].bins
             assert isinstance(bins, NumericBins)
             start = self.layout.starts[position]
             finite = numbers[:, start : start + bins.value_bins].sum(axis=1)
             sums[:, at] += bins.center * finite
-        keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
-        return Counters(keys, numbers.astype(np.int64, copy=False), sums)
+        return Counters(tuple(self.registry.keys[row] for row in rows), numbers, sums)
 
     @property
     def nbytes(self) -> int:
         """Memory of the windows' steps in bytes."""
-        return self._track.nbytes + (0 if self.outcomes is None else self.outcomes.nbytes)
+        return (
+            self._track.nbytes
+            + self._fine.nbytes
+            + (0 if self.outcomes is None else self.outcomes.nbytes)
+        )
 
 
 def _unseen_data(values: FrequentValues) -> Plain:

@@ -9,8 +9,18 @@ from streamgauge.core.slices import MISSING_VALUE, Dimension, RowKey, SliceRegis
 Places = npt.NDArray[np.intp]
 
 
-def slice_rows(batch: EventBatch, spec: SliceSpec, registry: SliceRegistry) -> IntArray:
-    """Return the registry's row of every event under one slice specification `(n,) int64`."""
+Known = dict[tuple[str, ...], int]
+"""Rows by version and values of one slice specification; those that share one are left out."""
+
+
+def slice_rows(
+    batch: EventBatch, spec: SliceSpec, registry: SliceRegistry, known: Known | None = None
+) -> IntArray:
+    """Return the registry's row of every event under one slice specification `(n,) int64`.
+
+    `known` is what earlier calls with the same specification and registry have found; it grows.
+    """
+    known = {} if known is None else known
     columns = [_version_column(batch)]
     columns += [_slice_column(batch, dimension) for dimension in spec.dimensions]
     places = np.zeros(len(batch), np.intp)
@@ -20,12 +30,16 @@ def slice_rows(batch: EventBatch, spec: SliceSpec, registry: SliceRegistry) -> I
         distinct, places = compact(places * len(column.values) + column.codes)
     example = np.empty(len(distinct), np.intp)
     example[places] = np.arange(len(batch))
+    texts = [[column.values[code] for code in column.codes[example].tolist()] for column in columns]
+    found = [known.get(values) for values in zip(*texts, strict=True)]
     names = [dimension.name for dimension in spec.dimensions]
-    rows = np.empty(len(distinct), np.int64)
-    for i, event in enumerate(example.tolist()):
-        version, *values = (column.values[column.codes[event]] for column in columns)
-        rows[i] = registry.row(RowKey(version, tuple(zip(names, values, strict=True))))
-    return rows[places]
+    for i, values in enumerate(zip(*texts, strict=True)) if None in found else ():
+        if found[i] is None:
+            key = RowKey(values[0], tuple(zip(names, values[1:], strict=True)))
+            found[i] = row = registry.row(key)
+            if registry.keys[row] == key:
+                known[values] = row
+    return np.array(found, np.int64)[places]
 
 
 def compact(values: IntArray | Places) -> tuple[IntArray, Places]:

@@ -1,15 +1,16 @@
 """Layout: where each field's counts stand in the one row of counts that every slice has."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import accumulate
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from streamgauge.core.batch import FeatureKind, ModelSchema, Task
-from streamgauge.core.bins import Bins, CategoricalBins, NumericBins
+from streamgauge.core.bins import Bins, CategoricalBins, NumericBins, grouping
 
 
 class SubjectKind(StrEnum):
@@ -92,6 +93,18 @@ class Layout:
             tuple(i for i, f in enumerate(self.fields) if isinstance(f.bins, NumericBins)),
         )
         object.__setattr__(self, "_positions", {f.subject: i for i, f in enumerate(self.fields)})
+
+    def grouped(self) -> "Layout":
+        """Return the layout in which slices are counted, with the same fields in fewer cells."""
+        fields = [
+            replace(item, bins=item.bins.grouped()) if isinstance(item.bins, NumericBins) else item
+            for item in self.fields
+        ]
+        return Layout(self.schema, tuple(fields))
+
+    def grouping(self) -> npt.NDArray[np.intp]:
+        """Return the first of this layout's cells in each cell of the grouped one `(G,)`."""
+        return np.concatenate([start + grouping(item.bins) for start, item in self])
 
     def __iter__(self) -> Iterator[tuple[int, Field]]:
         return zip(self.starts, self.fields, strict=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.frequent import FrequentValues
 
+Pieces = tuple[tuple[int, Block], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Partial:
@@ -12,11 +14,13 @@ class Partial:
 
     A pane is named by its number, event time divided by the pane's length; it may have several
     blocks, which add up. `unseen` counts, by categorical feature, values that the reference never
-    held.
+    held. `fine` are blocks of the rows of whole versions alone, in finer cells than the `pieces`
+    that slices are counted in, too; there are none where all rows are counted alike.
     """
 
-    pieces: tuple[tuple[int, Block], ...]
+    pieces: Pieces
     unseen: dict[str, dict[str, int]] = field(default_factory=dict)
+    fine: Pieces = ()
 
 
 def merge(first: Partial, second: Partial) -> Partial:
@@ -24,18 +28,30 @@ def merge(first: Partial, second: Partial) -> Partial:
 
     Associative and commutative; counts come out the same bits in any order.
     """
-    sums: dict[int, BlockSum] = {}
-    for pane, block in (*first.pieces, *second.pieces):
-        if pane not in sums:
-            sums[pane] = BlockSum(block.counts.shape[1], block.sums.shape[1])
-        sums[pane].add(block)
     unseen: dict[str, dict[str, int]] = {}
     for part in (first.unseen, second.unseen):
         for name, counts in part.items():
             mine = unseen.setdefault(name, {})
             for value, count in counts.items():
                 mine[value] = mine.get(value, 0) + count
-    return Partial(tuple((pane, sums[pane].block()) for pane in sorted(sums)), unseen)
+    return Partial(_added(first.pieces + second.pieces), unseen, _added(first.fine + second.fine))
+
+
+def _added(pieces: Pieces) -> Pieces:
+    sums: dict[int, BlockSum] = {}
+    _add(sums, pieces)
+    return _summed(sums)
+
+
+def _add(sums: dict[int, BlockSum], pieces: Pieces) -> None:
+    for pane, block in pieces:
+        if pane not in sums:
+            sums[pane] = BlockSum(*(array.shape[1] for array in block[1:]))
+        sums[pane].add(block)
+
+
+def _summed(sums: dict[int, BlockSum]) -> Pieces:
+    return tuple((pane, sums[pane].block()) for pane in sorted(sums))
 
 
 class PartialSum:
@@ -44,32 +60,30 @@ class PartialSum:
     Of values that the reference never held the most frequent are kept, as everywhere.
     """
 
-    def __init__(self, width: int, numeric: int) -> None:
-        self._width = width
-        self._numeric = numeric
+    def __init__(self) -> None:
         self._panes: dict[int, BlockSum] = {}
+        self._fine: dict[int, BlockSum] = {}
         self._unseen: dict[str, FrequentValues] = {}
 
     @property
     def cells(self) -> int:
         """How many counts it holds, over all panes and rows."""
-        return self._width * sum(map(len, self._panes.values()))
+        sums = (*self._panes.values(), *self._fine.values())
+        return sum(each.width * len(each) for each in sums)
 
     def add(self, partial: Partial) -> None:
         """Add a partial."""
-        for pane, block in partial.pieces:
-            total = self._panes.get(pane)
-            if total is None:
-                total = self._panes[pane] = BlockSum(self._width, self._numeric)
-            total.add(block)
+        _add(self._panes, partial.pieces)
+        _add(self._fine, partial.fine)
         for name, counts in partial.unseen.items():
             self._unseen.setdefault(name, FrequentValues()).add(counts)
 
     def take(self) -> Partial:
         """Return the sum, one block a pane, panes ascending, and begin anew."""
-        panes, self._panes = self._panes, {}
-        unseen, self._unseen = self._unseen, {}
-        return Partial(
-            tuple((pane, panes[pane].block()) for pane in sorted(panes)),
-            {name: values.counts for name, values in unseen.items()},
+        found = Partial(
+            _summed(self._panes),
+            {name: values.counts for name, values in self._unseen.items()},
+            _summed(self._fine),
         )
+        self._panes, self._fine, self._unseen = {}, {}, {}
+        return found

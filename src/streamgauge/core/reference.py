@@ -93,6 +93,11 @@ class Reference:
         overflown = any(value == OVERFLOW_VALUE for _, value in key)
         return None if overflown else self.row(key)
 
+    def grouped(self) -> "Reference":
+        """Return the same reference in the layout in which slices are counted."""
+        block = self.block.grouped(self.layout.grouping())
+        return replace(self, layout=self.layout.grouped(), block=block)
+
     def group_counts(self, position: int) -> IntArray:
         """Return the distance-group counts `(rows, groups)` of the field at a position."""
         cells = self.block.counts[:, self.layout.cells(position)].astype(np.int64)

@@ -29,6 +29,8 @@ class Part(NamedTuple):
     data: Callable[[], Plain]
     """Called at once, if at all: what it returns may share memory with the owner, so it is to be
     encoded before the owner goes on."""
+    once: bool = False
+    """The data can be had under this token only when it is first told."""
 
 
 Kept = Mapping[str, Plain]

@@ -45,10 +45,10 @@ class ModelTally:
             spec.max_versions,
             reference_keys(reference) if reference else frozenset(),
         )
-        self.aggregator = Aggregator(layout, spec.slices, self.registry, spec.pane_ms)
+        self.aggregator = Aggregator(layout, spec.slices, self.registry, spec.pane_ms, grouped=True)
         self.last_event: int | None = None
         """The newest event time (ms) since the start."""
-        self._sum = PartialSum(layout.width, len(layout.numeric))
+        self._sum = PartialSum()
         self._join: OutcomeJoin | None = None
         if spec.labels is not None:
             positive = "" if reference is None else reference.positive

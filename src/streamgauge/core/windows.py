@@ -10,7 +10,7 @@ long window costs no more memory than a short one.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -175,11 +175,19 @@ class WindowState:
         present = np.flatnonzero(kept.counts.any(axis=1))
         return kept.rows[present], kept.counts[present].astype(np.int64, copy=False)
 
-    def totals(self) -> Block:
-        """Return the window's statistics over the rows that have events in it."""
+    def totals(self, chosen: Collection[int] | None = None) -> Block:
+        """Return the window's statistics over those of the chosen rows that have events in it.
+
+        None stands for all rows.
+        """
         moments = BlockSum(0, self.numeric, self.extremes)
         for step in self._steps:
-            moments.add(step.block._replace(counts=step.block.counts[:, :0]))
+            block = step.block._replace(counts=step.block.counts[:, :0])
+            if chosen is not None:
+                block = block.take(
+                    np.array([step.places[x] for x in chosen if x in step.places], np.intp)
+                )
+            moments.add(block)
         rows, _, sums, extremes = moments.block()
         return Block(rows, self._total.counts_of(rows), sums, extremes)
 

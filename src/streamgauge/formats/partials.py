@@ -8,7 +8,7 @@ that came before. Each carries the checksum of its body, and the version of the 
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ import numpy as np
 from streamgauge.core.blocks import Block
 from streamgauge.core.contribution import Contribution
 from streamgauge.core.joining.records import Joined, Pending
-from streamgauge.core.partial import Partial
+from streamgauge.core.partial import Partial, Pieces
 from streamgauge.core.slices import RowKey
 from streamgauge.core.state import Plain
 from streamgauge.errors import StreamgaugeError
@@ -89,6 +89,7 @@ def encode_counts(sent: Sent) -> Iterator[bytes]:
         yield _counts_message(sent, rest.narrowed())
     parts = (
         empty._replace(partial=Partial(whole.partial.pieces)),
+        empty._replace(partial=Partial((), fine=whole.partial.fine)),
         empty._replace(new=whole.new),
         empty._replace(joined=whole.joined),
     )
@@ -141,7 +142,8 @@ def _counts_message(sent: Sent, content: Contribution) -> bytes:
             for name, counts in content.partial.unseen.items()
         },
         "grown": dict(content.grown),
-        "blocks": None if not content.partial.pieces else _blocks(content.partial.pieces),
+        "blocks": _blocks(content.partial.pieces),
+        "fine": _blocks(content.partial.fine),
         "new": None if content.new is None else _columns(content.new),
         "joined": None if content.joined is None else _columns(content.joined),
     }
@@ -151,8 +153,10 @@ def _counts_message(sent: Sent, content: Contribution) -> bytes:
         raise NotPlainError(f"partial of model {sent.model!r}{error}") from None
 
 
-def _blocks(pieces: Sequence[tuple[int, Block]]) -> Plain:
-    """Return blocks as one, with their panes and sizes."""
+def _blocks(pieces: Pieces) -> Plain:
+    """Return blocks as one, with their panes and sizes, None for none."""
+    if not pieces:
+        return None
     whole = Block(*(np.concatenate(arrays) for arrays in zip(*(b for _, b in pieces), strict=True)))
     return {
         "panes": np.array([pane for pane, _ in pieces], np.int64),
@@ -182,7 +186,8 @@ def _cut(content: Contribution) -> Iterator[Contribution]:
 
 def _size(content: Contribution) -> int:
     """Return the bytes of a contribution's numbers, and of the keys that it has with them."""
-    size = sum(block.compact().nbytes for _, block in content.partial.pieces)
+    pieces = content.partial.pieces + content.partial.fine
+    size = sum(block.compact().nbytes for _, block in pieces)
     for events in (content.new, content.joined):
         if events is not None:
             size += sum(column.nbytes for column in events)
@@ -191,14 +196,12 @@ def _size(content: Contribution) -> int:
 
 def _halves(content: Contribution) -> tuple[Contribution, ...]:
     """Return both halves of a contribution of one kind, nothing where it cannot be halved."""
-    pieces = content.partial.pieces
-    if len(pieces) == 1:
-        [(pane, block)] = pieces
-        pieces = tuple((pane, block.take(some)) for some in _parted(len(block.rows)))
-    if len(pieces) > 1:
-        return tuple(
-            content._replace(partial=Partial(pieces[some])) for some in _parted(len(pieces))
-        )
+    if content.partial.pieces:
+        halved = _halved(content.partial.pieces)
+        return tuple(content._replace(partial=Partial(half)) for half in halved)
+    if content.partial.fine:
+        halved = _halved(content.partial.fine)
+        return tuple(content._replace(partial=Partial((), fine=half)) for half in halved)
     new, joined = content.new, content.joined
     if new is not None:
         return tuple(content._replace(new=_some(new, some)) for some in _parted(len(new.time)))
@@ -206,6 +209,13 @@ def _halves(content: Contribution) -> tuple[Contribution, ...]:
         parted = _parted(len(joined.time))
         return tuple(content._replace(joined=_some(joined, some)) for some in parted)
     return ()
+
+
+def _halved(pieces: Pieces) -> tuple[Pieces, ...]:
+    if len(pieces) == 1:
+        [(pane, block)] = pieces
+        pieces = tuple((pane, block.take(some)) for some in _parted(len(block.rows)))
+    return tuple(pieces[some] for some in _parted(len(pieces)))
 
 
 def _parted(n: int) -> tuple[slice, ...]:
@@ -240,11 +250,11 @@ def _sent(data: Plain) -> Sent:
         name: dict(zip(each["values"], each["counts"], strict=True))
         for name, each in data["unseen"].items()
     }
-    pieces = () if data["blocks"] is None else _pieces(data["blocks"], len(keys))
+    pieces, fine = (_pieces(data[name], len(keys)) for name in ("blocks", "fine"))
     new, joined = data["new"], data["joined"]
     content = Contribution(
         keys,
-        Partial(pieces, unseen),
+        Partial(pieces, unseen, fine),
         data["last_event"],
         None if new is None else _events(Pending, new, len(keys)),
         None if joined is None else _events(Joined, joined, len(keys)),
@@ -264,7 +274,9 @@ def _events(kind: type[Events], data: Plain, keys: int) -> Events:
     return kind(**columns)
 
 
-def _pieces(data: Plain, keys: int) -> tuple[tuple[int, Block], ...]:
+def _pieces(data: Plain, keys: int) -> Pieces:
+    if data is None:
+        return ()
     whole = Block(*(data[name] for name in Block._fields))
     bounds = [0, *np.cumsum(data["sizes"]).tolist()]
     if {len(array) for array in whole} != {bounds[-1]} or len(data["panes"]) != len(bounds) - 1:

@@ -112,7 +112,7 @@ class StateJournal:
         entries: dict[str, _Entry] = {}
         records: list[Record] = []
         changed = 0
-        for key, token, data in parts:
+        for key, token, data, _ in parts:
             if key in entries:
                 raise ValueError(f"state part {key!r} comes twice")
             entry = before.entries.get(key)

@@ -23,7 +23,9 @@ def memory(layout: Layout, spec: ModelSpec, rows: int, disorder_ms: int) -> int:
     panes that are still open have 64-bit counts.
     """
     open_panes = math.ceil(disorder_ms / spec.pane_ms) + 1
-    taken = _track(layout.width, 32 * len(layout.numeric), spec, rows, open_panes)
+    whole = spec.max_versions if rows > spec.max_versions else 1
+    taken = _track(layout.grouped().width, 16 * len(layout.numeric), spec, rows, open_panes)
+    taken += _track(layout.width, 32 * len(layout.numeric), spec, whole, open_panes)
     if spec.labels is None:
         return taken
     outcomes = OutcomeLayout(layout)
@@ -31,7 +33,6 @@ def memory(layout: Layout, spec: ModelSpec, rows: int, disorder_ms: int) -> int:
     taken += _track(2 * SCORE_BINS, 0, spec, rows, open_panes)
     # Cohorts keep a few counts of every row, and all of whole versions.
     cells = len(outcomes.classes) ** 2 + 2
-    whole = spec.max_versions if rows > spec.max_versions else 1
     return taken + int(_SPARE * MOST_STEPS * 8 * (rows * cells + whole * outcomes.width))
 
 

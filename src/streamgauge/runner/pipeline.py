@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from streamgauge.core.alerts.record import AlertRecord
@@ -43,6 +43,11 @@ class _Sampled(NamedTuple):
 
     rejected: tuple[Rejected, ...]
     new: int
+
+
+COUNTED_AS: Final = 2
+"""Another number for every other way in which counts are kept: what was kept before is counted
+anew. 2: slices in groups."""
 
 
 class Pipeline(Intake[ModelEngine]):
@@ -127,6 +132,7 @@ class Pipeline(Intake[ModelEngine]):
         if life in self._told:
             return self._told[life]
         told = (
+            COUNTED_AS,
             engine.layout,
             engine.reference_id,
             spec.slices,

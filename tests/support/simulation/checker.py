@@ -18,7 +18,7 @@ from streamgauge.io.kafka.errors import BrokerError
 from streamgauge.runner.dead_letters import PREFIX
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.stores import MemoryStores
-from tests.support.kept import difference
+from tests.support.kept import data_of, difference
 from tests.support.label_checks import assert_identities, join_counts
 from tests.support.restarts import plain
 from tests.support.simulation import events
@@ -224,7 +224,7 @@ class Checker:
             assert watermark is not None
             assert watermark >= self._watermark, "I6: the watermark went back"
         self._watermark = watermark
-        mine = {p.key: p.data() for p in self._pipeline.parts() if not _depends(p.key)}
+        mine = {p.key: data_of(p) for p in self._pipeline.parts() if not _depends(p.key)}
         theirs = {key for key in kept if not _depends(key)}
         if self.rebuilt:
             # A store that is built again takes up old predictions once more, if only to know them.

@@ -5,7 +5,7 @@ snapshot is written rarely, and in between only the calls since, a part for each
 is written once. Whoever makes the same calls to the snapshot has the same bits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -47,19 +47,20 @@ class Call(NamedTuple):
 
 @dataclass(slots=True)
 class CallLog:
-    """A snapshot of detectors and the calls since, in runs that each end with a close.
+    """The calls since a snapshot of detectors, in runs that end with a close.
 
-    `number` is that of the first run; no run of a later log has one of these.
+    The snapshot itself is not kept: `draw` gives what the detectors hold now, which is asked for
+    when the log begins. `number` is that of the first run; no run of a later log has one of these.
     """
 
-    snapshot: dict[str, Any]
+    draw: Callable[[], dict[str, Any]]
     number: int
     runs: list[list[Call]] = field(default_factory=list)
     _size: int = 0
+    """Bytes of the snapshot."""
     _bytes: int = 0
 
     def __post_init__(self) -> None:
-        self._size = size_of(self.snapshot)
         self._bytes = sum(call.nbytes for run in self.runs for call in run)
 
     @property
@@ -80,18 +81,29 @@ class CallLog:
         self._bytes += call.nbytes
 
     def parts(self) -> Iterator[Part]:
-        """Yield the snapshot and every run of calls."""
-        base = {"number": self.number, "detectors": self.snapshot}
-        yield Part("snapshot", self.number, lambda: base)
+        """Yield the snapshot and every run of calls.
+
+        Whoever takes the data of the snapshot again when calls were made since gets one of now,
+        and no calls.
+        """
+        yield Part("snapshot", self.number, self._snapshot, once=True)
         for number, run in enumerate(self.runs, self.number):
             yield Part(f"calls/{number}", len(run), partial(_run_data, run))
 
+    def _snapshot(self) -> Plain:
+        self.number, self.runs, self._bytes = self.next_number, [], 0
+        drawn = self.draw()
+        self._size = size_of(drawn)
+        return {"number": self.number, "detectors": drawn}
+
     @classmethod
-    def restored(cls, kept: Kept) -> "CallLog":
-        """Return a copy of the log that yielded these parts."""
+    def restored(
+        cls, kept: Kept, draw: Callable[[], dict[str, Any]]
+    ) -> "tuple[CallLog, dict[str, Any]]":
+        """Return a copy of the log that yielded these parts, and the snapshot at its beginning."""
         base = needed(kept, "snapshot")
         with reading("snapshot"):
-            number, snapshot = base["number"], copied(base["detectors"])
+            number, snapshot = base["number"], base["detectors"]
         runs = []
         for place in range(number, number + len(kept) - 1):
             key = f"calls/{place}"
@@ -100,7 +112,7 @@ class CallLog:
                 runs.append([_call_of(item) for item in data])
                 if not runs[-1] or any(call.counts is None for call in runs[-1][:-1]):
                     raise ValueError("is no run of calls up to a close")
-        return cls(snapshot, number, runs)
+        return cls(draw, number, runs, size_of(snapshot)), snapshot
 
 
 def _run_data(run: list[Call]) -> Plain:
@@ -122,10 +134,3 @@ def size_of(data: Plain) -> int:
     if isinstance(data, dict):
         return sum(map(size_of, data.values()))
     return data.nbytes if isinstance(data, np.ndarray) else 0
-
-
-def copied(data: Plain) -> Any:
-    """Return nested dicts of arrays with copies of these."""
-    if isinstance(data, dict):
-        return {name: copied(value) for name, value in data.items()}
-    return data.copy() if isinstance(data, np.ndarray) else data

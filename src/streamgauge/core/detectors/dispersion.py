@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.detectors.kept import arrays_data, take_arrays
 from streamgauge.core.overdispersion import UPPER_QUANTILE
 
@@ -39,14 +39,18 @@ _LEAST: Final = 1e-12
 
 @dataclass(slots=True)
 class BlockDispersion:
-    """φ of R rows and Q series from their blocks so far, of which `memory` are remembered."""
+    """φ of R rows and Q series from their blocks so far, of which `memory` are remembered.
 
-    _ARRAYS: ClassVar = (
-        "blocks", "_squares", "_b", "_c", "_fourth", "_variance", "_last", "_own", "_lagged",
-    )  # fmt: skip
+    What `upper` and `persistence` go by is only kept where blocks are `judged_alone`, for want of a
+    reference.
+    """
+
+    _ARRAYS: ClassVar = ("blocks", "_squares", "_b", "_c")
+    _ALONE: ClassVar = ("_fourth", "_variance", "_last", "_own", "_lagged")
 
     series: int
     memory: float
+    judged_alone: bool = True
     blocks: FloatArray = field(init=False)
     """Number of blocks `(R, Q)`, faded like their figures."""
     _squares: FloatArray = field(init=False)
@@ -61,22 +65,26 @@ class BlockDispersion:
     _lagged: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in self._ARRAYS:
+        for name in (*self._ARRAYS, *self._ALONE):
             setattr(self, name, np.zeros((0, self.series)))
 
     def add_rows(self, count: int) -> None:
         """Follow more rows."""
-        for name in self._ARRAYS:
+        for name in self._kept:
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.zeros((count, self.series))]))
 
     def data(self) -> dict[str, Any]:
-        """Return copies of all arrays by name."""
-        return arrays_data(self, self._ARRAYS)
+        """Return all arrays by name, to be encoded before anything goes on."""
+        return arrays_data(self, self._kept)
 
     def restore(self, data: dict[str, Any], rows: int) -> None:
         """Set all arrays to those of an earlier one. Raises ValueError where they do not fit."""
-        take_arrays(self, self._ARRAYS, data, rows)
+        take_arrays(self, self._kept, data, rows)
+
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        return (*self._ARRAYS, *self._ALONE) if self.judged_alone else self._ARRAYS
 
     def add(
         self, rows: IntArray, present: FloatArray, total: FloatArray, expected: FloatArray
@@ -91,22 +99,41 @@ class BlockDispersion:
         residual = present - total * expected
         squares = residual**2 / np.maximum(total * binomial, _LEAST)
         seen = total > 0
-        own = (present - total * center) / np.sqrt(np.maximum(total * binomial, _LEAST))
-        own[self.blocks[rows] < 1.0] = 0.0  # of the first block nothing is known to differ from
         keep = np.where(seen, 1.0 - 1.0 / self.memory, 1.0)
         for name, new in (
-            ("blocks", seen),
             ("_squares", squares),
             ("_b", residual / binomial),
             ("_c", total / binomial),
-            ("_variance", total * binomial),
+        ):
+            self._fade(name, rows, keep, new)
+        if self.judged_alone:
+            self._add_alone(rows, present - total * center, total * binomial, seen, keep)
+        self._fade("blocks", rows, keep, seen)
+
+    def _add_alone(
+        self,
+        rows: IntArray,
+        residual: FloatArray,
+        variance: FloatArray,
+        seen: BoolArray,
+        keep: FloatArray,
+    ) -> None:
+        own = residual / np.sqrt(np.maximum(variance, _LEAST))
+        own[self.blocks[rows] < 1.0] = 0.0  # of the first block nothing is known to differ from
+        for name, new in (
+            ("_variance", variance),
             ("_own", own**2),
             ("_fourth", own**4),
             ("_lagged", own * self._last[rows]),
         ):
-            figure = getattr(self, name)
-            figure[rows] = figure[rows] * keep + new
+            self._fade(name, rows, keep, new)
         self._last[rows] = np.where(seen, own, self._last[rows])
+
+    def _fade(
+        self, name: str, rows: IntArray, keep: FloatArray, new: FloatArray | BoolArray
+    ) -> None:
+        figure = getattr(self, name)
+        figure[rows] = figure[rows] * keep + new
 
     def estimate(self, rows: IntArray) -> FloatArray:
         """Return φ `(k, Q)` as seen so far."""
@@ -156,8 +183,9 @@ class Dispersion:
     """Each row's day so far `(3, R, Q)`: events with the property, all events, expected ones."""
 
     def __post_init__(self) -> None:
-        self._updates = BlockDispersion(self.series, UPDATES_REMEMBERED)
-        self._days = BlockDispersion(self.series, DAYS_REMEMBERED)
+        alone = self.reference is None
+        self._updates = BlockDispersion(self.series, UPDATES_REMEMBERED, alone)
+        self._days = BlockDispersion(self.series, DAYS_REMEMBERED, alone)
         self._day = np.empty(0, np.int64)
         self._sums = np.zeros((3, 0, self.series))
 
@@ -169,7 +197,7 @@ class Dispersion:
         self._sums = np.concatenate([self._sums, np.zeros((3, count, self.series))], axis=1)
 
     def data(self) -> dict[str, Any]:
-        """Return copies of everything by name."""
+        """Return everything by name, to be encoded before anything goes on."""
         return {
             "updates": self._updates.data(),
             "days": self._days.data(),

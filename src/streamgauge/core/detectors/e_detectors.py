@@ -67,7 +67,7 @@ class _Rows:
     known: IntArray
     """Rows of the reference, −1 where it has none."""
     log: FloatArray
-    """log E `(R, Q, 2, K)`."""
+    """log E `(R, Q, 2, K)` float32, most of the memory: an update rounds it by 1e-6 nats or so."""
     events: IntArray
     credit: FloatArray
     """Allowance gathered and not spent yet."""
@@ -102,7 +102,7 @@ class _Rows:
         """Return the state of no rows."""
         return cls(
             known=np.empty(0, np.int64),
-            log=np.empty((0, series, 2, ALTERNATIVES)),
+            log=np.empty((0, series, 2, ALTERNATIVES), np.float32),
             events=np.empty(0, np.int64),
             credit=np.empty(0),
             present=np.empty((0, series)),
@@ -175,7 +175,7 @@ class EDetectors:
         return len(self._rows.known)
 
     def data(self) -> dict[str, Any]:
-        """Return copies of everything by name."""
+        """Return everything by name, to be encoded before anything goes on."""
         return {
             "rows": arrays_data(self._rows, self._rows.__slots__),
             "dispersion": self._dispersion.data(),
@@ -286,7 +286,7 @@ class EDetectors:
         allowance = np.log(state.credit[rows])
         shares = self._shares[(state.known[rows] >= 0).astype(np.intp)]
         log_allowance = allowance[:, None, None] + shares
-        log = state.log[rows]
+        log = state.log[rows].astype(np.float64)
         update(log, log_allowance[..., None], gain)
         # Where nothing is known of the dispersion yet, nothing is known of evidence either.
         log[~np.isfinite(phi)] = -np.inf

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 
 def arrays_data(owner: object, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
-    """Return copies of an owner's arrays by name."""
-    return {name.lstrip("_"): getattr(owner, name).copy() for name in names}
+    """Return an owner's arrays by name, to be encoded before the owner goes on."""
+    return {name.lstrip("_"): getattr(owner, name) for name in names}
 
 
 def take_arrays(
