@@ -34,13 +34,18 @@ def contributions(draw: st.DrawFn) -> Contribution:
         )
 
     panes = sorted(draw(st.sets(st.integers(-(2**40), 2**40), max_size=4)))
-    unseen = draw(st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(1, 2**40)), max_size=2))
+    counts = st.dictionaries(TEXT, st.integers(1, 2**40), min_size=1, max_size=4)
+    unseen = draw(st.dictionaries(TEXT, counts, max_size=2))
     grown = draw(st.dictionaries(st.sampled_from(["joined", "labels"]), st.integers(1, 2**40)))
     new = Pending(*events(rng, len(keys), draw(st.booleans()))[:5])
     joined = Joined(*events(rng, len(keys), draw(st.booleans())))
     return Contribution(
         keys,
-        Partial(tuple((pane, block()) for pane in panes), unseen),
+        Partial(
+            tuple((pane, block()) for pane in panes),
+            unseen,
+            tuple((pane, block()) for pane in panes[:2]),
+        ),
         draw(st.none() | st.integers(-(2**62), 2**62)),
         draw(st.sampled_from([None, new])),
         draw(st.sampled_from([None, joined])),
@@ -69,6 +74,7 @@ def events(rng: np.random.Generator, rows: int, numbers: bool) -> list[Any]:
 def test_a_contribution_comes_back_under_the_keys_of_its_rows(content: Contribution) -> None:
     messages = [decode(value) for value in encode_counts(Sent("m", "terms", content))]
     pieces: list[tuple[int, Block]] = []
+    fine: list[tuple[int, Block]] = []
     back: dict[str, Any] = {"new": None, "joined": None, "unseen": {}, "grown": {}}
     for message in messages:
         assert isinstance(message, Sent)
@@ -79,6 +85,7 @@ def test_a_contribution_comes_back_under_the_keys_of_its_rows(content: Contribut
         numbers = np.array([content.keys.index(key) for key in found.keys], np.int64)
         renamed = found.in_rows(numbers, content.keys)
         pieces += renamed.partial.pieces
+        fine += renamed.partial.fine
         back["unseen"] |= renamed.partial.unseen
         back["grown"] |= dict(renamed.grown)
         for name in ("new", "joined"):
@@ -87,8 +94,13 @@ def test_a_contribution_comes_back_under_the_keys_of_its_rows(content: Contribut
                 back[name] = getattr(renamed, name)
     assert back["unseen"] == content.partial.unseen
     assert back["grown"] == content.grown
-    assert [pane for pane, _ in pieces] == [pane for pane, _ in content.partial.pieces]
-    same = list(zip((b for _, b in pieces), (b for _, b in content.partial.pieces), strict=True))
+    same: list[tuple[Any, Any]] = []
+    for found_blocks, sent_blocks in (
+        (pieces, content.partial.pieces),
+        (fine, content.partial.fine),
+    ):
+        assert [pane for pane, _ in found_blocks] == [pane for pane, _ in sent_blocks]
+        same += zip((b for _, b in found_blocks), (b for _, b in sent_blocks), strict=True)
     for name in ("new", "joined"):
         assert (back[name] is None) == (getattr(content, name) is None)
         if back[name] is not None:

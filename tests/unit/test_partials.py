@@ -65,8 +65,30 @@ def test_a_large_partial_is_cut_into_messages_that_add_up() -> None:
             np.testing.assert_array_equal(mine[order], other)
 
 
+def test_absurdly_long_texts_do_not_make_a_message_that_no_broker_takes() -> None:
+    long = "x" * 950_000
+    keys = (RowKey("3"), RowKey("3", (("carrier", long),)), RowKey("3", (("carrier", long + "y"),)))
+    part = block(3)
+    unseen = {"carrier": {f"{i}{long}": 1 for i in range(100)}}
+    whole = Sent("m", "terms", Contribution(keys, Partial(((5, part),), unseen), 7))
+    registry = SliceRegistry()
+    seen = 0
+    total = np.zeros(part.counts.shape[1], np.int64)
+    for value in encode_counts(whole):
+        assert len(value) < 900_000
+        message = decode(value)
+        assert isinstance(message, Sent)
+        content = admitted(message.content, registry)
+        seen += sum(sum(counts.values()) for counts in content.partial.unseen.values())
+        for _, told in content.partial.pieces:
+            total += told.counts.sum(axis=0)
+    np.testing.assert_array_equal(total, part.counts.sum(axis=0))
+    assert seen == 100
+    assert registry.keys == [RowKey("3"), RowKey("3", (("carrier", OVERFLOW_VALUE),))]
+
+
 def test_long_keys_make_messages_hold_fewer_rows() -> None:
-    values = list(encode_counts(sent(slices(200, "x" * 20_000), (5, block(200)))))
+    values = list(encode_counts(sent(slices(400, "x" * 9_000), (5, block(400)))))
     assert len(values) > 3
     assert max(map(len, values)) < 900_000
 

@@ -18,7 +18,7 @@ from streamgauge.core.blocks import Block
 from streamgauge.core.contribution import Contribution
 from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.partial import Partial, Pieces
-from streamgauge.core.slices import RowKey
+from streamgauge.core.slices import OVERFLOW_VALUE, RowKey
 from streamgauge.core.state import Plain
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.plain_data import DamagedError, NotPlainError, pack, unpack
@@ -32,6 +32,9 @@ _COUNTS, _PROGRESS = 1, 2
 _HEAD: Final = struct.Struct("<4sBB")
 """Magic, format version, kind of message; the checksum follows."""
 _DIGEST_BYTES: Final = 16
+LONGEST_TEXT: Final = 10_000
+"""Characters of a version, a slice's value or an unseen value at most. Longer ones, which nobody
+means, are sent as overflow, or cut: a message has to hold them whole."""
 _PAIR_BYTES: Final = 16
 """What a name or value of a key takes besides its text."""
 
@@ -84,9 +87,10 @@ def encode_counts(sent: Sent) -> Iterator[bytes]:
     """
     whole = sent.content
     empty = whole._replace(partial=Partial(()), new=None, joined=None, grown={})
-    rest = empty._replace(partial=Partial((), whole.partial.unseen), grown=whole.grown)
-    if rest.partial.unseen or rest.grown:
-        yield _counts_message(sent, rest.narrowed())
+    if whole.grown:
+        yield _counts_message(sent, empty._replace(grown=whole.grown).narrowed())
+    for unseen in _cut_unseen(whole.partial.unseen):
+        yield _counts_message(sent, empty._replace(partial=Partial((), unseen)).narrowed())
     parts = (
         empty._replace(partial=Partial(whole.partial.pieces)),
         empty._replace(partial=Partial((), fine=whole.partial.fine)),
@@ -136,7 +140,7 @@ def _counts_message(sent: Sent, content: Contribution) -> bytes:
         "model": sent.model.encode("utf-8", "surrogatepass"),
         "configured": sent.configured,
         "last_event": content.last_event,
-        "keys": [[key.version, [list(pair) for pair in key.slice]] for key in content.keys],
+        "keys": [_key(key) for key in content.keys],
         "unseen": {
             name: {"values": [*counts], "counts": [*counts.values()]}
             for name, counts in content.partial.unseen.items()
@@ -225,6 +229,33 @@ def _parted(n: int) -> tuple[slice, ...]:
 
 def _some(events: Events, some: slice) -> Events:
     return type(events)._make(column[some] for column in events)
+
+
+def _cut_unseen(
+    unseen: Mapping[str, Mapping[str, int]],
+) -> Iterator[dict[str, dict[str, int]]]:
+    """Yield unseen values in parts that fit in one message; long ones are cut short."""
+    part: dict[str, dict[str, int]] = {}
+    room = BODY_BYTES
+    for name, counts in unseen.items():
+        for value, count in counts.items():
+            short = value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}..."
+            needed = len(name.encode()) + len(short.encode()) + _PAIR_BYTES
+            if needed > room and part:
+                yield part
+                part, room = {}, BODY_BYTES
+            room -= needed
+            mine = part.setdefault(name, {})
+            mine[short] = mine.get(short, 0) + count
+    if part:
+        yield part
+
+
+def _key(key: RowKey) -> Plain:
+    """Return a key as plain data."""
+    texts = (key.version, *(value for _, value in key.slice))
+    version, *values = (x if len(x) <= LONGEST_TEXT else OVERFLOW_VALUE for x in texts)
+    return [version, [[name, value] for (name, _), value in zip(key.slice, values, strict=True)]]
 
 
 def _key_bytes(key: RowKey) -> int:

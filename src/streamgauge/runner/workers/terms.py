@@ -8,6 +8,7 @@ from streamgauge.config import Config, config_error
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.layout import Layout
 from streamgauge.errors import ConfigError
+from streamgauge.runner.pipeline import COUNTED_AS
 from streamgauge.runner.plan import Plan
 
 
@@ -15,6 +16,7 @@ def model_terms(spec: ModelSpec, layout: Layout, reference_id: str | None) -> st
     """Return what tells whether one model's counts mean the same in two processes."""
     labels = spec.labels
     told = (
+        COUNTED_AS,
         layout,
         reference_id,
         spec.slices,

@@ -89,10 +89,11 @@ class Worker(Loop):
                     " it anew as wide as that, or use --role all"
                 )
         self._all = partitions
-        self._held = self._membership.tokens
-        return held(partitions, self._held), labelled
+        return held(partitions, self._membership.tokens), labelled
 
     def _new_work(self, plan: Plan) -> Work:
+        # The same as those whose partitions were just looked up: tokens change in `poll` alone.
+        self._held = self._membership.tokens
         folder = plan.join_folder
         stores = MemoryStores() if folder is None else DiskStores(folder, MOST_WORKERS)
         return Counting(plan, self._name, SharedOut(stores, self._held))
