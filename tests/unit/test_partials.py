@@ -81,7 +81,7 @@ def test_absurdly_long_texts_do_not_make_a_message_that_no_broker_takes() -> Non
         content = admitted(message.content, registry)
         seen += sum(sum(counts.values()) for counts in content.partial.unseen.values())
         for _, told in content.partial.pieces:
-            total += told.counts.sum(axis=0)
+            total += told.counts.astype(np.int64).sum(axis=0)
     np.testing.assert_array_equal(total, part.counts.sum(axis=0))
     assert seen == 100
     assert registry.keys == [RowKey("3"), RowKey("3", (("carrier", OVERFLOW_VALUE),))]
