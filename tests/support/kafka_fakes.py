@@ -146,6 +146,9 @@ class FakeReader:
         there = [t for t in topics if required or t in self.broker.partitions]
         return [(t, p) for t in there for p in range(self.broker.partitions[t])]
 
+    def last_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return {p: len(self.broker.log.get(p, ())) for p in partitions}
+
     def first_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         return dict.fromkeys(partitions, 0)
 
