@@ -16,6 +16,7 @@ from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.plan import without_labels
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.status import Phase
+from streamgauge.runner.workers.counting import MOST_PANES_APART
 from streamgauge.runner.workers.worker import Worker
 from tests.support.flights import T0, flights, planned, reference_of, send
 from tests.support.kafka_fakes import (
@@ -216,3 +217,32 @@ def test_a_topic_that_is_wider_than_the_first_is_refused(world: World) -> None:
     world.patch.setattr("tests.unit.test_worker.PLAN", replace(PLAN, config=config))
     with pytest.raises(StreamgaugeError, match="topic more has more than the 2 partitions"):
         world.run(nothing, nothing)
+
+
+def test_what_others_have_had_to_read_for_long_is_waited_for(world: World) -> None:
+    world.membership.tokens = frozenset({0})
+    begin, apart = T0, (MOST_PANES_APART + 1) * 10
+    for partition, second in ((0, apart), (1, 0), (1, 1)):
+        [event] = flights(np.random.default_rng(second), 1, second, second + 1)
+        sent = send(event)
+        assert sent.key is not None
+        world.broker.produce(partition, sent.value, sent.key, sent.time)
+    kept = {P1: Kept(1, 1, begin)}
+    committed = world.membership.committed
+    world.patch.setattr(
+        world.membership,
+        "committed",
+        lambda wanted: committed(wanted) | {p: kept[p] for p in wanted if p in kept},
+    )
+    paused: list[frozenset[int]] = []
+
+    def look() -> None:
+        paused.append(world.reader.paused)
+
+    def read() -> None:
+        kept[P1] = Kept(2, 2, begin)
+
+    world.run(*[look] * 7, read, *[look] * 3)
+    assert paused[:3] == [frozenset()] * 3, "it may only not be committed yet"
+    assert paused[6] == frozenset({0})
+    assert paused[-1] == frozenset(), "nothing is left to read"

@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -36,6 +37,9 @@ COMPARE_S: Final = 1.0
 MOST_WORKERS: Final = 64
 """Workers that may have join stores below one folder at the same time."""
 
+COMPARISONS: Final = 3
+"""Comparisons before what a partition held then must have been read and committed."""
+
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +63,8 @@ class Worker(Loop):
         self._all: list[Partition] = []
         self._before: dict[Partition, Position] = {}
         self._next_comparison = 0.0
+        self._ends: deque[Offsets] = deque(maxlen=COMPARISONS)
+        """What partitions of others held at the last comparisons."""
 
     def _longest_interval(self) -> float:
         return min(SHIP_S, super()._longest_interval())
@@ -126,19 +132,24 @@ class Worker(Loop):
     def _compare(self, pipeline: Counting) -> None:
         """Look if others are so far behind in event time that they have to be waited for.
 
-        Panes stay open in the process that analyses until all have come past them.
+        Panes stay open in the process that analyses until all have come past them. What was there
+        a while ago and is not read yet is waited for; what came since may only not be committed.
+        Labels are not looked at: everybody waits for those of its own partitions.
         """
-        others = [partition for partition in self._all if partition[1] not in self._held]
+        topics = self._config.topics.predictions
+        others = [p for p in self._all if p[0] in topics and p[1] not in self._held]
         if not others or pipeline.furthest is None:
             return
         try:
             kept = self._membership.committed(others)
-            behind = [p for p, at in kept.items() if pipeline.is_apart(at.reached)]
-            last = self._reader.last_offsets(behind)
+            apart = [p for p, at in kept.items() if pipeline.is_apart(at.reached)]
+            last = self._reader.last_offsets(apart)
         except BrokerError as error:
             log.warning("%s; looking how far others have come later", error)
             return
-        slow = [kept[p].reached for p in behind if kept[p].offset < last[p]]
+        before = self._ends[0] if len(self._ends) == self._ends.maxlen else {}
+        self._ends.append(last)
+        slow = [kept[p].reached for p in apart if kept[p].offset < before.get(p, 0)]
         pipeline.wait_for(min((at for at in slow if at is not None), default=None))
 
     def _checkpoint(self) -> None:
