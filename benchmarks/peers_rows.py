@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 START_MS: Final = 1_764_000_000_000
-EVENTS_PER_MS: Final = 2
-"""Event time: 2,000 predictions a second."""
+EVENTS_PER_MS: Final = 20
+"""Event time: 20,000 predictions a second."""
 MODEL: Final = "peers"
 NUMERIC: Final = tuple(f"f{i}" for i in range(18))
 CATEGORICAL: Final = ("carrier", "airport")

@@ -31,10 +31,10 @@ def test_edges_need_a_positive_limit_and_bins(limit: int, bins: int) -> None:
         delay_edges(limit, bins)
 
 
-def test_bins_hold_their_beginning_and_the_last_its_end() -> None:
+def test_bins_hold_their_end_and_the_first_its_beginning() -> None:
     edges = np.array([0.0, 10.0, 20.0])
-    delays = np.array([-5, 0, 9, 10, 19, 20])
-    assert delay_bins(delays, edges).tolist() == [0, 0, 0, 1, 1, 1]
+    delays = np.array([-5, 0, 9, 10, 11, 20])
+    assert delay_bins(delays, edges).tolist() == [0, 0, 0, 0, 1, 1]
 
 
 def test_ages_of_the_open_step_begin_at_zero() -> None:

@@ -163,9 +163,10 @@ def test_evidence_is_the_recursion_over_panes() -> None:
         if i < 9:
             assert found.factors(np.array([0]))[0, 1] == 2.0
         level = found.levels(np.array([0]))[0][0, 1]
-        assert level >= expected - 1e-9
+        # Evidence is kept in 32 bits from one update to the next.
+        assert level >= expected - 1e-5
         if expected > 2.0:
-            assert level == pytest.approx(expected, rel=1e-9)
+            assert level == pytest.approx(expected, rel=1e-5)
     assert expected > 2.0
 
 

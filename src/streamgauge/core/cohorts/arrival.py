@@ -48,11 +48,12 @@ def delay_edges(max_delay_ms: int, bins: int = DELAY_BINS) -> FloatArray:
 
 
 def delay_bins(delays_ms: IntArray, edges: FloatArray) -> IntArray:
-    """Return the bin `(n,) int64` of each delay: bin k holds [u_k, u_{k+1}), the last its end too.
+    """Return the bin `(n,) int64` of each delay: bin k holds (u_k, u_{k+1}], the first u_0 too.
 
-    A label that is older than its prediction has no delay: it is in the first bin.
+    So do the buckets that they are published in. A label that is older than its prediction has no
+    delay: it is in the first bin.
     """
-    bins = np.searchsorted(edges, delays_ms, side="right") - 1
+    bins = np.searchsorted(edges, delays_ms, side="left") - 1
     return np.clip(bins, 0, len(edges) - 2)
 
 
