@@ -18,6 +18,9 @@ MOST_BYTES: Final = 600 * 2**20
 """Memory of a replica at most: with everything imported it is at about a third of it."""
 MOST_SERIES: Final = 2_000
 TOLERANCE: Final = 1e-9
+SAME_EVIDENCE: Final = 0.02
+"""How far the evidence of alerts may be apart. Which events came too late for the detectors' pane
+goes by what was read with them in one poll: history read at once has fewer of them."""
 
 
 class Violation(NamedTuple):
@@ -48,11 +51,12 @@ class Inspection(NamedTuple):
 
 
 class Revision(NamedTuple):
-    """A revision of an alert, and what it says without the names that follow from the app's."""
+    """A revision of an alert: what it is about and says, and the evidence for it."""
 
     alert: str
     revision: int
     content: str
+    statistic: float = 0.0
 
 
 class Letter(NamedTuple):
@@ -232,6 +236,12 @@ def _as_without_faults(found: Evidence, calm: Evidence) -> Iterator[Violation]:
     for content in (ours - theirs) + (theirs - ours):
         side = "only under faults" if ours[content] > theirs[content] else "missing under faults"
         yield Violation("I9", f"alert {side}: {content[:200]}")
+    known = {a.content: a.statistic for a in calm.alerts}
+    for alert in found.alerts:
+        calmly = known.get(alert.content, alert.statistic)
+        if not isclose(alert.statistic, calmly, rel_tol=SAME_EVIDENCE):
+            text = f"evidence is {alert.statistic}, and {calmly} without faults: {alert.content}"
+            yield Violation("I9", text[:300])
     for one, other in (
         (_judged(found.figures), _judged(calm.figures)),
         (_given_up(found.joined), _given_up(calm.joined)),

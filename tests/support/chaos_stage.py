@@ -45,8 +45,10 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _SAMPLE_S: Final = 2.0
 """How often a replica is looked at."""
 _LETTER: Final = "__streamgauge.errors."
-_APP_NAMES: Final = ("alert_id", "fingerprint", "annotations")
-"""What of an alert holds digests of the app's name, or of alerts of its."""
+_ALERT: Final = (
+    "revision", "status", "severity", "model", "model_version", "slice", "subject", "detector",
+)  # fmt: skip
+"""What two apps that read the same events say alike; digests hold the app's name."""
 
 
 def wait_for(
@@ -444,8 +446,9 @@ class App:
         bootstrap = self.stream.bootstrap
         for message in read_to_end(bootstrap, self.alerts):
             body = json.loads(message.value() or b"")
-            content = json.dumps({k: v for k, v in body.items() if k not in _APP_NAMES})
-            evidence.alerts.append(Revision(body["alert_id"], body["revision"], content))
+            content = json.dumps({name: body[name] for name in _ALERT})
+            found = Revision(body["alert_id"], body["revision"], content, body["statistic"])
+            evidence.alerts.append(found)
         for message in read_to_end(bootstrap, self.dead):
             headers = dict(message.headers() or ())
             told = {

@@ -285,6 +285,10 @@ CHANGES: dict[str, tuple[str, Change]] = {
         "I9",
         lambda e: e.alerts.append(e.alerts.pop()._replace(content="other")),
     ),
+    "an alert rests on other evidence": (
+        "I9",
+        lambda e: e.alerts.append(e.alerts.pop()._replace(statistic=1.0)),
+    ),
     "another figure differs": ("I9", lambda e: e.figures.update(drift=0.1)),
     "messages are left": ("I10", lambda e: setattr(e, "lag", 3.0)),
     "memory grows": ("I11", lambda e: e.samples.append(Sample(2, 5.0, 1.0, 1e10))),
