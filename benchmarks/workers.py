@@ -13,8 +13,8 @@ from by then, to the last event counted by the process that analyses, as its `/m
 machine's processors, so that is bounded by what the broker leaves: `broker_share` is the broker's
 processor time, in the run with two workers, to that of all processors in the time it took.
 `cpu_per_event_growth_four_to_one` is by how much the processor time of all workers per event grows
-from one to four, each in the cheaper of its runs, and `analyse_share` the processor time of the process that analyses to that of
-everything of ours with two workers.
+from one to four, each in the cheaper of its runs, and `analyse_share` the processor time of the
+process that analyses to that of everything of ours with two workers.
 """
 
 import json
