@@ -50,7 +50,7 @@ check: lint ## Format, lint, types, import contract, unit and property tests
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 # One pytest run, so that its last lines speak for all: brokers used, tests skipped and why.
-test: TESTS ?= tests/unit tests/properties tests/integration
+test: TESTS ?= tests/unit tests/properties tests/integration tests/chaos
 test: lint ## What `check` does, and the tests with real brokers and programs
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 

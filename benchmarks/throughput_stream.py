@@ -32,7 +32,7 @@ TRAINING_ROWS: Final = 50_000
 TEMPLATES: Final = 2_000
 """Different events; the reference has them all, so that nothing drifts."""
 _HEADERS: Final[dict[str, str | bytes | None]] = {"content-type": ARROW_TYPE}
-_CONFIG: Final = """
+CONFIG: Final = """
 app: %(app)s
 kafka: {bootstrap_servers: "%(bootstrap)s"}
 topics: {predictions: [%(stem)s.predictions], labels: %(labels)s, alerts: %(app)s.alerts,
@@ -281,5 +281,5 @@ def configure(
         "reference": reference,
     }
     config = reference.with_name(f"{app}.yaml")
-    config.write_text(_CONFIG % words)
+    config.write_text(CONFIG % words)
     return config

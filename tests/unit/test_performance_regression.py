@@ -9,6 +9,7 @@ from streamgauge.core.performance.intervals import Estimate
 from streamgauge.core.performance.regression import (
     PROBABILITIES,
     RegressionFigures,
+    binomial_quantile,
     count_regression,
     error_edges,
     regression_figures,
@@ -173,3 +174,15 @@ def test_a_row_out_of_range_is_refused() -> None:
     one = np.array([1.0])
     with pytest.raises(ValueError, match="not all within"):
         count_regression(np.array([3]), 3, truth=one, predicted=one, centre=CENTRE, edges=EDGES)
+
+
+@pytest.mark.parametrize("q", [0.001, 0.025, 0.3, 0.5, 0.975, 0.9999])
+@pytest.mark.parametrize("probability", [0.01, 0.5, 0.9, 0.99])
+def test_quantiles_of_the_binomial_law_are_those_of_scipy(q: float, probability: float) -> None:
+    n = np.array([1, 2, 3, 10, 57, 900, 12_345, 1_000_000])
+    expected = stats.binom.ppf(q, n, probability)
+    assert binomial_quantile(q, n, probability).tolist() == expected.tolist()
+
+
+def test_no_events_have_no_more_than_none() -> None:
+    assert binomial_quantile(0.975, np.array([0, 5]), 0.5).tolist() == [0.0, 5.0]
