@@ -176,12 +176,16 @@ def test_a_row_out_of_range_is_refused() -> None:
         count_regression(np.array([3]), 3, truth=one, predicted=one, centre=CENTRE, edges=EDGES)
 
 
-@pytest.mark.parametrize("q", [0.001, 0.025, 0.3, 0.5, 0.975, 0.9999])
+@pytest.mark.parametrize("q", [0.0013, 0.025, 0.31, 0.47, 0.975, 0.9999])
 @pytest.mark.parametrize("probability", [0.01, 0.5, 0.9, 0.99])
 def test_quantiles_of_the_binomial_law_are_those_of_scipy(q: float, probability: float) -> None:
     n = np.array([1, 2, 3, 10, 57, 900, 12_345, 1_000_000])
     expected = stats.binom.ppf(q, n, probability)
     assert binomial_quantile(q, n, probability).tolist() == expected.tolist()
+
+
+def test_where_a_probability_is_met_exactly_its_quantile_is_not_one_more() -> None:
+    assert binomial_quantile(0.5, np.array([1, 57, 12_345]), 0.5).tolist() == [0.0, 28.0, 6_172.0]
 
 
 def test_no_events_have_no_more_than_none() -> None:
