@@ -60,3 +60,11 @@ def test_options_that_contradict_each_other_are_refused(
     called = run(tmp_path, "  m: {task: binary, reference: {learn: 1h}}\n", *options)
     assert called.code == 2
     assert text in called.errors[0]
+
+
+def test_help_tells_of_the_roles() -> None:
+    called = call_main("run", "--help")
+    assert called.code == 0
+    for word in ("--role", "aggregate", "analyse", "--workers", "--http-port", "docs/roles.md"):
+        assert word in called.output
+    assert "--member" not in called.output

@@ -174,6 +174,7 @@ def test_tokens_that_move_take_along_what_is_not_shipped(world: World) -> None:
     world.run(nothing, lambda: world.produce(20, 2), lose, nothing, regain, nothing, nothing)
     assert world.broker.offsets == {P0: 20, P1: 20}
     assert world.consumed() == world.counted() == 40
+    assert world.publisher.status.consumed == 40, "as of one life"
 
 
 def test_what_a_moved_group_refuses_is_counted_again_once(

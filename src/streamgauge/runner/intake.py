@@ -1,7 +1,7 @@
 """Intake: messages in, events at the engines of their models. No Kafka and no clock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -49,6 +49,10 @@ class Counts:
     tombstones: int = 0
     labels: int = 0
     """Label events among the accepted ones."""
+
+    def copy(self) -> "Counts":
+        """Return the same counts, which do not grow with these."""
+        return replace(self, rejected=dict(self.rejected))
 
 
 class Taken(NamedTuple):

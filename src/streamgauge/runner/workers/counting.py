@@ -45,7 +45,14 @@ class Counting(Intake[ModelTally]):
     then on it is the one that analyses who keeps it. All else begins anew with each life.
     """
 
-    def __init__(self, plan: Plan, sender: str, stores: Stores | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sender: str,
+        stores: Stores | None = None,
+        counts: Counts | None = None,
+    ) -> None:
+        """Begin to count; `counts` are those of all that was shipped in earlier lives."""
         self._sender = sender
         self._terms: dict[str, str] = {}
         self._newest: dict[int, int] = {}
@@ -53,6 +60,8 @@ class Counting(Intake[ModelTally]):
         self._shipped = Counts()
         self._slowest: int | None = None
         super().__init__(plan, stores)
+        if counts is not None:
+            self.counts, self._shipped = counts.copy(), counts.copy()
 
     def process(
         self,
@@ -169,7 +178,7 @@ class Counting(Intake[ModelTally]):
             reason: count - before["rejected"].get(reason, 0)
             for reason, count in now.pop("rejected").items()
         }
-        self._shipped = Counts(**now, rejected=dict(self.counts.rejected))
+        self._shipped = self.counts.copy()
         numbers = {name: count - before[name] for name, count in now.items()}
         return numbers | {"rejected": {reason: n for reason, n in refused.items() if n}}
 

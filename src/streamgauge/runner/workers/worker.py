@@ -14,6 +14,7 @@ from streamgauge.io.kafka.errors import BrokerError
 from streamgauge.io.kafka.membership import WorkerMembership, committed_by
 from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner.checkpoints import Begun
+from streamgauge.runner.intake import Counts
 from streamgauge.runner.loop import Connected, Loop
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.publisher import Publisher
@@ -62,6 +63,8 @@ class Worker(Loop):
         self._held: frozenset[int] = frozenset()
         self._all: list[Partition] = []
         self._before: dict[Partition, Position] = {}
+        self._shipped = Counts()
+        """What became of the messages of all lives; what was not shipped does not count."""
         self._next_comparison = 0.0
         self._ends: deque[Offsets] = deque(maxlen=COMPARISONS)
         """What partitions of others held at the last comparisons."""
@@ -102,7 +105,7 @@ class Worker(Loop):
         self._held = self._membership.tokens
         folder = plan.join_folder
         stores = MemoryStores() if folder is None else DiskStores(folder, MOST_WORKERS)
-        return Counting(plan, self._name, SharedOut(stores, self._held))
+        return Counting(plan, self._name, SharedOut(stores, self._held), self._shipped)
 
     def _read_state(self, partitions: list[Partition]) -> Begun:
         """Return where the group has come to; where it never read, where one process has."""
@@ -159,6 +162,7 @@ class Worker(Loop):
             for key, value in pipeline.ship():
                 self._checkpoints.write(self._config.partials_topic, key, value, [])
         super()._checkpoint()
+        self._shipped = pipeline.counts.copy()
 
     def _positions(self, pipeline: Work, offsets: Offsets) -> dict[Partition, Position]:
         assert isinstance(pipeline, Counting)
