@@ -28,6 +28,7 @@ from streamgauge.config import load
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.native import NativeDecoder
 from streamgauge.formats.state_journal import StateJournal
+from streamgauge.io.allocator import return_large_blocks
 from streamgauge.io.metrics.exposition import Form
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import plan, render_limits
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=2_000)
     parser.add_argument("--rate", type=int, default=RATE, help="predictions a second of event time")
     options = parser.parse_args()
+    return_large_blocks()  # as `streamgauge run` does
     stream = Stream(1, 20, options.slices)
     panes = QUICK_PANES if options.quick else PANES
     with tempfile.TemporaryDirectory() as folder:

@@ -20,6 +20,7 @@ from streamgauge.clock import Clock, SystemClock
 from streamgauge.config import Config, load
 from streamgauge.errors import UsageError
 from streamgauge.formats.messages import DeadLetterReason
+from streamgauge.io.allocator import return_large_blocks
 from streamgauge.io.metrics.self_metrics import SelfMetrics
 from streamgauge.runner.environment import require
 from streamgauge.runner.loop import Loop
@@ -133,6 +134,7 @@ def _loop(planned: Plan, role: Role, *, discard_state: bool) -> MakeLoop:
 
 def _serve(settings: Config, port: int, stop: Event, make: MakeLoop) -> None:
     """Run a loop until it is to stop, with its HTTP server."""
+    return_large_blocks()
     clock = SystemClock()
     publisher = Publisher(clock, render_limits(settings))
     metrics = SelfMetrics(
