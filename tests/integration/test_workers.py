@@ -157,17 +157,23 @@ def recount(sent: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
     return {key: found[key] for key in SLICES}
 
 
-def judge(stage: Stage, analyse: Monitor, sent: Sequence[Mapping[str, Any]]) -> None:
+def judge(
+    stage: Stage, analyse: Monitor, sent: Sequence[Mapping[str, Any]], patience: float = 60.0
+) -> None:
     """Compare what is shown with a recount, and the alerts with those of one process."""
-    wait_until("all is counted", lambda: analyse.value(TOTAL) >= len(sent))
+    wait_until("all is counted", lambda: analyse.value(TOTAL) >= len(sent), patience)
     assert analyse.value(TOTAL) == len(sent)
-    assert analyse.value("streamgauge_messages_consumed_total") == len(sent)
+    consumed = "streamgauge_messages_consumed_total"
+    wait_until("it tells how many", lambda: analyse.value(consumed) >= len(sent), patience)
+    assert analyse.value(consumed) == len(sent)
     assert counted(analyse) == recount(sent)
     assert analyse.value("streamgauge_late_events_total") == 0
     alerts = revisions(stage, sent)
     assert alerts
     # The last panes are closed once all partitions are idle.
-    wait_until("alerts are those of one process", lambda: set(stage.alert_ids()) >= alerts)
+    wait_until(
+        "alerts are those of one process", lambda: set(stage.alert_ids()) >= alerts, patience
+    )
     assert stage.alert_ids() == dict.fromkeys(alerts, 1)
 
 
@@ -215,6 +221,22 @@ def test_a_frozen_worker_is_shut_out(stage: Stage) -> None:
         wait_until("it reads again", lambda: frozen.log.read_text().count("active: reading") > 1)
         judge(stage, analyse, sent)
         for process in (frozen, left, analyse):
+            assert process.stop() == 0, process.log.read_text()
+
+
+def test_a_killed_analysis_is_taken_over_by_the_one_that_stands_by(stage: Stage) -> None:
+    sent = events(6_000, 6)
+    with stage.roles(2) as (killed, counting), ExitStack() as stack:
+        wait_until("both workers read", lambda: all("reading" in w.phase() for w in counting))
+        other = stack.enter_context(stage.start("standby", "--role", "analyse"))
+        for begin in range(0, 6_000, 500):
+            if begin == 2_000:
+                wait_until("it stands by", lambda: "standing by" in other.phase())
+                killed.process.kill()
+            stage.send(sent[begin : begin + 500])
+            time.sleep(0.4)
+        judge(stage, other, sent)
+        for process in (*counting, other):
             assert process.stop() == 0, process.log.read_text()
 
 
