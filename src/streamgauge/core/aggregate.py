@@ -13,7 +13,7 @@ import numpy as np
 from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.bins import CategoricalBins
 from streamgauge.core.blocks import Block
-from streamgauge.core.cells import RowTally, SliceTally, SliceValues
+from streamgauge.core.cells import RowTally, SliceTally, powers_of
 from streamgauge.core.columns import Column, columns
 from streamgauge.core.grouping import Known, compact, slice_rows
 from streamgauge.core.layout import Layout, Subject, SubjectKind
@@ -102,24 +102,21 @@ class Aggregator:
         tallies = [RowTally(self.layout, rows, keys, ok) for rows, keys in alike]
         sliced = () if grouping is None else places[1:]
         slices = [SliceTally(self._of_slices, rows, keys, ok) for rows, keys in sliced]
-        values = SliceValues(self._of_slices, ok) if slices else None
         for column in columns(self.layout, batch, part):
             for tally in tallies:
                 tally.add(column)
             for call in also:
                 call(part, column)
-            if grouping is None or values is None:
+            if grouping is None or not slices:
                 continue
-            values.add(column)
-            fewer = grouping.of(column)
+            powers, fewer = powers_of(self._of_slices, column), grouping.of(column)
             for each in slices:
-                each.add(fewer)
+                each.add(fewer, powers)
         fine = [piece for tally in tallies for piece in tally.blocks()]
         if grouping is None:
             return _Counted(fine, [])
         pieces = [(code, block.grouped(grouping.starts)) for code, block in fine]
-        if values is not None:
-            pieces += [piece for each in slices for piece in each.blocks(values)]
+        pieces += [piece for each in slices for piece in each.blocks()]
         return _Counted(pieces, fine)
 
     def _unseen(self, batch: EventBatch) -> dict[str, dict[str, int]]:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins
@@ -80,39 +79,44 @@ class RowTally(Counted):
 class SliceTally(Counted):
     """Counts and sums of many rows; extremes are not kept."""
 
-    def blocks(self, values: "SliceValues") -> Iterator[tuple[int, Block]]:
-        """Yield the statistics of each pane, with the pane's code."""
-        sums = self._all.sums(values.table)
-        return self._by_pane(sums, np.empty((len(sums), 0, 2)))
-
-
-class SliceValues:
-    """What sums of some events are made of, one table for all slice specifications.
-
-    `table (n, M, 2)` holds x − c and (x − c)² of every numeric field, 0 where there is no finite x.
-    """
-
-    def __init__(self, layout: Layout, ok: BoolArray) -> None:
-        self._layout = layout
-        self._served = slice(None) if ok.all() else np.flatnonzero(ok)
+    def __init__(self, layout: Layout, rows: IntArray, keys: IntArray, ok: BoolArray) -> None:
+        super().__init__(layout, rows, keys, ok)
         self._moment = {position: i for i, position in enumerate(layout.numeric)}
-        self.table = np.zeros((len(ok), len(layout.numeric), 2))
+        self._sums = np.zeros((len(self._keys), len(layout.numeric), 2))
 
-    def add(self, column: Column) -> None:
-        """Take up one field of the events."""
-        if column.numbers is None:
-            return
-        bins = self._layout.fields[column.position].bins
-        assert isinstance(bins, NumericBins)
-        shifted = column.numbers - bins.center
-        finite = np.isfinite(column.numbers)
-        if not finite.all():
-            shifted[~finite] = 0.0
-        np.clip(shifted, -LARGEST, LARGEST, out=shifted)
-        events = self._served if column.served else slice(None)
-        at = self._moment[column.position]
-        self.table[events, at, SUM] = shifted
-        self.table[events, at, SUM_SQUARES] = shifted * shifted
+    def add(self, column: Column, powers: "Powers | None" = None) -> None:
+        """Count one field of the events, and of a numeric one sum what `powers_of` gives."""
+        super().add(column)
+        if powers is not None:
+            places = self._served if column.served else self._all
+            at = self._moment[column.position]
+            self._sums[:, at, SUM] = places.sum(powers.first)
+            self._sums[:, at, SUM_SQUARES] = places.sum(powers.second)
+
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        """Yield the statistics of each pane, with the pane's code."""
+        return self._by_pane(self._sums, np.empty((len(self._sums), 0, 2)))
+
+
+class Powers(NamedTuple):
+    """x − c and (x − c)² of a column's numbers `(n,) float64`, 0 where there is no finite x."""
+
+    first: FloatArray
+    second: FloatArray
+
+
+def powers_of(layout: Layout, column: Column) -> Powers | None:
+    """Return what the sums of a numeric column are made of, None of another one."""
+    if column.numbers is None:
+        return None
+    bins = layout.fields[column.position].bins
+    assert isinstance(bins, NumericBins)
+    shifted = column.numbers - bins.center
+    finite = np.isfinite(column.numbers)
+    if not finite.all():
+        shifted[~finite] = 0.0
+    np.clip(shifted, -LARGEST, LARGEST, out=shifted)
+    return Powers(shifted, shifted * shifted)
 
 
 class _Places:
@@ -126,26 +130,19 @@ class _Places:
         if size > 1 and len(places):
             narrow = places.astype(np.min_scalar_type(size))  # sorted by radix up to 16 bits
             self._order = np.argsort(narrow, kind="stable")
-            self._held = np.bincount(places, minlength=size)
-            self._filled = np.flatnonzero(self._held)
-            self._starts = (np.cumsum(self._held) - self._held)[self._filled]
+            held = np.bincount(places, minlength=size)
+            self._filled = np.flatnonzero(held)
+            self._starts = (np.cumsum(held) - held)[self._filled]
 
     def count(self, bins: npt.NDArray[np.intp], width: int) -> IntArray:
         """Return how many events of each place are in each bin `(size, width) int64`."""
         at = bins if self._size == 1 else self._places * width + bins
         return np.bincount(at, minlength=self._size * width).reshape(self._size, width)
 
-    def sums(self, values: FloatArray) -> FloatArray:
-        """Return the sums over each place's events `(size, ...)` of values `(n, ...)`."""
-        flat = values.reshape(len(values), -1)
-        if self._order is None:
-            summed = flat.sum(axis=0, keepdims=True)
-        else:
-            ends = np.concatenate([[0], np.cumsum(self._held)])
-            chosen = (np.ones(len(flat)), self._order, ends)
-            summed = csr_array(chosen, shape=(self._size, len(flat))) @ flat
-        sums: FloatArray = np.asarray(summed).reshape(self._size, *values.shape[1:])
-        return sums
+    def sum(self, values: FloatArray) -> FloatArray:
+        """Return the sum of values `(n,)` over each place `(size,)`."""
+        summed = np.bincount(self._places, values, minlength=self._size)
+        return np.asarray(summed, np.float64)
 
     def moments(
         self, numbers: FloatArray, center: float, sums: FloatArray, extremes: FloatArray
