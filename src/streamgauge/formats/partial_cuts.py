@@ -30,9 +30,14 @@ def cut(content: Contribution) -> Iterator[Contribution]:
 
 
 def _size(content: Contribution) -> int:
-    """Return the bytes of a contribution's numbers, and of the keys that it has with them."""
-    pieces = content.partial.pieces + content.partial.fine
-    size = sum(block.compact().nbytes for _, block in pieces)
+    """Return the bytes of a contribution's numbers, and of the keys that it has with them.
+
+    Counts are only reckoned in the small form in which they are sent where that matters.
+    """
+    blocks = [block for _, block in content.partial.pieces + content.partial.fine]
+    size = sum(block.nbytes for block in blocks)
+    if size > BODY_BYTES:
+        size = sum(block.compact().nbytes for block in blocks)
     for events in (content.new, content.joined):
         if events is not None:
             size += sum(column.nbytes for column in events)
