@@ -1,9 +1,18 @@
 """Grouping: which row of counts each event falls in."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import MISSING_CODE, WRONG_TYPE_CODE, Categories, EventBatch, IntArray
+from streamgauge.core.batch import (
+    MISSING_CODE,
+    WRONG_TYPE_CODE,
+    BoolArray,
+    Categories,
+    EventBatch,
+    IntArray,
+)
 from streamgauge.core.slices import MISSING_VALUE, Dimension, RowKey, SliceRegistry, SliceSpec
 
 Places = npt.NDArray[np.intp]
@@ -59,6 +68,17 @@ def compact(values: IntArray | Places) -> tuple[IntArray, Places]:
     present = np.bincount(relative, minlength=high - low + 1) > 0
     table = np.cumsum(present) - 1
     return np.flatnonzero(present).astype(np.int64) + low, table[relative]
+
+
+def by_value(values: IntArray) -> Iterator[tuple[int, BoolArray | slice]]:
+    """Yield each distinct value, ascending, and which have it; all of them as a slice."""
+    if not len(values):
+        return
+    if values.min() == values.max():
+        yield int(values[0]), slice(None)
+        return
+    for value in np.unique(values).tolist():
+        yield value, values == value
 
 
 def _version_column(batch: EventBatch) -> Categories:

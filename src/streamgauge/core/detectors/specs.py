@@ -63,8 +63,11 @@ class Exclusion:
 
 def excluded(exclusions: Iterable[Exclusion], times: IntArray, pane_ms: int) -> BoolArray:
     """Say of event times `(n,)` in milliseconds which of them lie in excluded panes."""
-    starts = times // pane_ms * pane_ms
     found = np.zeros(len(times), bool)
+    exclusions = tuple(exclusions)
+    if not exclusions:
+        return found
+    starts = times // pane_ms * pane_ms
     for exclusion in exclusions:
         found |= (starts < exclusion.end) & (exclusion.start - pane_ms < starts)
     return found

@@ -78,6 +78,20 @@ class Joined(NamedTuple):
     sign: npt.NDArray[np.int8]
     fresh: BoolArray
 
+    def take(self, index: npt.NDArray[np.intp]) -> "Joined":
+        """Return the pairs at these places."""
+        return Joined(
+            self.time[index],
+            self.rows[index],
+            self.bins[index],
+            self.predicted[index],
+            self.score[index],
+            self.label[index],
+            self.label_time[index],
+            self.sign[index],
+            self.fresh[index],
+        )
+
 
 @dataclass(frozen=True, init=False)
 class RecordFormat:

@@ -30,7 +30,7 @@ from streamgauge.core.cohorts.weighting import (
     weighted_mean,
     weighted_shares,
 )
-from streamgauge.core.grouping import compact
+from streamgauge.core.grouping import by_value, compact
 from streamgauge.core.outcomes.figures import Figures, performance, positive_rate
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.performance.decisions import decision_figures
@@ -139,7 +139,8 @@ class Cohorts:
             self._add_light(step, mine, self.groups + stratum[chosen], signs, errors)
             delays = self._delays.setdefault(step, self._no_delays())
             self._note(step)
-            np.add.at(delays, (stratum[chosen], self.delay_bins(delay_ms[chosen])), signs)
+            cells = stratum[chosen] * delays.shape[1] + self.delay_bins(delay_ms[chosen])
+            delays += signed_counts(cells, signs, delays.size).reshape(delays.shape)
 
     def add_block(self, step: int, block: Block) -> None:
         """Add the statistics of whole versions' labelled events to a step."""
@@ -308,12 +309,11 @@ class Cohorts:
         sums: int = self.layout.feature_sums.start
         return sums
 
-    def _steps(self, time: IntArray) -> Iterator[tuple[int, BoolArray]]:
+    def _steps(self, time: IntArray) -> Iterator[tuple[int, BoolArray | slice]]:
         """Yield each step that is kept and which of the times `(n,)` are in it."""
-        steps = time // self.step_ms
-        for step in np.unique(steps).tolist():
+        for step, chosen in by_value(time // self.step_ms):
             if step >= self._first:
-                yield step, steps == step
+                yield step, chosen
 
     def _add_light(
         self, step: int, rows: IntArray, kind: IntArray, weight: IntArray, error: FloatArray | None
@@ -326,7 +326,7 @@ class Cohorts:
         known, at = compact(rows.ravel())
         cells = at * width + np.repeat(kind, specs)
         signs = np.repeat(weight, specs)
-        counts = np.rint(np.bincount(cells, signs, len(known) * width)).astype(np.int64)
+        counts = signed_counts(cells, signs, len(known) * width)
         sums = np.zeros((len(known), self._light_sums, 2))
         if error is not None:
             size = np.repeat(np.abs(error), specs)
@@ -403,6 +403,13 @@ class Cohorts:
         sums = np.zeros((rows, self.layout.sums, 2))
         sums[:, : self._full_sums] = block.sums
         return block._replace(counts=counts, sums=sums)
+
+
+def signed_counts(cells: IntArray, weights: IntArray, size: int) -> IntArray:
+    """Count events `(n,)` by cell below `size`, each as its weight, 1 or −1: `(size,) int64`."""
+    if weights.min(initial=1) > 0:
+        return np.bincount(cells, minlength=size)
+    return np.rint(np.bincount(cells, weights, size)).astype(np.int64)
 
 
 def _named(figures: WeightedDecisions) -> Figures:

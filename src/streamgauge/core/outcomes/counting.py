@@ -12,8 +12,9 @@ from streamgauge.core.bins import CategoricalBins, NumericBins, Special
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block
 from streamgauge.core.columns import Column
 from streamgauge.core.detectors.series import UNITS
-from streamgauge.core.grouping import Places, compact
+from streamgauge.core.grouping import compact
 from streamgauge.core.layout import LABEL, Subject
+from streamgauge.core.outcomes.groups import Groups, finest, merged
 from streamgauge.core.outcomes.layout import (
     ABSOLUTE_ERROR,
     CALIBRATION,
@@ -23,12 +24,15 @@ from streamgauge.core.outcomes.layout import (
     TRUTH_BINS,
     OutcomeLayout,
 )
-from streamgauge.core.performance.binary import SCORE_BINS, count_binary, log_loss, score_bin
-from streamgauge.core.performance.counting import confusion_counts
+from streamgauge.core.performance.binary import SCORE_BINS, log_loss, score_bin
+from streamgauge.core.performance.calibration import GROUPS
+from streamgauge.core.performance.counting import check_codes
 from streamgauge.core.performance.regression import count_regression
 
 LARGEST: Final = 1e70
 """Predictions and truths are clipped to ± this, so that no sum of fourth powers is infinite."""
+_AT_ONCE: Final = 1 << 15
+"""Bins of features counted at once: what they are made into stays in the processor's cache."""
 
 
 class Outcomes(NamedTuple):
@@ -112,85 +116,107 @@ class OutcomeCounter:
 
         A pane may have several, which add up.
         """
-        if not len(panes):
-            return []
-        numbers, codes = compact(panes)
-        columns = list(self.columns(events))
-        found: list[tuple[int, Block]] = []
-        for rows in events.rows.T:
-            known, places = compact(rows)
-            keys, at = compact(codes * len(known) + places)
-            counts, sums = self._count(events, columns, at, len(keys))
-            pane, row = np.divmod(keys, len(known))
-            block = Block(known[row], counts, sums, np.empty((len(keys), 0, 2)))
-            bounds = [*np.flatnonzero(np.diff(pane, prepend=-1)).tolist(), len(pane)]
-            for low, high in pairwise(bounds):
-                found.append((int(numbers[pane[low]]), block.take(slice(low, high))))
-        return found
+        return [found for blocks in self.blocks_by_spec(events, panes) for found in blocks]
 
-    def _count(
-        self, events: Outcomes, columns: list[Column], at: Places, size: int
-    ) -> tuple[IntArray, FloatArray]:
+    def blocks_by_spec(self, events: Outcomes, panes: IntArray) -> list[list[tuple[int, Block]]]:
+        """Return these blocks of the whole version and of each slice specification, in order."""
+        if not len(panes):
+            return [[] for _ in events.rows.T]
+        numbers, codes = compact(panes)
+        groups = [Groups.of(rows, codes) for rows in events.rows.T]
+        source = self._source(events)
+        worth = 2 * len(panes) * (len(source.counts) + len(source.features)) // self.layout.width
+        finer, member = finest(groups, worth)
+        counted = [self._count(source, each) for each in groups[1:]]
+        whole = (
+            self._count(source, groups[0])
+            if finer is None
+            else merged(*counted[finer - 1], member, len(groups[0].rows))
+        )
+        return [
+            _by_pane(each, numbers, *found)
+            for each, found in zip(groups, [whole, *counted], strict=True)
+        ]
+
+    def _source(self, events: Outcomes) -> "_Source":
         layout = self.layout
-        counts = np.zeros((size, layout.width), np.int64)
-        sums = np.zeros((size, layout.sums, 2))
-        for column in columns:
+        counts: list[_Count] = []
+        sums: list[_Sum] = []
+        for column in self.columns(events):
             cells = layout.watched.cells(column.position)
-            counts[:, cells] = _counted(at, size, column.bins, cells.stop - cells.start)
+            counts.append(_Count(cells.start, cells.stop - cells.start, column.bins))
             if column.numbers is not None:
                 bins = layout.watched.fields[column.position].bins
                 assert isinstance(bins, NumericBins)
-                moment = layout.watched.numeric.index(column.position)
+                first = 2 * layout.watched.numeric.index(column.position)
                 shifted = np.where(np.isfinite(column.numbers), column.numbers - bins.center, 0.0)
-                sums[:, moment, SUM] = np.bincount(at, shifted, size)
-                sums[:, moment, SUM_SQUARES] = np.bincount(at, shifted**2, size)
-        self._count_task(events, at, size, counts, sums)
-        self._count_features(events, at, size, counts, sums)
-        return counts, sums
+                sums += (_Sum(first + SUM, shifted), _Sum(first + SUM_SQUARES, shifted**2))
+        if layout.task is Task.REGRESSION:
+            wrong = expected = None
+        else:
+            wrong = self._wrong(events)
+            counts += self._decided(events)
+            if layout.task is Task.BINARY:
+                sums += _scored(events, 2 * layout.task_sums.start)
+            expected = (
+                None if self._rates is None else np.rint(self._expected_wrong(events) * UNITS)
+            )
+        # Each feature's bins in a row: counted one by one they are read in order.
+        features = np.ascontiguousarray(events.bins.T)
+        return _Source(events, counts, sums, features, wrong, expected)
 
-    def _count_task(
-        self, events: Outcomes, at: Places, size: int, counts: IntArray, sums: FloatArray
+    def _decided(self, events: Outcomes) -> "tuple[_Count, _Count]":
+        """Return what is counted in the confusion and in the histogram."""
+        layout, classes = self.layout, len(self.layout.classes)
+        label, predicted = (
+            np.asarray(codes, np.int64) for codes in (events.label, events.predicted)
+        )
+        check_codes(label, classes)
+        check_codes(predicted, classes)
+        scored = (events.score >= 0.0) & (events.score <= 1.0)
+        true = label == (1 if layout.task is Task.BINARY else predicted)
+        bins = score_bin(np.where(scored, events.score, 0.0)) + SCORE_BINS * true
+        some = None if scored.all() else np.flatnonzero(scored)
+        return (
+            _Count(layout.confusion.start, classes**2, label * classes + predicted),
+            _Count(layout.histogram.start, 2 * SCORE_BINS, bins, some),
+        )
+
+    def _count(self, source: "_Source", groups: Groups) -> tuple[IntArray, FloatArray]:
+        layout, at, size = self.layout, groups.at, len(groups.rows)
+        counts = np.zeros((size, layout.width), np.int64)
+        sums = np.zeros((size, 2 * layout.sums))
+        for first, width, cell, some in source.counts:
+            places = at * width + cell
+            cells = places if some is None else places[some]
+            counts[:, first : first + width] = _by_cell(cells, size, width)
+        for first, values, bins, width in source.sums:
+            places = at if bins is None else at * width + bins
+            total = np.bincount(places, values, size * width).reshape(size, width)
+            sums[:, first : first + width] = total
+        if layout.task is Task.REGRESSION:
+            self._count_regression(source.events, groups, counts, sums)
+        if layout.expected is not None and source.expected is not None:
+            counts[:, layout.expected] = np.bincount(at, source.expected, size).astype(np.int64)
+        self._count_features(source, groups, counts, sums)
+        return counts, sums.reshape(size, layout.sums, 2)
+
+    def _count_regression(
+        self, events: Outcomes, groups: Groups, counts: IntArray, sums: FloatArray
     ) -> None:
         layout = self.layout
-        task = sums[:, layout.task_sums].reshape(size, -1)
-        if layout.task is Task.REGRESSION:
-            found = count_regression(
-                at,
-                size,
-                truth=np.clip(np.asarray(events.label, np.float64), -LARGEST, LARGEST),
-                predicted=self._predicted(events),
-                centre=layout.centre,
-                edges=np.asarray(layout.edges),
-            )
-            counts[:, layout.nonzero] = found.nonzero[:, None]
-            parts = (found.errors, found.truths, found.products, found.relative)
-            task[:] = np.concatenate(parts, axis=1)
-        elif layout.task is Task.BINARY:
-            binary = count_binary(
-                at,
-                size,
-                truth=events.label == 1,
-                predicted=events.predicted == 1,
-                score=events.score,
-            )
-            counts[:, layout.confusion] = binary.confusion.reshape(size, -1)
-            counts[:, layout.histogram] = binary.histogram.reshape(size, -1)
-            task[:] = np.concatenate([binary.score_sums, binary.losses[:, 2:]], axis=1)
-        else:
-            classes = len(layout.classes)
-            label, predicted = (
-                np.asarray(codes, np.int64) for codes in (events.label, events.predicted)
-            )
-            confusion = confusion_counts(at, size, classes, label, predicted)
-            counts[:, layout.confusion] = confusion.reshape(size, -1)
-            scored = (events.score >= 0.0) & (events.score <= 1.0)
-            cell = np.where(label == predicted, SCORE_BINS, 0)[scored]
-            cell += score_bin(events.score[scored])
-            counts[:, layout.histogram] = _counted(at[scored], size, cell, 2 * SCORE_BINS)
-        if layout.expected is not None and self._rates is not None:
-            wrong = np.bincount(at, np.rint(self._expected_wrong(events) * UNITS), size)
-            counts[:, layout.expected] = wrong.astype(np.int64)
-        sums[:, layout.task_sums] = task.reshape(size, -1, 2)
+        found = count_regression(
+            groups.at,
+            len(groups.rows),
+            truth=np.clip(np.asarray(events.label, np.float64), -LARGEST, LARGEST),
+            predicted=self._predicted(events),
+            centre=layout.centre,
+            edges=np.asarray(layout.edges),
+        )
+        counts[:, layout.nonzero] = found.nonzero[:, None]
+        parts = (found.errors, found.truths, found.products, found.relative)
+        first, end = layout.task_sums.start, layout.task_sums.stop
+        sums[:, 2 * first : 2 * end] = np.concatenate(parts, axis=1)
 
     def _expected_wrong(self, events: Outcomes) -> FloatArray:
         """Return how likely each prediction is wrong by its score `(n,)`.
@@ -205,32 +231,107 @@ class OutcomeCounter:
         return np.where(scored, expected, self._wrong(events))
 
     def _count_features(
-        self, events: Outcomes, at: Places, size: int, counts: IntArray, sums: FloatArray
+        self, source: "_Source", groups: Groups, counts: IntArray, sums: FloatArray
     ) -> None:
-        layout = self.layout
-        width = layout.feature_starts[-1]
-        if not events.bins.shape[1]:
+        layout, features = self.layout, source.features
+        at, size = groups.at, len(groups.rows)
+        if not len(features):
             return
-        cells = (at[:, None] * width + self._starts + events.bins).ravel()
-        counts[:, layout.feature_counts] = _by_cell(cells, size, width)
-        features = len(self._starts)
-        if layout.task is not Task.REGRESSION:
-            wrong = np.repeat(self._wrong(events), features)
-            counts[:, layout.feature_errors] = _by_cell(cells[wrong], size, width)
-            return
+        starts = layout.feature_starts
+        start = layout.feature_counts.start
+        together = max(1, _AT_ONCE // features.shape[1])
+        for first in range(0, len(features), together):
+            end = min(first + together, len(features))
+            low, high = starts[first], starts[end]
+            width = high - low
+            # Their bins follow one another; counted alone, a feature's need not be shifted.
+            shifts = self._starts[first:end, None] - low
+            part = features[first:end] + shifts if len(shifts) > 1 else features[first]
+            if source.wrong is not None:
+                cells = (part + (2 * at + source.wrong) * width).ravel()
+                found = _by_cell(cells, 2 * size, width).reshape(size, 2, width)
+                np.add(found[:, 0], found[:, 1], out=counts[:, start + low : start + high])
+                begin = layout.feature_errors.start
+                counts[:, begin + low : begin + high] = found[:, 1]
+                continue
+            cells = (part + at * width).ravel()
+            counts[:, start + low : start + high] = _by_cell(cells, size, width)
+            error = self._size(source.events)
+            begin = layout.feature_sums.start
+            for moment, values in ((SUM, error), (SUM_SQUARES, error**2)):
+                total = np.bincount(cells, np.tile(values, end - first), size * width)
+                column = slice(2 * (begin + low) + moment, 2 * (begin + high) + moment, 2)
+                sums[:, column] = total.reshape(size, width)
+
+    def _size(self, events: Outcomes) -> FloatArray:
+        """Return the absolute errors of a regression."""
         label = np.clip(np.asarray(events.label, np.float64), -LARGEST, LARGEST)
-        error = np.abs(self._predicted(events) - label)
-        for moment, values in ((SUM, error), (SUM_SQUARES, error**2)):
-            total = np.bincount(cells, np.repeat(values, features), size * width)
-            sums[:, layout.feature_sums, moment] = total.reshape(size, width)
+        return np.abs(self._predicted(events) - label)
 
 
-def _counted(at: Places, size: int, bins: npt.NDArray[np.intp], width: int) -> IntArray:
-    return np.bincount(at * width + bins, minlength=size * width).reshape(size, width)
+class _Count(NamedTuple):
+    """`width` cells of a row of counts from `first` on, each event in one by its `bins`.
+
+    `some` are the places of the events that are counted, None for all.
+    """
+
+    first: int
+    width: int
+    bins: npt.NDArray[np.integer]
+    some: npt.NDArray[np.intp] | None = None
+
+
+class _Sum(NamedTuple):
+    """One column of sums, or `width` of them from `first` on, each event in one by its `bins`."""
+
+    first: int
+    values: FloatArray
+    bins: IntArray | None = None
+    width: int = 1
+
+
+class _Source(NamedTuple):
+    """What is counted of n events, whatever their rows.
+
+    `features (F, n)` are their bins; `wrong (n,)` and `expected (n,)` are of classifiers.
+    """
+
+    events: Outcomes
+    counts: list[_Count]
+    sums: list[_Sum]
+    features: npt.NDArray[np.unsignedinteger]
+    wrong: npt.NDArray[np.bool_] | None
+    expected: FloatArray | None
+
+
+def _scored(events: Outcomes, first: int) -> tuple[_Sum, ...]:
+    """Return a binary model's sums: of scores by their tenth, of (y − score)² and its square."""
+    scored = (events.score >= 0.0) & (events.score <= 1.0)
+    score = np.where(scored, events.score, 0.0)
+    square = np.where(scored, ((events.label == 1) - score) ** 2, 0.0)
+    tenth = score_bin(score) // (SCORE_BINS // GROUPS)
+    return (
+        _Sum(first, score, tenth, GROUPS),
+        _Sum(first + GROUPS, square),
+        _Sum(first + GROUPS + 1, square**2),
+    )
 
 
 def _by_cell(cells: npt.NDArray[np.integer], size: int, width: int) -> IntArray:
     return np.bincount(cells, minlength=size * width).reshape(size, width)
+
+
+def _by_pane(
+    groups: Groups, panes: IntArray, counts: IntArray, sums: FloatArray
+) -> list[tuple[int, Block]]:
+    block = Block(groups.rows, counts, sums, np.empty((len(counts), 0, 2)))
+    if len(panes) == 1:
+        return [(int(panes[0]), block)]
+    bounds = [*np.flatnonzero(np.diff(groups.panes, prepend=-1)).tolist(), len(counts)]
+    return [
+        (int(panes[groups.panes[low]]), block.take(slice(low, high)))
+        for low, high in pairwise(bounds)
+    ]
 
 
 def _class_table(layout: OutcomeLayout) -> npt.NDArray[np.intp]:

@@ -151,7 +151,7 @@ class OutcomeEngine:
         """Drop what no label comes for any more."""
         if self._elsewhere is None:
             self.joiner.advance(watermark)
-        self._stream.cohorts.forget(watermark)
+        self._stream.forget(watermark)
 
     def findings(self, looked: tuple[Looked, ...], now: int, watched: Watched) -> list[Finding]:
         """Return what there is new of changes and of what is watched."""

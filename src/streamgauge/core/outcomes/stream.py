@@ -11,12 +11,13 @@ from streamgauge.core.batch import BoolArray, IntArray, Task
 from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.detection import Detection, DetectionSpec
 from streamgauge.core.detectors.specs import Exclusion
-from streamgauge.core.grouping import compact
+from streamgauge.core.grouping import by_value, compact
 from streamgauge.core.joining.records import Joined, Pending
-from streamgauge.core.outcomes.cohorts import Cohorts
+from streamgauge.core.outcomes.cohorts import Cohorts, signed_counts
 from streamgauge.core.outcomes.counting import OutcomeCounter, Outcomes
 from streamgauge.core.outcomes.coverage import CoverageWatch
 from streamgauge.core.outcomes.estimates import Estimator, learn_estimator
+from streamgauge.core.outcomes.gathering import Gathered
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.series import outcome_series
 from streamgauge.core.reference import Reference
@@ -104,30 +105,30 @@ class OutcomeStream:
             self.detection = Detection(detection, reference, registry, table)
         rates = None if self.estimator is None else self.estimator.rates()
         self._counter = OutcomeCounter(layout, rates)
-        self.track = Track(self._shape(layout.width, layout.sums))
+        self._track = Track(self._shape(layout.width, layout.sums))
         self.estimates = Track(
             self._shape(0 if self.estimator is None else self.estimator.width, 0)
         )
-        self.cohorts = Cohorts(layout, spec.windows, spec.pane_ms, spec.labels.max_delay_ms)
+        self._cohorts = Cohorts(layout, spec.windows, spec.pane_ms, spec.labels.max_delay_ms)
         self.coverage: CoverageWatch | None = None
         if spec.labels.coverage is not None:
             self.coverage = CoverageWatch(
-                layout.base.schema, self.track.spec, spec.labels.coverage, coverage, registry
+                layout.base.schema, self._track.spec, spec.labels.coverage, coverage, registry
             )
-        self.delays = BlockSum(len(self.cohorts.delay_edges_ms) - 1, 1, 0)
-        """Labels by how late they came, and the sum of that in seconds, since the start."""
+        self._delays = BlockSum(len(self._cohorts.delay_edges_ms) - 1, 1, 0)
+        self._gathered = Gathered()
 
     def predict(self, events: Pending, closed: int | None, hidden: BoolArray) -> None:
         """Count predictions that may get a label."""
         time = events.time
-        self.cohorts.add_predictions(time, events.rows, np.asarray(events.predicted))
+        self._cohorts.add_predictions(time, events.rows, np.asarray(events.predicted))
         if self.estimator is None:
             return
         cells = self.estimator.cells(events)
         known = cells >= 0
         panes = time // self.spec.pane_ms
-        for secret in (False, True):
-            chosen = known & (hidden == secret)
+        for secret in _present(hidden):
+            chosen = _places(known & (hidden == secret))
             blocks = _cell_blocks(
                 panes[chosen], events.rows[chosen], cells[chosen], self.estimator.width
             )
@@ -142,41 +143,94 @@ class OutcomeStream:
         """Count pairs, and what corrections take away and add.
 
         `closed` is up to when panes are closed (ms); `hidden (n,)` are the pairs that detectors
-        must not see. A pair that is new is in an open pane.
+        must not see. A pair that is new is in an open pane. Pairs that are all new and seen may
+        be counted later, but before anybody looks.
         """
+        if not len(joined.sign):
+            return
+        whole = joined.sign.min() > 0 and not hidden.any()
+        if whole and (closed is None or joined.label_time.min() >= closed):
+            self._gathered.add(joined)
+            if self._gathered.full:
+                self.settle()
+            return
+        for sign in (1, -1):
+            for secret in _present(hidden):
+                chosen = _places((joined.sign == sign) & (hidden == secret))
+                mine = joined if isinstance(chosen, slice) else joined.take(chosen)
+                self._count(mine, sign, closed, hidden=secret)
+
+    @property
+    def track(self) -> Track:
+        """Outcomes by the time when they became known."""
+        self.settle()
+        return self._track
+
+    @property
+    def cohorts(self) -> Cohorts:
+        """Predictions and outcomes by the time of the prediction."""
+        self.settle()
+        return self._cohorts
+
+    @property
+    def delays(self) -> BlockSum:
+        """Labels by how late they came, and the sum of that in seconds, since the start."""
+        self.settle()
+        return self._delays
+
+    def settle(self) -> None:
+        """Count what is still to be counted; what is looked at from outside has it."""
+        joined = self._gathered.take()
+        if joined is not None:
+            self._count(joined, 1, None, hidden=False)
+
+    def forget(self, watermark: int) -> None:
+        """Drop what no label comes for any more."""
+        self._cohorts.forget(watermark)
+
+    def _count(self, joined: Joined, sign: int, closed: int | None, *, hidden: bool) -> None:
+        """Count pairs of one sign, all hidden or all not."""
         if not len(joined.sign):
             return
         self._count_cohorts(joined)
         panes = joined.label_time // self.spec.pane_ms
-        for secret in (False, True):
-            for sign in (1, -1):
-                chosen = np.flatnonzero((joined.sign == sign) & (hidden == secret))
-                blocks = self._counter.blocks(_outcomes(joined, chosen), panes[chosen])
-                for pane, block in blocks:
-                    signed = block if sign > 0 else block.negated()
-                    start = pane * self.spec.pane_ms
-                    if closed is None or start >= closed:
-                        self.track.add(pane, signed, hidden=secret)
-                    else:
-                        self.track.add_late(start, signed, closed, hidden=secret)
+        steps = joined.time // self._cohorts.step_ms
+        by_spec = self._counter.blocks_by_spec(_outcomes(joined), panes)
+        for blocks in by_spec:
+            for pane, block in blocks:
+                signed = block if sign > 0 else block.negated()
+                start = pane * self.spec.pane_ms
+                if closed is None or start >= closed:
+                    self._track.add(pane, signed, hidden=hidden)
+                else:
+                    self._track.add_late(start, signed, closed, hidden=hidden)
+        if steps.min() == steps.max():
+            whole = [(int(steps[0]), block) for _, block in by_spec[0]]
+        else:
+            # Cohorts keep nothing by feature.
+            events = _outcomes(joined)._replace(rows=joined.rows[:, :1], bins=joined.bins[:, :0])
+            whole = self._counter.blocks(events, steps)
+        for step, block in whole:
+            self._cohorts.add_block(step, block if sign > 0 else block.negated())
 
     def parts(self) -> Iterator[Part]:
         """Yield everything that lasts."""
+        self.settle()
         for name, owner in self._lasting():
             yield from below(name, owner.parts())
-        yield from below("delays", sum_parts(self.delays))
+        yield from below("delays", sum_parts(self._delays))
 
     def restore(self, kept: Kept) -> None:
         """Take back the parts."""
         for name, owner in self._lasting():
             restore_below(name, owner, kept)
         with placed("delays"):
-            refill_parts(self.delays, within("delays", kept))
+            refill_parts(self._delays, within("delays", kept))
 
     def _lasting(self) -> Iterator[tuple[str, Lasting]]:
-        yield "track", self.track
+        yield "track", self._track
         yield "estimates", self.estimates
-        yield "cohorts", self.cohorts
+        yield "cohorts", self._cohorts
         if self.detection is not None:
             yield "detection", self.detection
         if self.coverage is not None:
@@ -185,19 +239,20 @@ class OutcomeStream:
     @property
     def detections(self) -> tuple[tuple[Detection, Track], ...]:
         """The detections there are, each with the track that its changes are measured in."""
-        found = [] if self.detection is None else [(self.detection, self.track)]
+        found = [] if self.detection is None else [(self.detection, self._track)]
         if self.coverage is not None:
             found.append((self.coverage.detection, self.coverage.track))
         return tuple(found)
 
     def close(self, end: int) -> tuple[Looked, ...]:
         """Close the panes that end at `end` (ms); return what detectors have looked at."""
+        self.settle()
         self.estimates.close(end)
         rows = [] if self.detection is None else [self._close_outcomes(end)]
         if self.detection is None:
-            self.track.close(end)
+            self._track.close(end)
         if self.coverage is not None:
-            self.coverage.take(self.cohorts, end)
+            self.coverage.take(self._cohorts, end)
             rows.append(self.coverage.close(end))
         return tuple(
             Looked(detection, track, found)
@@ -206,7 +261,7 @@ class OutcomeStream:
 
     def _close_outcomes(self, end: int) -> IntArray:
         assert self.detection is not None
-        block = self.track.close(end)
+        block = self._track.close(end)
         if block is None:
             return np.empty(0, np.int64)
         self.detection.feed(block, end - self.spec.pane_ms)
@@ -215,15 +270,18 @@ class OutcomeStream:
     @property
     def next_end(self) -> int | None:
         """Return when there is next something to close or to advance (ms), None if there is not."""
-        ends = [self.track.next_end, self.estimates.next_end]
+        ends = [self._track.next_end, self.estimates.next_end]
         if self.coverage is not None:
             ends.append(self.coverage.track.next_end)
+        first = self._gathered.first_time
+        if first is not None:
+            ends.append((first // self.spec.pane_ms + 1) * self.spec.pane_ms)
         return min((end for end in ends if end is not None), default=None)
 
     def advance(self, now: int) -> bool:
         """Advance the windows whose step ends now (ms); say whether there are any of labels."""
         self.estimates.advance(now)
-        due = self.track.advance(now)
+        due = self._track.advance(now)
         if self.coverage is not None:
             due |= self.coverage.track.advance(now)
         return due
@@ -237,7 +295,7 @@ class OutcomeStream:
         error = None
         if self.layout.task is Task.REGRESSION:
             error = np.asarray(joined.predicted - joined.label, np.float64)
-        self.cohorts.add_labels(
+        self._cohorts.add_labels(
             joined.time,
             joined.rows,
             self._strata(joined),
@@ -246,15 +304,6 @@ class OutcomeStream:
             error,
         )
         self._count_delays(joined, delay)
-        whole = joined.rows[:, :1]
-        steps = joined.time // self.cohorts.step_ms
-        for sign in (1, -1):
-            chosen = np.flatnonzero(joined.sign == sign)
-            found = _outcomes(joined, chosen)
-            # Cohorts keep nothing by feature.
-            events = found._replace(rows=whole[chosen], bins=found.bins[:, :0])
-            for step, block in self._counter.blocks(events, steps[chosen]):
-                self.cohorts.add_block(step, block if sign > 0 else block.negated())
 
     def _strata(self, joined: Joined) -> IntArray:
         label, predicted = joined.label, joined.predicted
@@ -267,24 +316,28 @@ class OutcomeStream:
     def _count_delays(self, joined: Joined, delay: IntArray) -> None:
         specs = joined.rows.shape[1]
         known, at = compact(joined.rows.ravel())
-        width = self.delays.width
-        cells = at * width + np.repeat(self.cohorts.delay_bins(delay), specs)
+        width = self._delays.width
+        cells = at * width + np.repeat(self._cohorts.delay_bins(delay), specs)
         signs = np.repeat(joined.sign.astype(np.int64), specs)
-        counts = np.rint(np.bincount(cells, signs, len(known) * width)).astype(np.int64)
+        counts = signed_counts(cells, signs, len(known) * width)
         sums = np.zeros((len(known), 1, 2))
         sums[:, 0, 0] = np.bincount(at, signs * np.repeat(delay / MS, specs), len(known))
         block = Block(known, counts.reshape(-1, width), sums, np.empty((len(known), 0, 2)))
-        self.delays.add(block)
+        self._delays.add(block)
 
 
-def _outcomes(joined: Joined, chosen: npt.NDArray[np.intp]) -> Outcomes:
-    return Outcomes(
-        joined.rows[chosen],
-        joined.bins[chosen],
-        joined.predicted[chosen],
-        joined.score[chosen],
-        joined.label[chosen],
-    )
+def _outcomes(joined: Joined) -> Outcomes:
+    return Outcomes(joined.rows, joined.bins, joined.predicted, joined.score, joined.label)
+
+
+def _present(hidden: BoolArray) -> tuple[bool, ...]:
+    """Return which of hidden and not there are."""
+    return (False, True) if hidden.any() else (False,)
+
+
+def _places(chosen: BoolArray) -> npt.NDArray[np.intp] | slice:
+    """Return the chosen places, all of them as a slice: nothing is copied then."""
+    return slice(None) if chosen.all() else np.flatnonzero(chosen)
 
 
 def _cell_blocks(
@@ -292,8 +345,7 @@ def _cell_blocks(
 ) -> Sequence[tuple[int, Block]]:
     """Return counts by pane of events with rows `(n, S)` and cells `(n,)` below `width`."""
     found: list[tuple[int, Block]] = []
-    for pane in np.unique(panes).tolist():
-        mine = panes == pane
+    for pane, mine in by_value(panes):
         known, at = compact(rows[mine].ravel())
         flat = at * width + np.repeat(cells[mine], rows.shape[1])
         counts = np.bincount(flat, minlength=len(known) * width).reshape(-1, width)
