@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from streamgauge.core.engine import ModelSpec
+from streamgauge.core.joining.keys import SCHEME
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
@@ -102,6 +103,7 @@ def fingerprint(spec: ModelSpec, layout: Layout) -> str:
     assert spec.labels is not None
     told = (
         _FORMAT,
+        SCHEME,
         layout,
         spec.slices,
         spec.max_slices,
