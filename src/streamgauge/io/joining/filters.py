@@ -37,7 +37,12 @@ class Marks(NamedTuple):
 
 def marks(keys: Sequence[bytes]) -> Marks:
     """Return the marks of keys, which are taken for random: a word, and six bits in it."""
-    halves = np.frombuffer(b"".join(keys), dtype=_HASH).reshape(-1, KEY_BYTES // 8)
+    return marks_of(b"".join(keys))
+
+
+def marks_of(keys: bytes) -> Marks:
+    """Return the marks of keys that are one after the other."""
+    halves = np.frombuffer(keys, dtype=_HASH).reshape(-1, KEY_BYTES // 8)
     rest = halves[:, 1].astype(np.uint64)
     bits = np.zeros(len(rest), np.uint64)
     one, low, step = np.uint64(1), np.uint64(63), np.uint64(6)

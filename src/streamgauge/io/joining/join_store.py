@@ -9,6 +9,7 @@ it, reads the inputs again.
 
 import os
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, Self
 
@@ -64,8 +65,11 @@ class JoinStore:
         self._buckets: dict[Space, dict[int, DiskBucket]] = {space: {} for space in Space}
         for bucket in found.buckets:
             self._buckets[bucket.entry.space][bucket.entry.bucket] = bucket
-        self._waiting: dict[Space, dict[int, dict[bytes, bytes]]] = {space: {} for space in Space}
         self._latest: dict[Space, dict[bytes, bytes]] = {space: {} for space in Space}
+        self._waiting: dict[Space, dict[int, list[Sequence[bytes]]]] = {
+            space: {} for space in Space
+        }
+        """The keys in `_latest` by bucket, as they were put: some may be there twice."""
         self._waiting_bytes: dict[Space, dict[int, int]] = {space: {} for space in Space}
         self._dropped: list[str] = []
         self._failed: JoinStoreError | None = None
@@ -97,14 +101,19 @@ class JoinStore:
 
     def get(self, space: Space, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the record of every key, None where there is none."""
-        values: list[bytes | None] = list(map(self._latest[space].get, keys))
-        buckets = self._buckets[space]
+        latest, buckets = self._latest[space], self._buckets[space]
+        values: list[bytes | None]
+        if latest.keys().isdisjoint(keys):  # new predictions
+            values, sought, rest = [None] * len(keys), np.arange(len(keys)), keys
+        else:
+            values = list(map(latest.get, keys))
+            if not buckets or None not in values:
+                return values
+            sought = np.array([i for i, value in enumerate(values) if value is None], np.intp)
+            rest = [keys[i] for i in sought.tolist()]
         if not buckets:
             return values
-        sought = np.array([i for i, value in enumerate(values) if value is None], np.intp)
-        if not len(sought):
-            return values
-        signs = marks([keys[i] for i in sought.tolist()])
+        signs = marks(rest)
         for number in sorted(buckets, reverse=True):
             bucket = buckets[number]
             places = sought[bucket.filter.perhaps(signs)].tolist()
@@ -121,8 +130,11 @@ class JoinStore:
         """Write records, in place of what these keys had in this bucket; the keys are distinct."""
         if not keys:
             return
-        self._waiting[space].setdefault(bucket, {}).update(zip(keys, values, strict=True))
-        self._latest[space].update(zip(keys, values, strict=True))
+        latest = self._latest[space]
+        before = len(latest)
+        latest.update(zip(keys, values, strict=True))
+        if len(latest) > before:  # else all of them are known, in this bucket
+            self._waiting[space].setdefault(bucket, []).append(keys)
         sizes = self._waiting_bytes[space]
         added = sum(map(len, values)) + len(values) * (KEY_BYTES + _RECORD_OVERHEAD)
         sizes[bucket] = sizes.get(bucket, 0) + added
@@ -130,8 +142,8 @@ class JoinStore:
     def drop(self, space: Space, bucket: int) -> None:
         """Forget a bucket and all records in it; its files go with the next flush."""
         latest = self._latest[space]
-        for key in self._waiting[space].pop(bucket, ()):
-            del latest[key]
+        for key in chain.from_iterable(self._waiting[space].pop(bucket, ())):
+            latest.pop(key, None)
         self._waiting_bytes[space].pop(bucket, None)
         kept = self._buckets[space].pop(bucket, None)
         if kept is not None:
@@ -174,8 +186,16 @@ class JoinStore:
     def _write(self, meta: bytes) -> None:
         batch = self._tables.batch()
         for space, waiting in self._waiting.items():
-            for number, records in waiting.items():
-                self._bucket(space, number).write(batch, records)
+            latest = self._latest[space]
+            for number, parts in waiting.items():
+                # One bucket, as often, has all records there are.
+                keys = list(
+                    dict.fromkeys(chain.from_iterable(parts)) if len(waiting) > 1 else latest
+                )
+                values = list(
+                    map(latest.__getitem__, keys) if len(waiting) > 1 else latest.values()
+                )
+                self._bucket(space, number).write(batch, keys, values)
         entries = (b.entry for buckets in self._buckets.values() for b in buckets.values())
         catalogue = encoded(self._fingerprint, self._made, tuple(entries))
         batch.put(HEAD, [(CATALOGUE, catalogue), (META, meta)])
