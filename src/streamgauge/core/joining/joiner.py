@@ -196,14 +196,15 @@ class Joiner:
             self._waiting.add(pick(keys, unknown), labels.take(unknown))
             known = np.delete(np.arange(len(keys)), unknown)
             keys, labels = pick(keys, known), labels.take(known)
-        held = dict(zip(keys, filter(None, stored), strict=True))
-        if not held:
+        if not keys:
             return self._form.none()
-        owner = np.arange(len(keys))
-        if len(held) < len(keys):
+        records, owner = list(filter(None, stored)), np.arange(len(keys))
+        if len(set(keys)) < len(keys):
+            held = dict(zip(keys, records, strict=True))
             places = {key: place for place, key in enumerate(held)}
             owner = np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
-        return self._revise(list(held), list(held.values()), owner, labels, not_before)
+            keys, records = list(held), list(held.values())
+        return self._revise(keys, records, owner, labels, not_before)
 
     def advance(self, watermark_ms: int) -> None:
         """Forget what the watermark says can find no partner any more; it never goes back."""

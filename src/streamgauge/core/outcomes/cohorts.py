@@ -125,13 +125,13 @@ class Cohorts:
         time: IntArray,
         rows: IntArray,
         stratum: IntArray,
-        delay_ms: IntArray,
+        delay_bin: IntArray,
         sign: IntArray,
         error: FloatArray | None,
     ) -> None:
         """Count labelled events, or take them away again where `sign (n,)` is −1.
 
-        `error (n,)` is that of regressions.
+        `delay_bin (n,)` are from `delay_bins`; `error (n,)` is that of regressions.
         """
         for step, chosen in self._steps(time):
             mine, signs = rows[chosen], sign[chosen]
@@ -139,7 +139,7 @@ class Cohorts:
             self._add_light(step, mine, self.groups + stratum[chosen], signs, errors)
             delays = self._delays.setdefault(step, self._no_delays())
             self._note(step)
-            cells = stratum[chosen] * delays.shape[1] + self.delay_bins(delay_ms[chosen])
+            cells = stratum[chosen] * delays.shape[1] + delay_bin[chosen]
             delays += signed_counts(cells, signs, delays.size).reshape(delays.shape)
 
     def add_block(self, step: int, block: Block) -> None:

@@ -154,18 +154,20 @@ class OutcomeCounter:
         if layout.task is Task.REGRESSION:
             wrong = expected = None
         else:
-            wrong = self._wrong(events)
-            counts += self._decided(events)
+            wrong, scores = self._wrong(events), _Scores.of(events.score)
+            counts += self._decided(events, scores)
             if layout.task is Task.BINARY:
-                sums += _scored(events, 2 * layout.task_sums.start)
+                sums += _scored(events, scores, 2 * layout.task_sums.start)
             expected = (
-                None if self._rates is None else np.rint(self._expected_wrong(events) * UNITS)
+                None
+                if self._rates is None
+                else np.rint(self._expected_wrong(events, scores) * UNITS)
             )
         # Each feature's bins in a row: counted one by one they are read in order.
         features = np.ascontiguousarray(events.bins.T)
         return _Source(events, counts, sums, features, wrong, expected)
 
-    def _decided(self, events: Outcomes) -> "tuple[_Count, _Count]":
+    def _decided(self, events: Outcomes, scores: "_Scores") -> "tuple[_Count, _Count]":
         """Return what is counted in the confusion and in the histogram."""
         layout, classes = self.layout, len(self.layout.classes)
         label, predicted = (
@@ -173,10 +175,9 @@ class OutcomeCounter:
         )
         check_codes(label, classes)
         check_codes(predicted, classes)
-        scored = (events.score >= 0.0) & (events.score <= 1.0)
         true = label == (1 if layout.task is Task.BINARY else predicted)
-        bins = score_bin(np.where(scored, events.score, 0.0)) + SCORE_BINS * true
-        some = None if scored.all() else np.flatnonzero(scored)
+        bins = scores.bins + SCORE_BINS * true
+        some = None if scores.known.all() else np.flatnonzero(scores.known)
         return (
             _Count(layout.confusion.start, classes**2, label * classes + predicted),
             _Count(layout.histogram.start, 2 * SCORE_BINS, bins, some),
@@ -218,17 +219,15 @@ class OutcomeCounter:
         first, end = layout.task_sums.start, layout.task_sums.stop
         sums[:, 2 * first : 2 * end] = np.concatenate(parts, axis=1)
 
-    def _expected_wrong(self, events: Outcomes) -> FloatArray:
+    def _expected_wrong(self, events: Outcomes, scores: "_Scores") -> FloatArray:
         """Return how likely each prediction is wrong by its score `(n,)`.
 
         Without a score nothing else is expected than what came: such events say nothing.
         """
         assert self._rates is not None
-        scored = (events.score >= 0.0) & (events.score <= 1.0)
-        bins = score_bin(np.where(scored, events.score, 0.0))
         which = np.asarray(events.predicted, np.intp) if len(self._rates.wrong) > 1 else 0
-        expected = self._rates.wrong[which, bins]
-        return np.where(scored, expected, self._wrong(events))
+        expected = self._rates.wrong[which, scores.bins]
+        return np.where(scores.known, expected, self._wrong(events))
 
     def _count_features(
         self, source: "_Source", groups: Groups, counts: IntArray, sums: FloatArray
@@ -269,6 +268,20 @@ class OutcomeCounter:
         return np.abs(self._predicted(events) - label)
 
 
+class _Scores(NamedTuple):
+    """Which events have a score that is a probability, and these with their bins, else 0."""
+
+    known: npt.NDArray[np.bool_]
+    score: FloatArray
+    bins: IntArray
+
+    @classmethod
+    def of(cls, score: FloatArray) -> "_Scores":
+        known = (score >= 0.0) & (score <= 1.0)
+        held = np.where(known, score, 0.0)
+        return cls(known, held, score_bin(held))
+
+
 class _Count(NamedTuple):
     """`width` cells of a row of counts from `first` on, each event in one by its `bins`.
 
@@ -304,14 +317,12 @@ class _Source(NamedTuple):
     expected: FloatArray | None
 
 
-def _scored(events: Outcomes, first: int) -> tuple[_Sum, ...]:
+def _scored(events: Outcomes, scores: _Scores, first: int) -> tuple[_Sum, ...]:
     """Return a binary model's sums: of scores by their tenth, of (y − score)² and its square."""
-    scored = (events.score >= 0.0) & (events.score <= 1.0)
-    score = np.where(scored, events.score, 0.0)
-    square = np.where(scored, ((events.label == 1) - score) ** 2, 0.0)
-    tenth = score_bin(score) // (SCORE_BINS // GROUPS)
+    square = np.where(scores.known, ((events.label == 1) - scores.score) ** 2, 0.0)
+    tenth = scores.bins // (SCORE_BINS // GROUPS)
     return (
-        _Sum(first, score, tenth, GROUPS),
+        _Sum(first, scores.score, tenth, GROUPS),
         _Sum(first + GROUPS, square),
         _Sum(first + GROUPS + 1, square**2),
     )

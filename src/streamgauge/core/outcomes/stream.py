@@ -292,6 +292,7 @@ class OutcomeStream:
 
     def _count_cohorts(self, joined: Joined) -> None:
         delay = joined.label_time - joined.time
+        bins = self._cohorts.delay_bins(delay)
         error = None
         if self.layout.task is Task.REGRESSION:
             error = np.asarray(joined.predicted - joined.label, np.float64)
@@ -299,11 +300,11 @@ class OutcomeStream:
             joined.time,
             joined.rows,
             self._strata(joined),
-            delay,
+            bins,
             joined.sign.astype(np.int64),
             error,
         )
-        self._count_delays(joined, delay)
+        self._count_delays(joined, delay, bins)
 
     def _strata(self, joined: Joined) -> IntArray:
         label, predicted = joined.label, joined.predicted
@@ -313,15 +314,16 @@ class OutcomeStream:
             return np.asarray(label == predicted, np.int64)
         return np.zeros(len(label), np.int64)
 
-    def _count_delays(self, joined: Joined, delay: IntArray) -> None:
+    def _count_delays(self, joined: Joined, delay: IntArray, bins: IntArray) -> None:
         specs = joined.rows.shape[1]
         known, at = compact(joined.rows.ravel())
         width = self._delays.width
-        cells = at * width + np.repeat(self._cohorts.delay_bins(delay), specs)
+        cells = at * width + np.repeat(bins, specs)
         signs = np.repeat(joined.sign.astype(np.int64), specs)
         counts = signed_counts(cells, signs, len(known) * width)
         sums = np.zeros((len(known), 1, 2))
-        sums[:, 0, 0] = np.bincount(at, signs * np.repeat(delay / MS, specs), len(known))
+        seconds = np.repeat(joined.sign * (delay / MS), specs)
+        sums[:, 0, 0] = np.bincount(at, seconds, len(known))
         block = Block(known, counts.reshape(-1, width), sums, np.empty((len(known), 0, 2)))
         self._delays.add(block)
 
