@@ -170,20 +170,24 @@ def test_the_memory_is_that_of_full_blocks(tmp_path: Path) -> None:
     path = write_config(tmp_path, model="windows: [1m, 8m]")
     [model] = planned(path).known
     rows, fields = 7, model.reference.layout
-    kept = block_bytes(fields, rows, np.dtype(np.uint32))
-    growing = block_bytes(fields, rows, np.dtype(np.int64))
     # 6 steps of 10 s and 48 of 10 s; two windows' totals, those since the start, and three panes:
-    # the open one and as many as 11 s of disorder reach into.
-    expected = 54 * kept + 1.5 * 6 * growing
+    # the open one and as many as 11 s of disorder reach into. All rows in groups, without extremes,
+    # and that of the whole in fine bins.
+    expected = sum(
+        54 * block_bytes(layout, some, np.dtype(np.uint32), extremes)
+        + int(1.5 * 6 * block_bytes(layout, some, np.dtype(np.int64), extremes))
+        for layout, some, extremes in ((fields.grouped(), rows, False), (fields, 1, True))
+    )
     unlabelled = replace(model.spec, labels=None)
-    assert memory(fields, unlabelled, rows, 11_000) == int(expected)
+    assert memory(fields, unlabelled, rows, 11_000) == expected
     assert memory(fields, model.spec, rows, 11_000) > 2 * expected
 
 
-def block_bytes(fields: Layout, rows: int, dtype: "np.dtype[np.integer]") -> int:
-    numeric = np.zeros((rows, len(fields.numeric), 2))
+def block_bytes(fields: Layout, rows: int, dtype: "np.dtype[np.integer]", extremes: bool) -> int:
+    sums = np.zeros((rows, len(fields.numeric), 2))
     counts = np.zeros((rows, fields.width), dtype)
-    return Block(np.zeros(rows, np.int64), counts, numeric, numeric).nbytes
+    kept = sums if extremes else sums[:, :0]
+    return Block(np.zeros(rows, np.int64), counts, sums, kept).nbytes
 
 
 def test_the_memory_is_not_less_than_an_engine_takes(tmp_path: Path) -> None:
