@@ -1,5 +1,6 @@
 """The stage of a chaos test: topics, the stream, apps with their replicas, and the evidence."""
 
+import http.client
 import json
 import os
 import shutil
@@ -176,7 +177,7 @@ class Replica:
             with urllib.request.urlopen(self.url + path, timeout=timeout) as answer:
                 body: bytes = answer.read()
                 return body
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return b""
 
     def samples(self) -> list[MetricSample]:
@@ -214,7 +215,7 @@ class Replica:
                 return body
         except urllib.error.HTTPError as error:
             return error.read()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return b""
 
     def send(self, number: int) -> None:

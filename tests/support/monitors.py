@@ -1,5 +1,6 @@
 """A `streamgauge run` of a test's own: a real process, watched through its HTTP server."""
 
+import http.client
 import json
 import signal
 import subprocess
@@ -56,7 +57,7 @@ class Monitor:
                 return body
         except urllib.error.HTTPError as error:
             return error.read()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             assert self.process.poll() is None, self.log.read_text()
             return b""
 

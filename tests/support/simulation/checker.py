@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.state_manifest import Position
 from streamgauge.formats.state_restore import restore
@@ -232,6 +234,8 @@ class Checker:
                 each[JOINER]["ledger"].pop("predictions_from", None)
         assert mine.keys() == theirs, f"I9: {sorted(mine.keys() ^ theirs)}"
         for key, data in mine.items():
+            if "/outcomes/stream/" in key and "detection" not in key:
+                data = _rounded_alike(kept[key], data)
             found = difference(kept[key], data, key)
             assert not found, f"I9: in the topic and in one life: {found}"
 
@@ -244,7 +248,7 @@ class Checker:
         if self.rebuilt:
             for each in (mine, figures):
                 each["models"][0]["outcomes"].pop("join")
-        found = difference(figures, mine)
+        found = difference(figures, _rounded_alike(figures, mine, 1e-6))
         assert not found, f"I9: a process shows, and one life would: {found}"
 
     def _assert_join(self, offsets: dict[Partition, int]) -> None:
@@ -263,3 +267,25 @@ class Checker:
         assert counts.labels == len(names[events.LABELS])
         assert counts.duplicates == len(names[events.PREDICTIONS]) - len(predicted)
         assert counts.joined == len(predicted & labelled), "I5"
+
+
+def _rounded_alike(kept: Any, data: Any, tolerance: float = 1e-9) -> Any:
+    """The data, with the kept numbers in place of theirs where they differ by rounding alone.
+
+    Pairs are added up many at a time, and a checkpoint ends such a time: sums of floating-point
+    numbers come out of another order than in one life.
+    """
+    if isinstance(data, dict) and isinstance(kept, dict):
+        return {
+            k: _rounded_alike(kept[k], v, tolerance) if k in kept else v for k, v in data.items()
+        }
+    if isinstance(data, list) and isinstance(kept, list) and len(data) == len(kept):
+        return [_rounded_alike(*both, tolerance) for both in zip(kept, data, strict=True)]
+    if not (isinstance(data, np.ndarray | float) and isinstance(kept, np.ndarray | float)):
+        return data
+    ours, theirs = np.asarray(data), np.asarray(kept)
+    if ours.dtype.kind != "f" or ours.shape != theirs.shape:
+        return data
+    return (
+        kept if np.allclose(ours, theirs, rtol=tolerance, atol=tolerance, equal_nan=True) else data
+    )

@@ -1,9 +1,13 @@
 """Membership: of all replicas of an app, the one that holds the state topic's partition 0 works."""
 
+import json
+import logging
 import re
 import struct
+import threading
+import time
 from collections.abc import Mapping
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -11,8 +15,14 @@ from streamgauge.config.librdkafka import Setting
 from streamgauge.formats.state_manifest import Position, Positions
 from streamgauge.io.kafka.errors import PASSING, BrokerError, NotMemberError, failure
 
+log = logging.getLogger(__name__)
+
 ACTIVE_PARTITION = 0
 SESSION_TIMEOUT_MS = 10_000
+SETTLED_WITHIN_S: Final = 15.0
+"""A member that has not settled in the group for so long joins it anew."""
+_STATISTICS_MS: Final = 1_000
+_LONGEST_GAP_S: Final = 1.0
 _NOTES: Final = re.compile(r"floor=(\d+)(?: reached=(-?\d+))?(?: settled=(-?\d+))?")
 """What the metadata of a committed offset say besides the offset."""
 _METADATA: Final = b"CGMDv2:"
@@ -61,25 +71,32 @@ class Membership:
         """Whether the group has said who is active."""
         self.rebalances = 0
         self._topic = topic
-        self._consumer = Consumer(
-            {
-                "session.timeout.ms": SESSION_TIMEOUT_MS,
-                **settings,
-                "group.id": group_id,
-                "client.id": client_id,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "latest",
-                # Sticky, so that a replica that joins takes nothing from the one that works.
-                "partition.assignment.strategy": "cooperative-sticky",
-            }
-        )
-        self._consumer.subscribe(
-            [topic],
+        self._settings: dict[str, Any] = {
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            **settings,
+            "group.id": group_id,
+            "client.id": client_id,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "latest",
+            # Sticky, so that a replica that joins takes nothing from the one that works.
+            "partition.assignment.strategy": "cooperative-sticky",
+            "statistics.interval.ms": _STATISTICS_MS,
+            "stats_cb": self._told,
+        }
+        self._unsettled: float | None = None
+        self._polled = time.monotonic()
+        self._consumer = self._join()
+
+    def _join(self) -> Consumer:
+        consumer = Consumer(self._settings)
+        consumer.subscribe(
+            [self._topic],
             on_assign=self._assigned,
             on_revoke=self._revoked,
             on_lost=self._revoked,
         )
+        return consumer
 
     @property
     def active(self) -> bool:
@@ -95,7 +112,33 @@ class Membership:
         error = message.error() if message is not None else None
         if error is not None and not error.retriable() and error.code() not in PASSING:
             raise failure(f"joining the group on {self._topic}", error)
+        self._look_after_itself()
         return self.active
+
+    def _told(self, statistics: str) -> None:
+        """Take what the client tells of itself: see `_look_after_itself`."""
+        group = json.loads(statistics).get("cgrp") or {}
+        at_rest = group.get("state") == "up" and group.get("join_state") == "steady"
+        if at_rest or self._unsettled is None:
+            self._unsettled = 0.0
+
+    def _look_after_itself(self) -> None:
+        """Join anew, as another member, where the client has not come to rest in the group.
+
+        After restarts of the broker members have been seen that stayed outside for minutes and said
+        nothing, so that nobody worked. Only time in which this member was polled counts.
+        """
+        now = time.monotonic()
+        if self._unsettled is not None:
+            self._unsettled += min(now - self._polled, _LONGEST_GAP_S)
+        self._polled = now
+        if self._unsettled is None or self._unsettled <= SETTLED_WITHIN_S:
+            return
+        log.warning("kafka: not settled in the group on %s; joining it anew", self._topic)
+        left, self._consumer = self._consumer, self._join()
+        self.tokens, self.joined, self._unsettled = frozenset(), False, None
+        # A client in such a state may never come back from this.
+        threading.Thread(target=left.close, name="kafka-leaving", daemon=True).start()
 
     def committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], Kept]:
         """Return the group's committed offsets of those partitions that have one."""
@@ -132,6 +175,8 @@ class Membership:
         self._consumer.close()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return  # one that was left
         self.rebalances += 1
         consumer.incremental_assign(partitions)
         # Nothing is read through this consumer: the partition is a token.
@@ -140,6 +185,8 @@ class Membership:
         self.tokens |= _numbers(partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return
         self.rebalances += 1
         self.tokens -= _numbers(partitions)
         consumer.incremental_unassign(partitions)
