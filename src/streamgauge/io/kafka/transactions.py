@@ -29,6 +29,8 @@ TIMEOUT_MS: Final = 10_000
 """After this the broker gives up a transaction: for so long one left open holds up readers."""
 FENCE_S: Final = 60.0
 """How long taking over may last: the broker may have to wait for an open transaction's end."""
+OFFSETS_S: Final = 5.0
+"""How long adding offsets may last: a call that a restart of the broker has hit never ends."""
 CLOSE_S: Final = 3.0
 """How long a stop waits for an abort; after that the broker has to do it by itself."""
 _SLICE_S: Final = 0.2
@@ -159,7 +161,7 @@ class TransactionalWriter:
         self._patiently(
             Step.OFFSETS,
             lambda wait: producer.send_offsets_to_transaction(offsets, group.raw, wait),
-            self._patience,
+            min(OFFSETS_S, self._patience),
         )
         # No endless wait, although the client recommends it: with all delivered and the broker
         # gone it never returns.
