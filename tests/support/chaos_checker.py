@@ -236,9 +236,12 @@ def _as_without_faults(found: Evidence, calm: Evidence) -> Iterator[Violation]:
     for content in (ours - theirs) + (theirs - ours):
         side = "only under faults" if ours[content] > theirs[content] else "missing under faults"
         yield Violation("I9", f"alert {side}: {content[:200]}")
-    known = {a.content: a.statistic for a in calm.alerts}
+    known: dict[str, list[float]] = {}
+    for alert in calm.alerts:
+        known.setdefault(alert.content, []).append(alert.statistic)
     for alert in found.alerts:
-        calmly = known.get(alert.content, alert.statistic)
+        # What fires, resolves and fires again does so in the same order.
+        calmly, *known[alert.content] = known.get(alert.content) or [alert.statistic]
         if not isclose(alert.statistic, calmly, rel_tol=SAME_EVIDENCE):
             text = f"evidence is {alert.statistic}, and {calmly} without faults: {alert.content}"
             yield Violation("I9", text[:300])
@@ -257,19 +260,20 @@ def _as_without_faults(found: Evidence, calm: Evidence) -> Iterator[Violation]:
 
 
 def _judged(figures: Mapping[str, float]) -> dict[str, float]:
-    """Return the figures but those of labels without a prediction: see `_given_up`."""
-    alone = "fate=orphan", "streamgauge_waiting_labels"
+    """Return the figures but those of labels that come to nothing: see `_given_up`."""
+    alone = "fate=orphan", "fate=late", "streamgauge_waiting_labels"
     return {k: v for k, v in figures.items() if not any(part in k for part in alone)}
 
 
 def _given_up(joined: Mapping[str, int]) -> dict[str, float]:
-    """Return what became of the join, all labels without a prediction in one.
+    """Return what became of the join, all labels that come to nothing in one.
 
-    When a store is built again, labels of forgotten predictions are given up sooner.
+    When a store is built again, labels of forgotten predictions are given up sooner; and which
+    predictions are forgotten when a label comes too late goes by how far others have been read.
     """
     one = {name: float(count) for name, count in joined.items()}
-    alone = sum(one.pop(name, 0.0) for name in ("waiting", "orphans"))
-    return {**one, "waiting or orphans": alone}
+    alone = sum(one.pop(name, 0.0) for name in ("waiting", "orphans", "late"))
+    return {**one, "waiting, orphans or late": alone}
 
 
 def _caught_up(found: Evidence) -> Iterator[Violation]:
