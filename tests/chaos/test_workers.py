@@ -5,12 +5,21 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.integration.test_workers import Stage, events, judge
 from tests.support.brokers import Broker
+from tests.support.chaos_forms import Form
 from tests.support.monitors import Monitor
 
 EVENTS = 12_000
 KILLS = 12
+
+
+@pytest.fixture(autouse=True)
+def _long_form(form: Form) -> None:
+    if form.name != "long":
+        pytest.skip("it belongs to the long form of chaos (make chaos)")
 
 
 def test_kills_at_random_change_no_result(apache_kafka: Broker, tmp_path: Path) -> None:
