@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -144,6 +145,20 @@ def test_what_a_decoder_learns_changes_no_result(
     decoder = NativeDecoder(SCHEMAS)
     decoder.decode(_poll(pairs * SIGHTINGS))
     assert _result(decoder.decode(poll), len(poll)) == fresh
+
+
+@pytest.mark.parametrize("number", [b"0", b"-7", b"12345678901234567890123", b"1" + b"0" * 400])
+def test_whole_numbers_are_numbers_where_wrong_types_have_been_seen_often(number: bytes) -> None:
+    text = (
+        b'{"prediction_id": "p1", "timestamp": 1764000000000, "model": "flight-delay",'
+        b' "features": {"distance": %s, "dep_delay": 1.5, "carrier": "UA", "holiday": true},'
+        b' "prediction": 1, "score": 0.83}'
+    )
+    pairs = [(text % number, b"p1")]
+    fresh = _result(NativeDecoder(SCHEMAS).decode(_poll(pairs)), 1)
+    decoder = NativeDecoder(SCHEMAS)
+    decoder.decode(_poll([(text % b"true", b"p1")] * SIGHTINGS * 3))
+    assert _result(decoder.decode(_poll(pairs)), 1) == fresh
 
 
 def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> None:

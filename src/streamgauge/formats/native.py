@@ -127,16 +127,30 @@ class _Poll:
             unknown_fields=reader.unknown_fields + sum(b.unknown_fields for b in builders),
         )
 
-    def _set_wrong_types_aside(self, events: Sequence[Struct | None], start: int) -> None:
-        """Note the values that only a loose field has let in, and leave None in their place."""
+    def _set_wrong_types_aside(self, events: list[Struct | None], start: int) -> None:
+        """Note the values that only a loose field has let in, and leave None in their place.
+
+        A whole number is a number; one that no float can hold is left to the rules.
+        """
+        beyond: set[int] = set()
         for kind, model in self._by_type.items():
             for name, place, accepted in model.types.loose:
                 for row, event in enumerate(events, start):
                     features = getattr(event, "features", None) if type(event) is kind else None
                     value = getattr(features, name, None)
-                    if value is not None and type(value) is not accepted:
-                        setattr(features, name, None)
-                        self._wrong_types.setdefault(row, []).append(place)
+                    if value is None or type(value) is accepted:
+                        continue
+                    if accepted is float and type(value) is int:
+                        try:
+                            setattr(features, name, float(value))
+                        except OverflowError:
+                            beyond.add(row)
+                        continue
+                    setattr(features, name, None)
+                    self._wrong_types.setdefault(row, []).append(place)
+        for row in beyond:
+            self._wrong_types.pop(row, None)
+        self._reader.read_again(events, beyond, start)
 
     def _transpose(
         self, events: Sequence[Struct | None], start: int
