@@ -119,20 +119,21 @@ def powers_of(layout: Layout, column: Column) -> Powers | None:
     return Powers(shifted, shifted * shifted)
 
 
+class _Sorted(NamedTuple):
+    """Events by place: their `order (n,)`, the places that have any, where each begins in it."""
+
+    order: Places
+    filled: Places
+    starts: Places
+
+
 class _Places:
     """Where some events go: `places (n,)`, each below `size`."""
 
     def __init__(self, places: Places, size: int) -> None:
         self._places = places
         self._size = size
-        self._filled: Places | slice = slice(None)
-        self._order: Places | None = None
-        if size > 1 and len(places):
-            narrow = places.astype(np.min_scalar_type(size))  # sorted by radix up to 16 bits
-            self._order = np.argsort(narrow, kind="stable")
-            held = np.bincount(places, minlength=size)
-            self._filled = np.flatnonzero(held)
-            self._starts = (np.cumsum(held) - held)[self._filled]
+        self._known: _Sorted | None = None
 
     def count(self, bins: npt.NDArray[np.intp], width: int) -> IntArray:
         """Return how many events of each place are in each bin `(size, width) int64`."""
@@ -144,6 +145,17 @@ class _Places:
         summed = np.bincount(self._places, values, minlength=self._size)
         return np.asarray(summed, np.float64)
 
+    def _sorted(self) -> "_Sorted":
+        """Return the events in the order of their places, found when it is first asked for."""
+        if self._known is None:
+            # Sorted by radix up to 16 bits.
+            narrow = self._places.astype(np.min_scalar_type(self._size))
+            held = np.bincount(self._places, minlength=self._size)
+            filled = np.flatnonzero(held)
+            order = np.argsort(narrow, kind="stable")
+            self._known = _Sorted(order, filled, (np.cumsum(held) - held)[filled])
+        return self._known
+
     def moments(
         self, numbers: FloatArray, center: float, sums: FloatArray, extremes: FloatArray
     ) -> None:
@@ -152,19 +164,19 @@ class _Places:
         whole = bool(finite.all())
         if not finite.any():
             return
-        if self._order is None:
+        if self._size == 1:
             values = numbers if whole else numbers[finite]
             extremes[0] = low, high = values.min(), values.max()
             shifted = _shifted(values, center, low, high)
             sums[0] = shifted.sum(), (shifted * shifted).sum()
             return
-        at, starts = self._filled, self._starts
-        values = numbers.take(self._order)
+        order, at, starts = self._sorted()
+        values = numbers.take(order)
         if whole:
             extremes[at, MINIMUM] = np.minimum.reduceat(values, starts)
             extremes[at, MAXIMUM] = np.maximum.reduceat(values, starts)
         else:
-            absent = ~finite.take(self._order)
+            absent = ~finite.take(order)
             values[absent] = np.inf
             extremes[at, MINIMUM] = np.minimum.reduceat(values, starts)
             values[absent] = -np.inf

@@ -38,7 +38,7 @@ from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.stream import LabelSpec, Looked, StreamSpec
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
-from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
+from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec, keys_data
 from streamgauge.core.snapshot import Counters, ModelSnapshot, OutcomeStats, WindowStats
 from streamgauge.core.state import (
     Kept,
@@ -245,16 +245,13 @@ class ModelEngine:
     def join_state(self) -> dict[str, object]:
         """Return what the join knows besides its store, as plain data."""
         assert self.outcomes is not None
-        rows = [[key.version, [list(pair) for pair in key.slice]] for key in self.registry.keys]
-        return {"rows": rows, "joiner": self.outcomes.joiner.state()}
+        return {"rows": keys_data(self.registry.keys), "joiner": self.outcomes.joiner.state()}
 
     def restore_join(self, state: Mapping[str, Any]) -> None:
         """Go on with a store as it was when `state` was taken; before any event is counted."""
         assert self.outcomes is not None
         assert not len(self.registry)
-        for version, pairs in state["rows"]:
-            key = RowKey(version, tuple((dimension, value) for dimension, value in pairs))
-            self.registry.readmit(key)
+        self.registry.readmit_all(state["rows"])
         self.outcomes.restore_join(state["joiner"])
 
     def parts(self) -> Iterator[Part]:

@@ -99,6 +99,11 @@ class SliceRegistry:
             self._used[group] = self._used.get(group, 0) + 1
         self._append(key)
 
+    def readmit_all(self, data: list[Any]) -> None:
+        """Give all keys of `keys_data` the next rows."""
+        for version, pairs in data:
+            self.readmit(RowKey(version, tuple((d, value) for d, value in pairs)))
+
     def _append(self, key: RowKey) -> None:
         self._rows[key] = len(self.keys)
         self.keys.append(key)
@@ -107,7 +112,7 @@ class SliceRegistry:
         """Yield the keys in the order of their rows, and how much of the caps is used."""
         for start in range(0, len(self.keys), KEYS_PER_PART):
             some = self.keys[start : start + KEYS_PER_PART]
-            yield Part(f"keys/{start // KEYS_PER_PART}", len(some), partial(_keys_data, some))
+            yield Part(f"keys/{start // KEYS_PER_PART}", len(some), partial(keys_data, some))
         used = [[*group, count] for group, count in self._used.items()]
         yield Part("used", len(self.keys), lambda: used)
 
@@ -153,5 +158,6 @@ class SliceRegistry:
         return row
 
 
-def _keys_data(keys: list[RowKey]) -> list[Any]:
+def keys_data(keys: list[RowKey]) -> list[Any]:
+    """Return keys as plain data, which `SliceRegistry.readmit_all` takes back."""
     return [[key.version, [list(pair) for pair in key.slice]] for key in keys]

@@ -18,7 +18,7 @@ from streamgauge.core.outcomes.joining import OutcomeJoin
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.partial import PartialSum
 from streamgauge.core.reference import Reference, reference_keys
-from streamgauge.core.slices import RowKey, SliceRegistry
+from streamgauge.core.slices import SliceRegistry, keys_data
 
 _NUMBERS: Final = 10
 """What an event on its way to a label, or with one, is reckoned as."""
@@ -148,15 +148,12 @@ class ModelTally:
     def join_state(self) -> dict[str, object]:
         """Return what the join knows besides its store, as plain data."""
         assert self._join is not None
-        rows = [[key.version, [list(pair) for pair in key.slice]] for key in self.registry.keys]
-        return {"rows": rows, "joiner": self._join.joiner.state()}
+        return {"rows": keys_data(self.registry.keys), "joiner": self._join.joiner.state()}
 
     def restore_join(self, state: Mapping[str, Any]) -> None:
         """Go on with a store as it was when `state` was taken; before any event is counted."""
         assert self._join is not None
-        for version, pairs in state["rows"]:
-            key = RowKey(version, tuple((dimension, value) for dimension, value in pairs))
-            self.registry.readmit(key)
+        self.registry.readmit_all(state["rows"])
         self._join.restore(state["joiner"])
         self._grown()
 
