@@ -6,7 +6,8 @@ machine (Apache Kafka where it can be run, else the embedded one) is filled with
 about 400 bytes, 18 numeric and 2 categorical features, and a label for each. Then the same topics
 are read
 
-- by `consume(10_000)` of confluent-kafka, which does nothing but take the values;
+- by `consume(10_000)` of confluent-kafka, which does nothing but take the values, with our settings
+  of how to fetch: with the client's own it is two to three times slower (`benchmarks.fetching`);
 - by `streamgauge run`: metrics, detectors, alerts, the join with its store on disk, transactional
   checkpoints every 5 s; and once more with one every 300 s;
 - by the loop's steps in this process, with counters of processor time by stage.
@@ -19,9 +20,11 @@ where each comes with a label to read and to join, to that without. `cpu_ratio_t
 consumer's processor time to that of the monitor with all its threads. `checkpoint_ratio` is the
 rate with checkpoints every 5 s to that with one every 300 s, and `checkpoint_share` the share of
 time that the former spent in checkpoints, by its own histogram, which depends less on what else the
-machine does. `arrow_rows_per_second` are rows of a stream without labels in Arrow batches of 5,000
-(20 features, five slice dimensions of together 100 slices); `arrow_cpu_ns` is the monitor's
-processor time for each, with all its threads.
+machine does. `slices_fall` and `features_fall` say how much the rate falls from 10 slices to 2,000,
+and from 20 features to 100, for `features_bytes` as many bytes; `slices_cpu` and `features_cpu` how
+much the processor time grows. `arrow_rows_per_second` are rows of a stream without labels in Arrow
+batches of 5,000 (20 features, five slice dimensions of together 100 slices); `arrow_cpu_ns` is the
+monitor's processor time for each, with all its threads.
 """
 
 import argparse
@@ -41,7 +44,7 @@ from benchmarks.common import Row, report
 from benchmarks.throughput_stages import staged
 from benchmarks.throughput_stream import Filled, Stream, configure, fill, reference
 from streamgauge.io.embedded import EmbeddedBroker
-from streamgauge.io.kafka.reader import QUEUED_KBYTES
+from streamgauge.io.kafka.reader import FETCHING
 from streamgauge.io.loopback import free_port
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
 from tests.support.monitors import Monitor
@@ -49,9 +52,10 @@ from tests.support.topics import unique_name
 
 EVENTS: Final = 1_500_000
 QUICK_EVENTS: Final = 200_000
-SIDE_EVENTS: Final = 200_000
-SIDES: Final = ((20, 10), (20, 2_000), (5, 100), (100, 100))
-"""Features and slices of the other streams."""
+SIDE_EVENTS: Final = 400_000
+FEW_SLICES, MANY_SLICES, MANY_FEATURES = (20, 10), (20, 2_000), (100, 100)
+SIDES: Final = (FEW_SLICES, MANY_SLICES, (5, 100), (20, 100), MANY_FEATURES)
+"""Features and slices of the other streams, without labels."""
 ARROW_ROWS: Final = 5_000
 ARROW_EVENTS: Final = 4_000_000
 BATCH: Final = 10_000
@@ -97,7 +101,7 @@ def consumed(bootstrap: str, filled: Filled) -> Consumed:
             "group.id": unique_name("consume"),
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
-            "queued.max.messages.kbytes": QUEUED_KBYTES,
+            **FETCHING,
         }
     )
     consumer.assign([TopicPartition(*partition, 0) for partition in filled.partitions])
@@ -166,6 +170,8 @@ class Measured:
     seldom: Run | None
     """The run with a checkpoint every 300 s."""
     stages: list[Row]
+    bytes: int
+    """Size of all values, before compression."""
 
     @property
     def rate(self) -> float:
@@ -226,7 +232,7 @@ def measure(bootstrap: str, stream: Stream, *, thorough: bool, again: bool = Fal
         usual = run("5s")
         consume = min(consume, consumed(bootstrap, filled))
         if not thorough:
-            return Measured(stream, consume, usual, None, [])
+            return Measured(stream, consume, usual, None, [], filled.bytes)
         seldom = run("300s")
         if again:
             usual = min(usual, run("5s"), key=_seconds)
@@ -247,7 +253,7 @@ def measure(bootstrap: str, stream: Stream, *, thorough: bool, again: bool = Fal
             }
             for took, size in found.checkpoints
         ]
-        return Measured(stream, consume, usual, seldom, stages)
+        return Measured(stream, consume, usual, seldom, stages, filled.bytes)
 
 
 def _seconds(run: Run) -> float:
@@ -282,9 +288,13 @@ def main() -> None:
             labelled = Stream(events // 2, options.features, options.slices, labels=True)
             measured.append(measure(bootstrap, labelled, thorough=True, again=again))
         sides = [] if alone or options.no_labels else SIDES
-        for features, slices in sides:
-            side = Stream(SIDE_EVENTS, features, slices, labels=True)
-            measured.append(measure(bootstrap, side, thorough=False))
+        others = {
+            (features, slices): measure(
+                bootstrap, Stream(SIDE_EVENTS, features, slices), thorough=False
+            )
+            for features, slices in sides
+        }
+        measured += others.values()
         arrow = measure(bootstrap, batched, thorough=True, again=again)
         measured.append(arrow)
     first = measured[0]
@@ -301,6 +311,15 @@ def main() -> None:
         figures["labels_ratio"] = second.rate / 2 / first.rate
         figures["checkpoint_ratio_with_labels"] = second.checkpoint_ratio
         figures["ratio_to_consume_with_labels"] = second.ratio
+    if others:
+        usual = others[20, 100]
+        for name_, first_, second_ in (
+            ("slices", others[FEW_SLICES], others[MANY_SLICES]),
+            ("features", usual, others[MANY_FEATURES]),
+        ):
+            figures[f"{name_}_fall"] = first_.rate / second_.rate
+            figures[f"{name_}_cpu"] = second_.run.cpu_seconds / first_.run.cpu_seconds
+        figures["features_bytes"] = others[MANY_FEATURES].bytes / usual.bytes
     tell(name, figures, measured, as_json=options.json)
 
 

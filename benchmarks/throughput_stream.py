@@ -25,10 +25,12 @@ EVENTS_PER_MS: Final = 20
 LONGEST_DELAY_MS: Final = 60_000
 CARRIERS: Final = 10
 TAGS: Final = {"region": 4, "device": 3, "plan": 3}
-"""Tags that an Arrow stream is sliced by too, and how many values each has."""
+"""Tags that events are sliced by too, and how many values each has."""
 TRUE_SHARE: Final = 0.3
 PARTITIONS: Final = 4
 TRAINING_ROWS: Final = 50_000
+TRAINING_MS: Final = 14 * 86_400_000
+STEP_MS: Final = TRAINING_MS // TRAINING_ROWS
 TEMPLATES: Final = 2_000
 """Different events; the reference has them all, so that nothing drifts."""
 _HEADERS: Final[dict[str, str | bytes | None]] = {"content-type": ARROW_TYPE}
@@ -68,7 +70,7 @@ class Stream:
         """Name of the stream in the table."""
         more = ", labels" if self.labels else ""
         if self.arrow_rows:
-            more += f", 5 dimensions, Arrow batches of {self.arrow_rows:,}"
+            more += f", Arrow batches of {self.arrow_rows:,}"
         return f"{self.features} features, {self.slices:,} slices{more}"
 
     @property
@@ -78,14 +80,13 @@ class Stream:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What it is sliced by."""
-        return ("carrier", "airport", *(TAGS if self.arrow_rows else ()))
+        """What it is sliced by: two features and three tags, or one feature for few slices."""
+        return ("carrier",) if self.slices <= CARRIERS else ("carrier", "airport", *TAGS)
 
     @property
     def airports(self) -> int:
         """How many values the second categorical feature has; each is a slice."""
-        others = sum(TAGS.values()) if self.arrow_rows else 0
-        return max(2, self.slices - CARRIERS - others)
+        return max(2, self.slices - CARRIERS - sum(TAGS.values()))
 
 
 class _Templates(NamedTuple):
@@ -118,6 +119,7 @@ def predictions(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
             "features": features,
             "prediction": int(round(score, 3) >= 0.5),
             "score": round(score, 3),
+            "tags": {name: f"{name[0]}{i % n}" for name, n in TAGS.items()},
             "latency_ms": 12.5,
         }
         text = json.dumps(event, separators=(",", ":")).replace("%", "%%")
@@ -183,6 +185,7 @@ class Filled:
     stem: str
     topics: tuple[str, ...]
     messages: int
+    bytes: int = 0
 
     @property
     def partitions(self) -> list[tuple[str, int]]:
@@ -207,7 +210,7 @@ def fill(bootstrap: str, stream: Stream) -> Filled:
             "message.max.bytes": 4_000_000,
         }
     )
-    written = 0
+    written = size = 0
     for kind, messages in kinds.items():
         topic = f"{stem}.{kind}"
         for i, (key, value) in enumerate(messages):
@@ -221,11 +224,12 @@ def fill(bootstrap: str, stream: Stream) -> Filled:
                 except BufferError:
                     producer.poll(0.05)
             written += 1
+            size += len(value)
             if i % 1_000 == 0:
                 producer.poll(0)
     if left := producer.flush(60):
         raise RuntimeError(f"{left} messages were not written within a minute")
-    return Filled(stream, stem, tuple(f"{stem}.{kind}" for kind in kinds), written)
+    return Filled(stream, stem, tuple(f"{stem}.{kind}" for kind in kinds), written, size)
 
 
 def reference(stream: Stream, folder: Path) -> Path:
@@ -236,18 +240,16 @@ def reference(stream: Stream, folder: Path) -> Path:
     truth = np.random.default_rng(10).random(TRAINING_ROWS) < TRUE_SHARE
     table = pa.table(
         {
-            "timestamp": START_MS - 86_400_000 + np.arange(TRAINING_ROWS) * 1_000,
+            # Two weeks: of less than 20 hours the reference tells no dispersion, and changes are
+            # judged from the 31st pane on.
+            "timestamp": START_MS - TRAINING_MS + np.arange(TRAINING_ROWS) * STEP_MS,
             **{f"f{j}": column[which] for j, column in enumerate(drawn.numbers.T)},
             "carrier": [f"c{i % CARRIERS}" for i in which.tolist()],
             "airport": [f"a{airport}" for airport in drawn.airport[which].tolist()],
             "prediction": (score >= 0.5).astype(np.int64),
             "score": score,
             "label": truth.astype(np.int64),
-            **{
-                name: [f"{name[0]}{i % n}" for i in which.tolist()]
-                for name, n in TAGS.items()
-                if name in stream.dimensions
-            },
+            **{name: [f"{name[0]}{i % n}" for i in which.tolist()] for name, n in TAGS.items()},
         }
     )
     data, path = folder / "training.parquet", folder / "reference.json"

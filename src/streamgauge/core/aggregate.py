@@ -13,7 +13,7 @@ import numpy as np
 from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.bins import CategoricalBins
 from streamgauge.core.blocks import Block
-from streamgauge.core.cells import RowTally, SliceTally, powers_of
+from streamgauge.core.cells import RowTally, SliceTally, Where, crossed, powers_of
 from streamgauge.core.columns import Column, columns
 from streamgauge.core.grouping import Known, compact, slice_rows
 from streamgauge.core.layout import Layout, Subject, SubjectKind
@@ -79,9 +79,7 @@ class Aggregator:
         found: list[_Counted] = []
         for first in range(0, len(batch), chunk):
             part = slice(first, min(first + chunk, len(batch)))
-            where = [
-                _Where(rows, pane_codes[part] * len(rows) + at[part]) for rows, at in groupings
-            ]
+            where = [Where(rows, pane_codes[part] * len(rows) + at[part]) for rows, at in groupings]
             found.append(self._part(batch, part, where, also))
         pieces, fine = (
             tuple((int(panes[code]), block) for counted in found for code, block in counted[kind])
@@ -93,15 +91,15 @@ class Aggregator:
         self,
         batch: EventBatch,
         part: slice,
-        places: Sequence["_Where"],
+        places: Sequence[Where],
         also: Sequence[Callable[[slice, Column], None]],
     ) -> "_Counted":
         """Count a part of a batch."""
         ok, grouping = batch.ok[part], self._grouping
         alike = places if grouping is None else places[:1]
-        tallies = [RowTally(self.layout, rows, keys, ok) for rows, keys in alike]
+        tallies = [RowTally(self.layout, where, ok) for where in alike]
         sliced = () if grouping is None else places[1:]
-        slices = [SliceTally(self._of_slices, rows, keys, ok) for rows, keys in sliced]
+        slices = [SliceTally(self._of_slices, each, ok) for each in crossed(sliced)]
         for column in columns(self.layout, batch, part):
             for tally in tallies:
                 tally.add(column)
@@ -133,13 +131,6 @@ class Aggregator:
             if values:
                 found[name] = values
         return found
-
-
-class _Where(NamedTuple):
-    """Where each event of a part falls under one slice specification, as tallies are told."""
-
-    rows: IntArray
-    keys: IntArray
 
 
 class _Counted(NamedTuple):

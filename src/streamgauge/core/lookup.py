@@ -40,16 +40,16 @@ class EdgeLookup:
             self._low, self._factor = low, float(CELLS / np.float64(high - low))
         if not (0.0 < self._factor < np.inf):
             return
-        cells = self._cells(edges)
+        cells = np.maximum(self._cells(edges), 0)
         held = np.bincount(cells, minlength=CELLS)
         if held[held > 1].sum() > MOST_CROWDED * len(edges):
             return
         self._table = True
         self._base = np.searchsorted(cells, np.arange(CELLS)).astype(np.intp)
-        """Number of edges in the cells before."""
+        """Number of edges in the cells before; far below zero where there are several in one."""
         self._pivot = np.full(CELLS, np.inf)
         self._pivot[held > 0] = edges[self._base[held > 0]]
-        self._crowded = held > 1
+        self._base[held > 1] = -2
 
     def bins(self, values: FloatArray) -> npt.NDArray[np.intp]:
         """Return the number of edges at or below each value `(n,)`; arbitrary for NaN."""
@@ -65,18 +65,17 @@ class EdgeLookup:
 
     def _bins(self, values: FloatArray) -> npt.NDArray[np.intp]:
         cells = self._cells(values)
-        bins = self._base.take(cells)
-        bins += values >= self._pivot.take(cells)
-        crowded = np.flatnonzero(self._crowded.take(cells))
+        bins = self._base.take(cells, mode="clip")
+        bins += values >= self._pivot.take(cells, mode="clip")
+        crowded = np.flatnonzero(bins < 0)
         if len(crowded):
             bins[crowded] = self._edges.searchsorted(values[crowded], side="right")
         return bins
 
     def _cells(self, values: FloatArray) -> npt.NDArray[np.intp]:
-        # Infinities, NaN and overflow end up in the outer cells, so they need no warning.
+        # Infinities, NaN and overflow end up in the outer cells, so they need no warning; what is
+        # below the first is clipped where it is looked up.
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = values - self._low
             scaled *= self._factor
-            np.fmin(scaled, CELLS - 1, out=scaled)
-            np.fmax(scaled, 0.0, out=scaled)
-            return scaled.astype(np.intp)
+            return np.fmin(scaled, CELLS - 1, out=scaled).astype(np.intp)

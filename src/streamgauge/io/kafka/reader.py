@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from confluent_kafka import (
@@ -18,8 +18,17 @@ from streamgauge.core.batch import BoolArray
 from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
 from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
 
-QUEUED_KBYTES = 32 * 1024
-"""What the client reads ahead; it bounds memory when we are slower than the broker."""
+FETCHING: Final[Mapping[str, Setting]] = {
+    # What the client reads ahead; it bounds memory when we are slower than the broker.
+    "queued.max.messages.kbytes": 32 * 1024,
+    # What one answer of the broker may hold.
+    "fetch.max.bytes": 16 * 1024 * 1024,
+    "max.partition.fetch.bytes": 4 * 1024 * 1024,
+    # By default the client asks for nothing for a second once it has read far enough ahead, longer
+    # than what it has lasts us: a third of the rate (benchmarks/fetching.py).
+    "fetch.queue.backoff.ms": 10,
+}
+"""How messages are fetched, where the configuration does not say otherwise."""
 POLL_WAIT_S = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
 
@@ -44,6 +53,7 @@ class Reader:
     def __init__(self, settings: Mapping[str, Setting], group_id: str, client_id: str) -> None:
         self._consumer = Consumer(
             {
+                **FETCHING,
                 **settings,
                 # Never joined: the client wants a name for every consumer.
                 "group.id": f"{group_id}.reader",
@@ -53,9 +63,6 @@ class Reader:
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
-                "queued.max.messages.kbytes": settings.get(
-                    "queued.max.messages.kbytes", QUEUED_KBYTES
-                ),
             }
         )
         self.partitions: tuple[tuple[str, int], ...] = ()

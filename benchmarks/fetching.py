@@ -1,0 +1,86 @@
+"""What the client's settings of how to fetch come to, for a consumer that only takes values.
+
+Run with `python -m benchmarks.fetching [--quick] [--json]`. A topic of JSON predictions on a broker
+on this machine is read by `consume(10_000)` of confluent-kafka, in turns, with the client's own
+settings and with those of `streamgauge.io.kafka.reader`. `ratio` is the rate of the latter to that
+of the former, medians of the turns.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from benchmarks.common import Row, report
+from benchmarks.throughput import BATCH, broker
+from benchmarks.throughput_stream import Filled, Stream, fill
+from streamgauge.config.librdkafka import Setting
+from streamgauge.io.kafka.reader import FETCHING
+from tests.support.topics import unique_name
+
+EVENTS: Final = 1_000_000
+QUICK_EVENTS: Final = 300_000
+TURNS: Final = 5
+QUICK_TURNS: Final = 2
+OWN: Final[dict[str, Setting]] = {}
+LESS_AHEAD: Final = {"queued.max.messages.kbytes": FETCHING["queued.max.messages.kbytes"]}
+SETTINGS: Final = {
+    "the client's own": OWN,
+    "32 MB read ahead": LESS_AHEAD,
+    "ours": dict(FETCHING),
+}
+
+
+def rate(bootstrap: str, filled: Filled, settings: dict[str, Setting]) -> float:
+    """Return the messages a second of a consumer that reads everything."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": unique_name("fetching"),
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            **settings,
+        }
+    )
+    consumer.assign([TopicPartition(*partition, 0) for partition in filled.partitions])
+    read, began = 0, time.perf_counter()
+    while read < filled.messages:
+        read += len([message.value() for message in consumer.consume(BATCH, 0.1)])
+    took = time.perf_counter() - began
+    consumer.close()
+    return filled.messages / took
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="How fast a consumer reads, by its settings")
+    parser.add_argument("--quick", action="store_true", help="a shorter run, for a first look")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    found: dict[str, list[float]] = {name: [] for name in SETTINGS}
+    with broker() as (name, bootstrap):
+        filled = fill(bootstrap, Stream(QUICK_EVENTS if options.quick else EVENTS))
+        for _ in range(QUICK_TURNS if options.quick else TURNS):
+            for kind, settings in SETTINGS.items():
+                found[kind].append(rate(bootstrap, filled, settings))
+    rows: list[Row] = [
+        {
+            "settings": kind,
+            "messages/s": round(statistics.median(rates)),
+            "least": round(min(rates)),
+            "most": round(max(rates)),
+        }
+        for kind, rates in found.items()
+    ]
+    ratio = statistics.median(found["ours"]) / statistics.median(found["the client's own"])
+    if options.json:
+        print(json.dumps({"benchmark": "fetching", "broker": name, "ratio": ratio, "rows": rows}))
+        return
+    report(f"consume() from {name}; ours to the client's own {ratio:.2f}", rows, as_json=False)
+
+
+if __name__ == "__main__":
+    main()
