@@ -26,7 +26,7 @@ from streamgauge.core.batch import (
 )
 from streamgauge.formats.checks import OK, tag_text
 from streamgauge.formats.event_time import EventTime
-from streamgauge.formats.event_types import EventTypes, field_name
+from streamgauge.formats.event_types import EventTypes, field_name, tag_field
 from streamgauge.formats.messages import RawMessages
 
 _BOOLEAN_CODES: Final = {None: MISSING_CODE, False: 0, True: 1}
@@ -63,7 +63,8 @@ class Columns(NamedTuple):
     """Some events of one model, transposed: one entry an event in each sequence.
 
     `rows (n,) int64` index the poll's messages; `timestamp (n,) int64` is in milliseconds.
-    `features` are the structs of `EventTypes.features`, empty ones where an event has none;
+    `features` are the structs of `EventTypes.features` and `tags` those of `EventTypes.tags`, empty
+    ones where an event has none; no tags where the schema has none.
     `unknown_fields` and `unknown_features` are the columns of what was learned.
     """
 
@@ -76,7 +77,7 @@ class Columns(NamedTuple):
     features: list[Any]
     predictions: list[Any]
     scores: list[Any]
-    tags: list[Mapping[str, Any] | None]
+    tags: list[Any]
     latencies: list[float | None]
     unknown_fields: list[list[Raw | None]]
     unknown_features: list[list[Raw | None]]
@@ -94,6 +95,10 @@ def transpose(
         has_features = np.array([value is not None for value in features], np.bool_)
         none = types.features()
         features = [none if value is None else value for value in features]
+    tags = [event.tags for event in events] if types.tag_names else []
+    if None in tags:
+        untagged = types.tags()
+        tags = [untagged if value is None else value for value in tags]
     return Columns(
         rows=rows,
         ids=[event.prediction_id for event in events],
@@ -104,7 +109,7 @@ def transpose(
         features=features,
         predictions=[event.prediction for event in events],
         scores=[event.score for event in events],
-        tags=[event.tags for event in events],
+        tags=tags,
         latencies=[event.latency_ms for event in events],
         unknown_fields=[list(map(attrgetter(name), events)) for name in types.unknown_fields],
         unknown_features=[list(map(attrgetter(name), features)) for name in types.unknown_features],
@@ -192,9 +197,9 @@ class BatchBuilder:
         )
         return batch, rows, self._ids
 
-    def _add_tags(self, tags: Sequence[Mapping[str, Any] | None]) -> None:
-        for name, column in zip(self.schema.tags, self._tags, strict=True):
-            values: list[Any] = [None if mapping is None else mapping.get(name) for mapping in tags]
+    def _add_tags(self, tags: Sequence[Any]) -> None:
+        for place, column in enumerate(self._tags):
+            values = list(map(attrgetter(tag_field(place)), tags))
             if not set(map(type, values)) <= {str, type(None)}:
                 values = list(map(tag_text, values))
             column.add(values)

@@ -17,7 +17,7 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 Duration = Annotated[float, Meta(ge=0)]
 Status = Annotated[str, Meta(min_length=1, max_length=MAX_STATUS_LENGTH)]
 _AnyScalar = float | str | bool | None
-Tags = dict[str, Integer | float | bool | str | None]
+_Tag = Integer | float | bool | str | None
 
 KNOWN_FIELDS: Final = (
     "prediction_id",
@@ -38,7 +38,8 @@ class EventTypes:
     """The structs of one model.
 
     `features` has one field for each feature in the order of `feature_names`, then one `Raw` field
-    for each unknown feature that was learned; `event` has `KNOWN_FIELDS`, then one `Raw` field for
+    for each unknown feature that was learned; `tags` one for each tag that slices use, then one for
+    each other tag that was learned; `event` has `KNOWN_FIELDS`, then one `Raw` field for
     each unknown field that was learned. Anything else in a message is an error, so that nothing is
     skipped unchecked and nothing unknown goes uncounted.
 
@@ -48,11 +49,14 @@ class EventTypes:
 
     event: type[Struct]
     features: type[Struct]
+    tags: type[Struct]
     loose: tuple[tuple[str, int, type], ...]
     unknown_fields: tuple[str, ...]
     """Names of the `Raw` fields of `event`."""
     unknown_features: tuple[str, ...]
     """Names of the `Raw` fields of `features`."""
+    tag_names: tuple[str, ...]
+    """The tags in the order of the fields of `tags`."""
 
 
 def feature_names(schema: ModelSchema) -> tuple[str, ...]:
@@ -65,6 +69,11 @@ def field_name(place: int) -> str:
     return f"f{place}"
 
 
+def tag_field(place: int) -> str:
+    """The name of a struct's field for the tag at a place in `EventTypes.tag_names`."""
+    return f"t{place}"
+
+
 def can_be_field(name: str) -> bool:
     """Whether msgspec takes a JSON name as a field's name: no quote, backslash or control sign."""
     return name != "" and not any(sign in '"\\' or sign < " " for sign in name)
@@ -72,7 +81,7 @@ def can_be_field(name: str) -> bool:
 
 def is_typed(schema: ModelSchema) -> bool:
     """Whether a model's events can be decoded by type; the others are read one by one."""
-    return all(map(can_be_field, feature_names(schema)))
+    return all(map(can_be_field, (*feature_names(schema), *schema.tags)))
 
 
 def event_types(
@@ -80,6 +89,7 @@ def event_types(
     unknown_fields: tuple[str, ...] = (),
     unknown_features: tuple[str, ...] = (),
     loose_features: tuple[str, ...] = (),
+    other_tags: tuple[str, ...] = (),
 ) -> EventTypes:
     """The structs for a schema, with room for what its stream is known to bring besides."""
     known: list[tuple[str, type]] = [
@@ -106,6 +116,17 @@ def event_types(
         gc=False,
         eq=False,
     )
+    tag_names = schema.tags + other_tags
+    tags = defstruct(
+        "Tags",
+        [(tag_field(i), _Tag, None) for i in range(len(tag_names))],
+        rename={tag_field(i): name for i, name in enumerate(tag_names)}
+        if is_typed(schema)
+        else None,
+        forbid_unknown_fields=True,
+        gc=False,
+        eq=False,
+    )
     regression = schema.task is Task.REGRESSION
     prediction: Any = float | None if regression else Integer | str | None
     multiclass = schema.task is Task.MULTICLASS
@@ -120,7 +141,7 @@ def event_types(
             ("features", features | None, None),
             ("prediction", prediction, None),
             ("score", score, None),
-            ("tags", Tags | None, None),
+            ("tags", tags | None, None),
             ("latency_ms", Duration | None, None),
             *((f"u{i}", Raw, None) for i in range(len(unknown_fields))),
         ],
@@ -137,7 +158,9 @@ def event_types(
     return EventTypes(
         event=event,
         features=features,
+        tags=tags,
         loose=loose,
         unknown_fields=tuple(f"u{i}" for i in range(len(unknown_fields))),
         unknown_features=tuple(field_name(i) for i in range(len(known), len(columns))),
+        tag_names=tag_names,
     )

@@ -18,6 +18,7 @@ BLOCK: Final = 1024
 """Messages decoded at a time: their structs stay in the processor's cache."""
 _ENVELOPE: Final = frozenset({*KNOWN_FIELDS, "model"})
 _FEATURES: Final = KNOWN_FIELDS.index("features")
+_TAGS: Final = KNOWN_FIELDS.index("tags")
 
 
 class NativeDecoder:
@@ -72,11 +73,17 @@ class _Model:
         self.unknown_fields = LearnedNames()
         self.unknown_features = LearnedNames()
         self.loose_features = LearnedNames()
+        self.other_tags = LearnedNames()
         self.types = event_types(schema)
 
     def learn(self) -> bool:
         """Make room for what was seen often; whether the structs are new."""
-        names = (self.unknown_fields, self.unknown_features, self.loose_features)
+        names = (
+            self.unknown_fields,
+            self.unknown_features,
+            self.loose_features,
+            self.other_tags,
+        )
         learned = [each.learn() for each in names]
         if not any(learned):
             return False
@@ -179,6 +186,13 @@ class _Poll:
         if features is not None:
             fields[_FEATURES] = model.types.features(*values)
             self._reader.count_unknown(features, model.known_features, model.unknown_features)
+        if envelope.tags:
+            names = model.types.tag_names
+            fields[_TAGS] = model.types.tags(*map(envelope.tags.get, names))
+            for name in envelope.tags.keys() - names:
+                model.other_tags.see(name)
+        else:
+            fields[_TAGS] = None
         self._reader.count_unknown(document, _ENVELOPE, model.unknown_fields)
         for place in wrong:
             model.loose_features.see(model.features[place])
