@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -165,6 +166,17 @@ def test_what_run_needs_is_there_after_creating(stage: Stage) -> None:
     notes = require(config, stage.path)
     assert [note.place for note in notes] == [("topics", "labels", 0)]
     assert list(create_missing(config)) == []
+
+
+def test_topics_that_a_broker_lists_a_little_late_are_waited_for(stage: Stage) -> None:
+    """As those of a broker that has just begun, or that were made just now."""
+    stage.create(predictions=2)
+    config = load(stage.path)
+    late = threading.Timer(1.0, lambda: list(create_missing(config)))
+    late.start()
+    notes = require(config, stage.path)
+    late.join()
+    assert [note.place for note in notes] == [("topics", "labels", 0)]
 
 
 def test_traffic_is_told_where_the_broker_can_tell(broker: Broker, tmp_path: Path) -> None:

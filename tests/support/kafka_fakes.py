@@ -1,13 +1,15 @@
 """Stand-ins for the Kafka clients, which write down the order in which they are used."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from streamgauge.formats.messages import RawMessages
-from streamgauge.io.kafka.errors import FencedError, UnsettledError
+from streamgauge.io.kafka.attended import Still, always
+from streamgauge.io.kafka.errors import FencedError, NotMemberError, UnsettledError
 from streamgauge.io.kafka.membership import GroupMetadata, Kept
 from streamgauge.io.kafka.reader import Poll
 
@@ -115,6 +117,15 @@ class FakeMembership:
         if self.on_poll and timeout == 0.0:
             self.on_poll.pop(0)()
         return self.active
+
+    @contextmanager
+    def attended(self) -> Iterator[Still]:
+        def still() -> None:
+            if not self.active:
+                raise NotMemberError("kafka: others are active")
+
+        yield still
+        still()
 
     def committed(self, partitions: list[Partition]) -> dict[Partition, Kept]:
         broker = self.broker
@@ -261,8 +272,11 @@ class FakeStateReader:
     """Reads what was committed of the state."""
 
     broker: FakeBroker
+    on_read: Callable[[], None] = always
 
-    def records(self) -> dict[bytes, tuple[int, bytes]]:
+    def records(self, still: Still = always) -> dict[bytes, tuple[int, bytes]]:
+        self.on_read()
+        still()
         return dict(self.broker.state)
 
 

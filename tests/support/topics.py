@@ -22,7 +22,11 @@ def create_topics(
     topics: Mapping[str, int],
     config: Mapping[str, str] | None = None,
 ) -> None:
-    """Create topics, given as name -> partitions; raises KafkaException when one exists already."""
+    """Create topics, given as name -> partitions, and wait until the broker lists them.
+
+    A broker hears of a topic only after its controller has answered. Raises KafkaException when one
+    exists already.
+    """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     wanted = [
         NewTopic(name, partitions, 1, config=dict(config or {}))
@@ -30,6 +34,10 @@ def create_topics(
     ]
     for created in admin.create_topics(wanted, operation_timeout=20).values():
         created.result(timeout=30)
+    deadline = time.monotonic() + 30
+    while not topics.keys() <= admin.list_topics(timeout=30).topics.keys():
+        assert time.monotonic() < deadline, f"not listed within 30 s: {', '.join(topics)}"
+        time.sleep(0.05)
 
 
 def new_topic(

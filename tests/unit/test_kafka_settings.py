@@ -4,7 +4,10 @@ import pytest
 
 from streamgauge.config.librdkafka import Setting
 from streamgauge.io.kafka.admin import plain
+from streamgauge.io.kafka.errors import BrokerError
+from streamgauge.io.kafka.reader import Reader
 from streamgauge.io.kafka.settings import unaccepted
+from streamgauge.io.kafka.state_topic import StateReader
 
 BROKER: dict[str, Setting] = {"bootstrap.servers": "localhost:9092"}
 CANARY = "hunter2canary"
@@ -96,6 +99,24 @@ def test_what_the_client_says_of_a_connection_is_told_plainly(told: str, words: 
 
 
 def test_a_session_that_outlasts_the_poll_interval_is_found_before_the_start() -> None:
-    (problem,) = unaccepted({"session.timeout.ms": 400_000})
+    (problem,) = unaccepted({"session.timeout.ms": 9_000, "max.poll.interval.ms": 8_000})
     assert problem.key in {None, "session.timeout.ms"}
     assert "max.poll.interval.ms" in problem.text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"session.timeout.ms": 400_000},
+        {"session.timeout.ms": 3_000, "max.poll.interval.ms": 3_000},
+        {"max.poll.interval.ms": 10_000},
+    ],
+)
+def test_sessions_and_poll_intervals_of_any_length_are_taken_by_all_kinds_of_clients(
+    settings: dict[str, Setting],
+) -> None:
+    assert list(unaccepted(BROKER | settings)) == []
+    quiet = {**settings, "bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+    Reader(quiet, "g", "c").close()
+    with pytest.raises(BrokerError):
+        StateReader(quiet, "g", "c", "state", patience=0.1).records()

@@ -121,6 +121,24 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
 
 
+def test_a_replica_that_is_not_active_any_more_once_it_has_read_the_state_stands_by(
+    world: World,
+) -> None:
+    world.produce(20)
+
+    def loses() -> None:
+        world.membership.active = False
+
+    world.state.on_read = loses
+    world.run(nothing, nothing, nothing)
+    assert world.broker.offsets == {}
+    assert not any(what.startswith("poll") for what in world.broker.journal)
+    world.restart()
+    world.state.on_read = nothing
+    world.run(nothing)
+    assert world.broker.offsets == world.held()
+
+
 def test_everything_read_is_committed_when_it_stops(world: World) -> None:
     world.produce(70)
     world.run(nothing)

@@ -1,13 +1,16 @@
 """A member that does not settle in its group joins it anew, with stand-ins for the client."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
 
+from streamgauge.config.librdkafka import Setting
 from streamgauge.io.kafka import membership
+from streamgauge.io.kafka.errors import BrokerError, NotMemberError
 from streamgauge.io.kafka.membership import SETTLED_WITHIN_S, Membership
 
 
@@ -30,6 +33,8 @@ class Client:
             self.settings["stats_cb"](json.dumps({"cgrp": Client.group}))
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
 
     def pause(self, partitions: list[TopicPartition]) -> None: ...
 
@@ -93,6 +98,17 @@ def test_a_member_that_does_not_settle_joins_anew(
     assert works(member)
 
 
+def test_a_member_leaves_its_question_to_join_only_when_the_group_has_had_time_to_answer(
+    time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = Membership({"session.timeout.ms": 3_000}, "g", "c", "state")
+    monkeypatch.setattr(Client, "group", {"state": "up", "join_state": "wait-join"})
+    lives(member, time, 27.0)
+    assert len(Client.made) == 1
+    lives(member, time, 2.0)
+    assert len(Client.made) == 2
+
+
 def test_time_in_which_nobody_polled_does_not_count(
     time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +118,99 @@ def test_time_in_which_nobody_polled_does_not_count(
     time.now += 10 * SETTLED_WITHIN_S
     lives(member, time, 1.0)
     assert len(Client.made) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "pause"),
+    [
+        ({}, 20_000),
+        ({"session.timeout.ms": 3_000}, 20_000),
+        ({"session.timeout.ms": 45_000}, 90_000),
+        ({"session.timeout.ms": 3_000, "max.poll.interval.ms": 4_000}, 4_000),
+    ],
+)
+def test_a_group_waits_for_a_lost_member_as_long_as_settings_say_or_some_seconds(
+    time: Time, settings: dict[str, Setting], pause: int
+) -> None:
+    Membership(settings, "g", "c", "state")
+    [client] = Client.made
+    assert client.settings["max.poll.interval.ms"] == pause
+    assert client.settings["session.timeout.ms"] == settings.get("session.timeout.ms", 10_000)
+
+
+class Served:
+    """A member that is active, and what happens when it is served for the n-th time."""
+
+    def __init__(self, happenings: dict[int, Callable[[Client], None]]) -> None:
+        self.member = Membership({}, "g", "c", "state")
+        client = Client.made[-1]
+        client.callbacks["on_assign"](client, [TopicPartition("state", 0)])
+        self.polls = 0
+        self.enough = threading.Event()
+
+        def poll(_timeout: float) -> None:
+            self.polls += 1
+            if self.polls in happenings:
+                happenings[self.polls](client)
+            if self.polls >= 5:
+                self.enough.set()
+
+        client.poll = poll  # type: ignore[method-assign]
+
+    def waits(self) -> None:
+        assert self.enough.wait(10.0)
+
+
+def test_the_group_is_served_beside_long_work(time: Time) -> None:
+    served = Served({})
+    with served.member.attended() as still:
+        served.waits()
+        still()
+    polls = served.polls
+    assert threading.active_count() == 1
+    assert polls >= 5
+    assert served.polls == polls, "and not longer than that"
+
+
+def _lose(client: Client) -> None:
+    client.callbacks["on_revoke"](client, [TopicPartition("state", 0)])
+
+
+def _regain(client: Client) -> None:
+    client.callbacks["on_assign"](client, [TopicPartition("state", 0)])
+
+
+def test_long_work_hears_that_another_replica_has_become_active(time: Time) -> None:
+    served = Served({2: _lose})
+    with pytest.raises(NotMemberError), served.member.attended() as still:  # noqa: PT012
+        served.waits()
+        still()
+        pytest.fail("it goes on")
+
+
+def test_work_during_which_another_was_active_for_a_moment_is_of_no_use(time: Time) -> None:
+    served = Served({2: _lose, 3: _regain})
+    with pytest.raises(NotMemberError), served.member.attended():
+        served.waits()
+    assert works(served.member)
+
+
+def test_what_the_broker_refuses_meanwhile_ends_the_work(time: Time) -> None:
+    def refuse(_client: Client) -> None:
+        raise BrokerError("kafka: refused")
+
+    served = Served({2: refuse})
+    with pytest.raises(BrokerError, match="refused"), served.member.attended() as still:  # noqa: PT012
+        for _ in range(100):
+            served.enough.wait(0.1)
+            still()
+
+
+def test_an_error_of_the_work_itself_comes_through(time: Time) -> None:
+    served = Served({2: _lose})
+    with pytest.raises(ValueError, match="its own"), served.member.attended():  # noqa: PT012
+        served.waits()
+        raise ValueError("its own")
 
 
 def test_a_client_that_tells_nothing_is_left_alone(

@@ -12,6 +12,7 @@ from streamgauge.formats.state_journal import StateJournal
 from streamgauge.formats.state_manifest import Position, Positions
 from streamgauge.formats.state_records import Records
 from streamgauge.formats.state_restore import restore
+from streamgauge.io.kafka.attended import Still, always
 from streamgauge.io.kafka.membership import GroupMetadata
 from streamgauge.io.kafka.transactions import Headers
 
@@ -39,7 +40,7 @@ class Writes(Protocol):
 class Reads(Protocol):
     """What reads the state topic; see `StateReader`."""
 
-    def records(self) -> Records: ...
+    def records(self, still: Still = always) -> Records: ...
 
 
 class Begun(NamedTuple):
@@ -95,7 +96,13 @@ class Commits(Protocol):
 
     @property
     def full(self) -> bool: ...
-    def begin(self, committed: Mapping[Partition, Position], *, discard: bool = False) -> Begun: ...
+    def begin(
+        self,
+        committed: Mapping[Partition, Position],
+        *,
+        discard: bool = False,
+        still: Still = always,
+    ) -> Begun: ...
     def adopt(self, parts: Iterable[Part]) -> None: ...
     def write(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
@@ -122,7 +129,13 @@ class Checkpoints(Outbox):
         self._journal = StateJournal(app)
         self._committed: Positions = {}
 
-    def begin(self, committed: Mapping[Partition, Position], *, discard: bool = False) -> Begun:
+    def begin(
+        self,
+        committed: Mapping[Partition, Position],
+        *,
+        discard: bool = False,
+        still: Still = always,
+    ) -> Begun:
         """Take over and return what to go on from; `committed` are the group's offsets.
 
         Raises StateError where the state is damaged, StreamgaugeError where it does not belong to
@@ -130,7 +143,7 @@ class Checkpoints(Outbox):
         counting goes on from the group's offsets.
         """
         self.forget()
-        records = self._reads.records()
+        records = self._reads.records(still)
         if discard:
             self._journal = StateJournal.discarding(self._app, records)
             log.warning("the state is discarded: counting begins anew")

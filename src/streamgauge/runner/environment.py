@@ -18,6 +18,7 @@ from streamgauge.runner.topics import (
     access_items,
     inputs,
     missing_topics,
+    needed,
     own_topics,
     policy_items,
     topic_items,
@@ -104,15 +105,16 @@ def create_missing(config: Config, patience: float = PATIENCE_S) -> Iterator[Ite
 def require(
     config: Config, path: Path, patience: float = PATIENCE_S, *, split: bool = False
 ) -> list[Item]:
-    """Return notes on the topics, found by one request for metadata; `split` roles need one more.
+    """Return notes on the topics, found by a request for metadata; `split` roles need one more.
 
-    Raises ConfigError where a setting or topic has to be changed before anything is joined or
-    written, and StreamgaugeError where the broker is away; a line for each problem.
+    What is missing is asked for again before it is said to be. Raises ConfigError where a setting
+    or topic has to be changed before anything is joined or written, and StreamgaugeError where the
+    broker is away; a line for each problem.
     """
     items = [item for item in client_items(config) if item.problem]
     if not items:
         try:
-            cluster = _admin(config, patience).cluster()
+            cluster = _admin(config, patience).cluster_with(needed(config, split=split))
             items = [*topic_items(config, cluster, path, split=split)]
         except StreamgaugeError as error:
             items = [_unanswered(config, error)]

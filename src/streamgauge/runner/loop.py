@@ -12,10 +12,12 @@ from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.alert_event import encode
 from streamgauge.formats.messages import Rejected
 from streamgauge.formats.state_manifest import Position
+from streamgauge.io.kafka.attended import Still
 from streamgauge.io.kafka.errors import (
     AbortableError,
     BrokerError,
     FencedError,
+    NotMemberError,
     TransactionError,
     UnsettledError,
 )
@@ -200,6 +202,9 @@ class Loop:
             return None
         try:
             return self._begin()
+        except NotMemberError as error:
+            self._go_back(error, "standing by until it is its turn")
+            return None
         except BrokerError as error:
             if not self._was_active:
                 raise
@@ -234,11 +239,34 @@ class Loop:
             self._publisher.publish(pipeline)
 
     def _begin(self) -> Work:
-        """Become active: shut out the owner before, and go on from what it committed."""
+        """Become active: shut out the owner before, and go on from what it committed.
+
+        That may take longer than the group waits for a member. Raises NotMemberError where it has
+        made another one active meanwhile.
+        """
+        with self._membership.attended() as still:
+            pipeline, begun = self._prepare(still)
+        now = self._clock.monotonic()
+        self._showing.begin(now, restored=begun.kept is not None)
+        self._next_checkpoint = now + self._interval
+        self._next_look = now + LOOK_FOR_PARTITIONS_S
+        self._discard, self._was_active = False, True
+        self._publisher.announce(Phase.ACTIVE)
+        if begun.kept is None:
+            self._report(pipeline)
+        partitions = self._reader.partitions
+        topics = dict.fromkeys(topic for topic, _ in partitions)
+        log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
+        return pipeline
+
+    def _prepare(self, still: Still) -> tuple[Work, Begun]:
+        """Return what takes in the messages, restored, with reading begun; and what it rests on."""
         self._writer.fence()
+        still()
         partitions, labelled = self._inputs()
-        begun = self._read_state(partitions)
+        begun = self._read_state(partitions, still)
         self._check_state(begun)
+        still()
         pipeline = self._new_work(self._plan if labelled else without_labels(self._plan))
         self._pipeline = pipeline
         self._assign(pipeline, partitions)
@@ -246,6 +274,7 @@ class Loop:
             for name in pipeline.restore(begun.kept):
                 log.warning("model %s begins anew: its configuration or reference changed", name)
             self._checkpoints.adopt(pipeline.parts())
+        still()
         positions = {p: begun.positions[p] for p in partitions if p in begun.positions}
         self._committed = {p: kept.offset for p, kept in positions.items()}
         start = pipeline.resume(self._committed, {p: kept.floor for p, kept in positions.items()})
@@ -258,17 +287,7 @@ class Loop:
         if self._behind:
             self._reader.pause(frozenset(numbers) - self._behind)
         self._log_catching_up(start)
-        now = self._clock.monotonic()
-        self._showing.begin(now, restored=begun.kept is not None)
-        self._next_checkpoint = now + self._interval
-        self._next_look = now + LOOK_FOR_PARTITIONS_S
-        self._discard, self._was_active = False, True
-        self._publisher.announce(Phase.ACTIVE)
-        if begun.kept is None:
-            self._report(pipeline)
-        topics = dict.fromkeys(topic for topic, _ in partitions)
-        log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
-        return pipeline
+        return pipeline, begun
 
     def _new_work(self, plan: Plan) -> Work:
         """Return what takes in the messages, where nothing is counted yet."""
@@ -278,7 +297,7 @@ class Loop:
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
         pipeline.assign(partitions, self._clock.monotonic())
 
-    def _read_state(self, partitions: list[Partition]) -> Begun:
+    def _read_state(self, partitions: list[Partition], still: Still) -> Begun:
         """Return what to go on from; what does not fit together is looked at twice.
 
         A replica that was held up for so long that another took over can have read its offsets
@@ -286,13 +305,13 @@ class Loop:
         """
         committed = self._membership.committed(partitions)
         try:
-            return self._checkpoints.begin(committed, discard=self._discard)
+            return self._checkpoints.begin(committed, discard=self._discard, still=still)
         except BrokerError:
             raise
         except StreamgaugeError as error:
             log.warning("%s; reading it again, in case another replica is at work", error)
         committed = self._membership.committed(partitions)
-        return self._checkpoints.begin(committed, discard=self._discard)
+        return self._checkpoints.begin(committed, discard=self._discard, still=still)
 
     def _check_state(self, begun: Begun) -> None:
         """Raise StreamgaugeError where others have counted what this process would count again."""

@@ -44,6 +44,12 @@ def partials_topic(config: Config) -> dict[str, Place]:
     return {config.partials_topic: ("topics", "partials")}
 
 
+def needed(config: Config, *, split: bool = False) -> frozenset[str]:
+    """Return the topics without which nothing runs; `split` roles need one more."""
+    ours = own_topics(config) | (partials_topic(config) if split else {})
+    return frozenset({*config.topics.predictions, *ours})
+
+
 def topic_items(
     config: Config, cluster: Cluster, path: Path, *, split: bool = False
 ) -> Iterator[Item]:

@@ -26,7 +26,13 @@ from streamgauge.io.kafka.errors import BrokerError, failure
 
 PATIENCE_S: Final = 10.0
 """How long an answer is waited for, connecting included."""
+LISTED_S: Final = 5.0
+"""How long a topic may be missing from the list of a broker that has just begun.
+
+One that has been created just now may be as well: its broker hears of it after its creator.
+"""
 _ASK_S: Final = 1.0
+_AGAIN_S: Final = 0.2
 _DAY_MS: Final = 86_400_000
 
 _Result = TypeVar("_Result")
@@ -74,6 +80,16 @@ class Admin:
         self._client = AdminClient(
             config | {"error_cb": self._trouble.append}, logger=silent_logger()
         )
+
+    def cluster_with(self, topics: Iterable[str], within: float = LISTED_S) -> Cluster:
+        """Return as `cluster`, asked again for some seconds while one of the topics is missing."""
+        wanted = set(topics)
+        deadline = time.monotonic() + within
+        while True:
+            found = self.cluster()
+            if wanted <= set(found.topics) or time.monotonic() >= deadline:
+                return found
+            time.sleep(_AGAIN_S)
 
     def cluster(self) -> Cluster:
         """Return the brokers and all topics that this user may see."""

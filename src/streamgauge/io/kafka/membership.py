@@ -7,20 +7,36 @@ import struct
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streamgauge.config.librdkafka import Setting
 from streamgauge.formats.state_manifest import Position, Positions
+from streamgauge.io.kafka.attended import Still, attended
 from streamgauge.io.kafka.errors import PASSING, BrokerError, NotMemberError, failure
+from streamgauge.io.kafka.group_settings import (
+    as_member,
+    as_single,
+    longest_pause_s,
+    session_s,
+)
 
 log = logging.getLogger(__name__)
 
 ACTIVE_PARTITION = 0
-SESSION_TIMEOUT_MS = 10_000
 SETTLED_WITHIN_S: Final = 15.0
-"""A member that has not settled in the group for so long joins it anew."""
+"""A member that has stood still for so long on its way into the group joins it anew."""
+_ANSWER_S: Final = 5.0
+"""How much later than it must a broker may answer one that asks to join."""
+_AT_REST: Final = ("up", "steady")
+_ASKING: Final = "wait-join"
+_OFFSETS_S: Final = 30.0
+"""How long committed offsets are waited for."""
+_OFFSETS_AT_ONCE_S: Final = 5.0
+"""The client lets one thread in at a time: for so long the group is not served meanwhile."""
+_PAUSE_S: Final = 0.2
 _STATISTICS_MS: Final = 1_000
 _LONGEST_GAP_S: Final = 1.0
 _NOTES: Final = re.compile(r"floor=(\d+)(?: reached=(-?\d+))?(?: settled=(-?\d+))?")
@@ -59,7 +75,8 @@ class Membership:
     """Joins the app's group on the state topic; commits offsets as its member.
 
     Every replica subscribes; whoever is given partition 0 is active and reads all inputs, the
-    others stand by. `poll` must be called more often than `max.poll.interval.ms` (five minutes).
+    others stand by. `poll` must be called more often than `max.poll.interval.ms` (20 s, or twice
+    the session's timeout); what takes longer is `attended`.
     """
 
     def __init__(
@@ -72,8 +89,7 @@ class Membership:
         self.rebalances = 0
         self._topic = topic
         self._settings: dict[str, Any] = {
-            "session.timeout.ms": SESSION_TIMEOUT_MS,
-            **settings,
+            **as_member(settings),
             "group.id": group_id,
             "client.id": client_id,
             "enable.auto.commit": False,
@@ -84,7 +100,13 @@ class Membership:
             "statistics.interval.ms": _STATISTICS_MS,
             "stats_cb": self._told,
         }
-        self._unsettled: float | None = None
+        # Whoever leaves while the broker holds its answer back stays there, as a lost member: the
+        # group must have had its time before to go on without those it waits for.
+        self._answered_s = longest_pause_s(self._settings) + session_s(self._settings) + _ANSWER_S
+        self._losses = 0
+        self._stands: tuple[str, str] | None = None
+        """Where the client has said that it stands; None before it has said anything."""
+        self._stood = 0.0
         self._polled = time.monotonic()
         self._consumer = self._join()
 
@@ -108,35 +130,54 @@ class Membership:
 
         Raises BrokerError where the broker refuses the group or the topic.
         """
+        self._serve(timeout)
+        self._look_after_itself()
+        return self.active
+
+    def attended(self) -> AbstractContextManager[Still]:
+        """Serve the group beside long work, which must not poll; other calls are fine.
+
+        Yields what the work calls now and then: it raises NotMemberError where this member holds
+        something else than at the beginning, or has lost it meanwhile, and BrokerError as `poll`.
+        """
+        held, losses = self.tokens, self._losses
+
+        def still() -> None:
+            if not self.active or self.tokens != held or self._losses != losses:
+                raise NotMemberError("kafka: the group has given this replica's part to others")
+
+        return attended(self._serve, still)
+
+    def _serve(self, timeout: float) -> None:
         message = self._consumer.poll(timeout)
         error = message.error() if message is not None else None
         if error is not None and not error.retriable() and error.code() not in PASSING:
             raise failure(f"joining the group on {self._topic}", error)
-        self._look_after_itself()
-        return self.active
 
     def _told(self, statistics: str) -> None:
         """Take what the client tells of itself: see `_look_after_itself`."""
         group = json.loads(statistics).get("cgrp") or {}
-        at_rest = group.get("state") == "up" and group.get("join_state") == "steady"
-        if at_rest or self._unsettled is None:
-            self._unsettled = 0.0
+        stands = group.get("state", ""), group.get("join_state", "")
+        if stands != self._stands or stands == _AT_REST:
+            self._stood = 0.0
+        self._stands = stands
 
     def _look_after_itself(self) -> None:
-        """Join anew, as another member, where the client has not come to rest in the group.
+        """Join anew, as another member, where the client stands still on its way into the group.
 
-        After restarts of the broker members have been seen that stayed outside for minutes and said
-        nothing, so that nobody worked. Only time in which this member was polled counts.
+        Only time in which this member was polled counts.
         """
         now = time.monotonic()
-        if self._unsettled is not None:
-            self._unsettled += min(now - self._polled, _LONGEST_GAP_S)
-        self._polled = now
-        if self._unsettled is None or self._unsettled <= SETTLED_WITHIN_S:
+        gap, self._polled = min(now - self._polled, _LONGEST_GAP_S), now
+        if self._stands is None:
+            return
+        self._stood += gap
+        asking = self._stands[1] == _ASKING
+        if self._stood <= (self._answered_s if asking else SETTLED_WITHIN_S):
             return
         log.warning("kafka: not settled in the group on %s; joining it anew", self._topic)
         left, self._consumer = self._consumer, self._join()
-        self.tokens, self.joined, self._unsettled = frozenset(), False, None
+        self.tokens, self.joined, self._stands, self._stood = frozenset(), False, None, 0.0
         # A client in such a state may never come back from this.
         threading.Thread(target=left.close, name="kafka-leaving", daemon=True).start()
 
@@ -188,6 +229,7 @@ class Membership:
         if consumer is not self._consumer:
             return
         self.rebalances += 1
+        self._losses += 1
         self.tokens -= _numbers(partitions)
         consumer.incremental_unassign(partitions)
 
@@ -215,7 +257,7 @@ def committed_by(
 
     Raises BrokerError where the broker does not tell.
     """
-    consumer = Consumer({**settings, "group.id": group_id, "client.id": client_id})
+    consumer = Consumer({**as_single(settings), "group.id": group_id, "client.id": client_id})
     try:
         return _committed(consumer, partitions)
     finally:
@@ -226,10 +268,15 @@ def _committed(
     consumer: Consumer, partitions: list[tuple[str, int]]
 ) -> dict[tuple[str, int], Kept]:
     wanted = [TopicPartition(topic, number) for topic, number in partitions]
-    try:
-        found = consumer.committed(wanted, timeout=30.0)
-    except KafkaException as error:
-        raise failure("reading committed offsets", error) from error
+    deadline = time.monotonic() + _OFFSETS_S
+    while True:
+        try:
+            found = consumer.committed(wanted, timeout=_OFFSETS_AT_ONCE_S)
+            break
+        except KafkaException as error:
+            if error.args[0].code() not in PASSING or time.monotonic() >= deadline:
+                raise failure("reading committed offsets", error) from error
+        time.sleep(_PAUSE_S)
     return {(p.topic, p.partition): _kept(p.offset, p.metadata) for p in found if p.offset >= 0}
 
 

@@ -17,6 +17,7 @@ from streamgauge.config.librdkafka import Setting
 from streamgauge.core.batch import BoolArray
 from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
 from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
+from streamgauge.io.kafka.group_settings import as_single
 
 FETCHING: Final[Mapping[str, Setting]] = {
     # What the client reads ahead; it bounds memory when we are slower than the broker.
@@ -54,7 +55,7 @@ class Reader:
         self._consumer = Consumer(
             {
                 **FETCHING,
-                **settings,
+                **as_single(settings),
                 # Never joined: the client wants a name for every consumer.
                 "group.id": f"{group_id}.reader",
                 "client.id": client_id,

@@ -8,13 +8,11 @@ from confluent_kafka import Consumer, KafkaException, Producer
 
 from streamgauge.config.librdkafka import Setting
 from streamgauge.io.kafka.admin import silent_logger
-from streamgauge.io.kafka.membership import SESSION_TIMEOUT_MS
+from streamgauge.io.kafka.group_settings import as_member
 
-_CLIENTS: Final[tuple[tuple[Callable[..., object], Mapping[str, Any]], ...]] = (
-    (Consumer, {"group.id": "check", "session.timeout.ms": SESSION_TIMEOUT_MS}),
-    (Producer, {"enable.idempotence": True}),
-)
-"""The kinds of client that run, and what they rely on that settings can contradict."""
+_MEMBER: Final[Mapping[str, Any]] = {"group.id": "check"}
+_WRITER: Final[Mapping[str, Any]] = {"enable.idempotence": True}
+"""What the kinds of client that run rely on, which settings can contradict."""
 _FETCHES: Final = "sasl.oauthbearer."
 """A client with these begins to ask for a token as soon as it is created."""
 _RANGE: Final = re.compile(r"outside allowed range (\S+)\.\.(\S+)")
@@ -46,7 +44,9 @@ def unaccepted(settings: Mapping[str, Setting]) -> Iterator[Unaccepted]:
         if problem is not None and not problem.startswith("Failed to create"):
             found = True
             yield Unaccepted(key, _alone(problem))
-    for client, needed in () if found else _CLIENTS:
+    if found:
+        return
+    for client, needed in ((Consumer, {**_MEMBER, **as_member(tried)}), (Producer, _WRITER)):
         problem = _told(client, {**needed, **tried})
         if problem is not None:
             about, text = _together(problem)

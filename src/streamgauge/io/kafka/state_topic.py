@@ -16,7 +16,9 @@ from confluent_kafka import (
 from streamgauge.config.librdkafka import Setting
 from streamgauge.formats.state_records import Records
 from streamgauge.formats.state_restore import Restored, restore
+from streamgauge.io.kafka.attended import Still, always
 from streamgauge.io.kafka.errors import PASSING, BrokerError, StateBlockedError, failure
+from streamgauge.io.kafka.group_settings import as_single
 
 STATE_PARTITION: Final = 0
 PATIENCE_S: Final = 60.0
@@ -42,7 +44,7 @@ class StateReader:
         patience: float = PATIENCE_S,
     ) -> None:
         self._settings = {
-            **settings,
+            **as_single(settings),
             # Never joined: the client wants a name for every consumer.
             "group.id": f"{group_id}.state",
             "client.id": client_id,
@@ -65,10 +67,10 @@ class StateReader:
         """
         return restore(self.records(), app)
 
-    def records(self) -> Records:
+    def records(self, still: Still = always) -> Records:
         """Return the latest value of every key, as far as there is one, unverified.
 
-        Raises StateBlockedError and BrokerError.
+        Raises StateBlockedError and BrokerError, and what `still` raises where it is of no use.
         """
         begin, end = self._range()
         latest: dict[bytes, tuple[int, bytes]] = {}
@@ -76,6 +78,7 @@ class StateReader:
             consumer.assign([TopicPartition(self._topic, STATE_PARTITION, begin)])
             reached, deadline = begin, time.monotonic() + self._patience
             while reached < end:
+                still()
                 if time.monotonic() > deadline:
                     raise self._late(reached, end)
                 for message in consumer.consume(_AT_ONCE, _WAIT_S):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from streamgauge.errors import StreamgaugeError
+from streamgauge.io.kafka.attended import Still
 from streamgauge.runner.checkpoints import Begun
 from streamgauge.runner.loop import Loop
 from streamgauge.runner.plan import Plan
@@ -37,8 +38,8 @@ class Analyst(Loop):
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:  # noqa: ARG002
         super()._assign(pipeline, self._events)
 
-    def _read_state(self, partitions: list[Partition]) -> Begun:
-        begun = super()._read_state(partitions)
+    def _read_state(self, partitions: list[Partition], still: Still) -> Begun:
+        begun = super()._read_state(partitions, still)
         if self._discard:
             return Begun(None, {})
         if not begun.positions.keys() >= set(partitions):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from streamgauge.core.state import Part
 from streamgauge.formats.state_manifest import Position, Positions
+from streamgauge.io.kafka.attended import Still, always
 from streamgauge.io.kafka.membership import GroupMetadata
 from streamgauge.runner.checkpoints import Begun, Outbox, Writes
 from streamgauge.runner.stores import Partition
@@ -23,6 +24,7 @@ class Shipments(Outbox):
         committed: Mapping[Partition, Position],
         *,
         discard: bool = False,  # noqa: ARG002
+        still: Still = always,  # noqa: ARG002
     ) -> Begun:
         """Return what to go on from: the group's offsets."""
         self.forget()

@@ -10,6 +10,7 @@ from streamgauge.clock import Clock
 from streamgauge.config.librdkafka import Setting
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.state_manifest import Position
+from streamgauge.io.kafka.attended import Still
 from streamgauge.io.kafka.errors import BrokerError
 from streamgauge.io.kafka.membership import WorkerMembership, committed_by
 from streamgauge.io.kafka.transactions import TransactionalWriter
@@ -101,13 +102,14 @@ class Worker(Loop):
         return held(partitions, self._membership.tokens), labelled
 
     def _new_work(self, plan: Plan) -> Work:
-        # The same as those whose partitions were just looked up: tokens change in `poll` alone.
+        # Where these are not those whose partitions were just looked up, it ends before it begins:
+        # see `Membership.attended`.
         self._held = self._membership.tokens
         folder = plan.join_folder
         stores = MemoryStores() if folder is None else DiskStores(folder, MOST_WORKERS)
         return Counting(plan, self._name, SharedOut(stores, self._held), self._shipped)
 
-    def _read_state(self, partitions: list[Partition]) -> Begun:
+    def _read_state(self, partitions: list[Partition], still: Still) -> Begun:
         """Return where the group has come to; where it never read, where one process has."""
         committed = self._membership.committed(partitions)
         missing = [partition for partition in partitions if partition not in committed]
@@ -115,7 +117,7 @@ class Worker(Loop):
             group = self._config.group_id
             committed |= committed_by(self._settings, group, self._client_id, missing)
         self._before = committed
-        return self._checkpoints.begin(committed)
+        return self._checkpoints.begin(committed, still=still)
 
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
         super()._assign(pipeline, partitions)
