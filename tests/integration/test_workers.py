@@ -90,6 +90,8 @@ class Stage:
             "models": {"flight-delay": MODEL},
             "http": {"port": port},
             "join_store": {"folder": str(self.folder / "joins")},
+            # Workers tell which offsets they ship.
+            "log": {"level": "debug"},
         }
         path.write_text(json.dumps(settings))
         return path
@@ -112,7 +114,8 @@ class Stage:
 
     def send(self, sent: Sequence[Mapping[str, Any]], topic: str = "predictions") -> None:
         """Send events and wait until they have arrived."""
-        producer = Producer({"bootstrap.servers": self.bootstrap})
+        # What a client sends anew for want of an answer must not be there twice.
+        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True})
         for event in sent:
             message = send(event)
             producer.produce(f"{self.app}.{topic}", value=message.value, key=message.key)

@@ -110,6 +110,7 @@ class FakeMembership:
     joined: bool = True
     fenced: bool = False
     rebalances: int = 0
+    epoch: int = 0
     on_poll: list[Any] = field(default_factory=list)
     """Called one a poll, first to last: how tests change the world between turns."""
 
@@ -127,7 +128,11 @@ class FakeMembership:
         yield still
         still()
 
-    def committed(self, partitions: list[Partition]) -> dict[Partition, Kept]:
+    def committed(
+        self,
+        partitions: list[Partition],
+        patience: float = 0.0,  # noqa: ARG002
+    ) -> dict[Partition, Kept]:
         broker = self.broker
         return {
             p: Kept(broker.offsets[p], broker.floors.get(p, broker.offsets[p]))

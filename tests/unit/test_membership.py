@@ -3,21 +3,24 @@
 import json
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, TopicPartition
 
 from streamgauge.config.librdkafka import Setting
+from streamgauge.formats.state_manifest import Position
 from streamgauge.io.kafka import membership
 from streamgauge.io.kafka.errors import BrokerError, NotMemberError
-from streamgauge.io.kafka.membership import SETTLED_WITHIN_S, Membership
+from streamgauge.io.kafka.membership import SETTLED_WITHIN_S, Membership, WorkerMembership
 
 
 class Client:
     """A consumer that tells of itself whatever `group` is."""
 
     made: list["Client"] = []  # noqa: RUF012, of one test
+    told: list[Any] = []  # noqa: RUF012
+    """What it answers to who asks for committed offsets."""
     group: dict[str, str] | None = {"state": "up", "join_state": "steady"}  # noqa: RUF012
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -35,6 +38,9 @@ class Client:
     def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
+
+    def committed(self, wanted: list[TopicPartition], timeout: float) -> list[Any]:  # noqa: ARG002
+        return Client.told
 
     def pause(self, partitions: list[TopicPartition]) -> None: ...
 
@@ -219,3 +225,53 @@ def test_a_client_that_tells_nothing_is_left_alone(
     monkeypatch.setattr(Client, "group", None)
     lives(Membership({}, "g", "c", "state"), time, 10 * SETTLED_WITHIN_S)
     assert len(Client.made) == 1
+
+
+def test_tokens_that_went_and_came_back_are_another_epoch(time: Time) -> None:
+    member = WorkerMembership({}, "g", "c", "predictions")
+    (client,) = Client.made
+    epochs = [member.epoch]
+    for call, numbers in (("on_assign", [0, 1]), ("on_revoke", [1]), ("on_assign", [1])):
+        client.callbacks[call](client, [TopicPartition("predictions", n) for n in numbers])
+        epochs.append(member.epoch)
+    assert member.tokens == frozenset({0, 1})
+    assert len(set(epochs)) == 4
+    client.callbacks["on_assign"](client, [])
+    assert member.epoch == epochs[-1], "a rebalance that moves nothing voids nothing"
+    lives(member, time, 1.0)
+    client.callbacks["on_lost"](client, [TopicPartition("predictions", n) for n in (0, 1)])
+    assert member.epoch > epochs[-1]
+
+
+class Told(NamedTuple):
+    """The answer for one partition."""
+
+    topic: str
+    partition: int
+    offset: int
+    metadata: str | None = None
+    error: KafkaError | None = None
+
+
+@pytest.mark.usefixtures("time")
+def test_an_offset_that_is_not_told_is_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    member = WorkerMembership({}, "g", "c", "predictions")
+    unstable = KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)
+    monkeypatch.setattr(
+        Client,
+        "told",
+        [Told("predictions", 0, 7), Told("predictions", 1, OFFSET_INVALID, error=unstable)],
+    )
+    wanted = [("predictions", 0), ("predictions", 1)]
+    with pytest.raises(BrokerError, match="the committed offset of predictions 1"):
+        member.committed(wanted)
+    monkeypatch.setattr(
+        Client, "told", [Told("predictions", 0, 7), Told("predictions", 1, OFFSET_INVALID)]
+    )
+    assert member.committed(wanted) == {("predictions", 0): Position(7, 7)}
+
+
+@pytest.mark.usefixtures("time")
+def test_offsets_of_open_transactions_are_waited_for_whatever_is_configured() -> None:
+    Membership({"isolation.level": "read_uncommitted"}, "g", "c", "state")
+    assert Client.made[0].settings["isolation.level"] == "read_committed"

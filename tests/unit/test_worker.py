@@ -12,6 +12,7 @@ from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.partials import InputClock, Progress, Sent, decode
 from streamgauge.io.kafka.errors import NotMemberError
 from streamgauge.io.kafka.membership import GroupMetadata, Kept
+from streamgauge.io.kafka.reader import Poll
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.plan import without_labels
 from streamgauge.runner.publisher import Publisher
@@ -177,6 +178,52 @@ def test_tokens_that_move_take_along_what_is_not_shipped(world: World) -> None:
     assert world.publisher.status.consumed == 40, "as of one life"
 
 
+def test_tokens_that_went_and_came_back_unseen_void_what_is_not_shipped(world: World) -> None:
+    world.produce(20)
+
+    def another_reads_meanwhile() -> None:
+        world.membership.epoch += 2
+        world.broker.offsets |= {P0: 10, P1: 10}
+
+    world.run(nothing, another_reads_meanwhile, lambda: world.produce(6, 2), nothing)
+    assert world.broker.offsets == {P0: 13, P1: 13}
+    assert world.consumed() == world.counted() == 6, "the other has shipped the rest"
+
+
+def test_tokens_that_go_while_a_life_begins_void_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.produce(20)
+    committed = world.membership.committed
+
+    def told_too_late(wanted: list[Partition], patience: float = 0.0) -> dict[Partition, Kept]:
+        found = committed(wanted, patience)
+        if not world.reader.started:
+            world.membership.epoch += 2
+            world.broker.offsets |= {P0: 10, P1: 10}
+        return found
+
+    monkeypatch.setattr(world.membership, "committed", told_too_late)
+    world.run(nothing, nothing, nothing)
+    assert world.counted() == 0
+    assert [offsets for offsets, _ in world.reader.started] == [{}, {P0: 10, P1: 10}]
+
+
+def test_nothing_is_shipped_of_a_life_that_is_void(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.produce(20)
+    poll = world.reader.poll
+
+    def meanwhile(most: int) -> Poll:
+        world.membership.epoch += 2
+        return poll(most)
+
+    monkeypatch.setattr(world.reader, "poll", meanwhile)
+    world.run(nothing, nothing)
+    assert world.broker.written == []
+
+
 def test_what_a_moved_group_refuses_is_counted_again_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +280,7 @@ def test_what_others_have_had_to_read_for_long_is_waited_for(world: World) -> No
     world.patch.setattr(
         world.membership,
         "committed",
-        lambda wanted: committed(wanted) | {p: kept[p] for p in wanted if p in kept},
+        lambda wanted, *_: committed(wanted) | {p: kept[p] for p in wanted if p in kept},
     )
     paused: list[frozenset[int]] = []
 

@@ -32,11 +32,17 @@ _ANSWER_S: Final = 5.0
 """How much later than it must a broker may answer one that asks to join."""
 _AT_REST: Final = ("up", "steady")
 _ASKING: Final = "wait-join"
-_OFFSETS_S: Final = 30.0
-"""How long committed offsets are waited for."""
+PATIENCE_S: Final = 30.0
+"""How long committed offsets are waited for: longer than brokers keep an abandoned transaction."""
 _OFFSETS_AT_ONCE_S: Final = 5.0
 """The client lets one thread in at a time: for so long the group is not served meanwhile."""
 _PAUSE_S: Final = 0.2
+SETTLED_ONLY: Final = {"isolation.level": "read_committed"}
+"""Committed offsets are told without those of open transactions, which are waited for instead.
+
+What a former owner has in flight is counted once it is committed, and by nobody else: a member that
+did not wait would begin before it, and count it again.
+"""
 _STATISTICS_MS: Final = 1_000
 _LONGEST_GAP_S: Final = 1.0
 _NOTES: Final = re.compile(r"floor=(\d+)(?: reached=(-?\d+))?(?: settled=(-?\d+))?")
@@ -87,9 +93,13 @@ class Membership:
         self.joined = False
         """Whether the group has said who is active."""
         self.rebalances = 0
+        self.epoch = 0
+        """Grows when tokens are given or taken: what was begun in an earlier one is void, even if
+        the same tokens have come back since."""
         self._topic = topic
         self._settings: dict[str, Any] = {
             **as_member(settings),
+            **SETTLED_ONLY,
             "group.id": group_id,
             "client.id": client_id,
             "enable.auto.commit": False,
@@ -103,7 +113,6 @@ class Membership:
         # Whoever leaves while the broker holds its answer back stays there, as a lost member: the
         # group must have had its time before to go on without those it waits for.
         self._answered_s = longest_pause_s(self._settings) + session_s(self._settings) + _ANSWER_S
-        self._losses = 0
         self._stands: tuple[str, str] | None = None
         """Where the client has said that it stands; None before it has said anything."""
         self._stood = 0.0
@@ -140,10 +149,10 @@ class Membership:
         Yields what the work calls now and then: it raises NotMemberError where this member holds
         something else than at the beginning, or has lost it meanwhile, and BrokerError as `poll`.
         """
-        held, losses = self.tokens, self._losses
+        epoch = self.epoch
 
         def still() -> None:
-            if not self.active or self.tokens != held or self._losses != losses:
+            if not self.active or self.epoch != epoch:
                 raise NotMemberError("kafka: the group has given this replica's part to others")
 
         return attended(self._serve, still)
@@ -178,12 +187,19 @@ class Membership:
         log.warning("kafka: not settled in the group on %s; joining it anew", self._topic)
         left, self._consumer = self._consumer, self._join()
         self.tokens, self.joined, self._stands, self._stood = frozenset(), False, None, 0.0
+        self.epoch += 1
         # A client in such a state may never come back from this.
         threading.Thread(target=left.close, name="kafka-leaving", daemon=True).start()
 
-    def committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], Kept]:
-        """Return the group's committed offsets of those partitions that have one."""
-        return _committed(self._consumer, partitions)
+    def committed(
+        self, partitions: list[tuple[str, int]], patience: float = PATIENCE_S
+    ) -> dict[tuple[str, int], Kept]:
+        """Return the group's committed offsets of those partitions that have one.
+
+        An offset in a transaction that is still open is waited for, `patience` seconds. Raises
+        BrokerError where the broker does not tell.
+        """
+        return _committed(self._consumer, partitions, patience)
 
     def commit(self, offsets: Positions) -> None:
         """Commit the next offsets to read, with their floors, and wait for the broker's word.
@@ -223,15 +239,19 @@ class Membership:
         # Nothing is read through this consumer: the partition is a token.
         consumer.pause(partitions)
         self.joined = True
-        self.tokens |= _numbers(partitions)
+        self._hold(self.tokens | _numbers(partitions))
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if consumer is not self._consumer:
             return
         self.rebalances += 1
-        self._losses += 1
-        self.tokens -= _numbers(partitions)
+        # First: with the next step the group may give them to another member.
+        self._hold(self.tokens - _numbers(partitions))
         consumer.incremental_unassign(partitions)
+
+    def _hold(self, tokens: frozenset[int]) -> None:
+        self.epoch += tokens != self.tokens
+        self.tokens = tokens
 
 
 class WorkerMembership(Membership):
@@ -257,26 +277,31 @@ def committed_by(
 
     Raises BrokerError where the broker does not tell.
     """
-    consumer = Consumer({**as_single(settings), "group.id": group_id, "client.id": client_id})
+    own = {**SETTLED_ONLY, "group.id": group_id, "client.id": client_id}
+    consumer = Consumer(as_single(settings) | own)
     try:
-        return _committed(consumer, partitions)
+        return _committed(consumer, partitions, PATIENCE_S)
     finally:
         consumer.close()
 
 
 def _committed(
-    consumer: Consumer, partitions: list[tuple[str, int]]
+    consumer: Consumer, partitions: list[tuple[str, int]], patience: float
 ) -> dict[tuple[str, int], Kept]:
     wanted = [TopicPartition(topic, number) for topic, number in partitions]
-    deadline = time.monotonic() + _OFFSETS_S
+    deadline = time.monotonic() + patience
     while True:
         try:
-            found = consumer.committed(wanted, timeout=_OFFSETS_AT_ONCE_S)
+            found = consumer.committed(wanted, timeout=min(patience, _OFFSETS_AT_ONCE_S))
             break
         except KafkaException as error:
             if error.args[0].code() not in PASSING or time.monotonic() >= deadline:
                 raise failure("reading committed offsets", error) from error
         time.sleep(_PAUSE_S)
+    for p in found:
+        # Not to be taken for a partition that nobody has read: that is read from its beginning.
+        if p.error is not None:
+            raise failure(f"reading the committed offset of {p.topic} {p.partition}", p.error)
     return {(p.topic, p.partition): _kept(p.offset, p.metadata) for p in found if p.offset >= 0}
 
 

@@ -11,7 +11,7 @@ from streamgauge.config.librdkafka import Setting
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.state_manifest import Position
 from streamgauge.io.kafka.attended import Still
-from streamgauge.io.kafka.errors import BrokerError
+from streamgauge.io.kafka.errors import BrokerError, NotMemberError
 from streamgauge.io.kafka.membership import WorkerMembership, committed_by
 from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner.checkpoints import Begun
@@ -35,6 +35,10 @@ SHIP_S: Final = 1.0
 """A worker ships at least this often, so that figures are not much older than in one process."""
 COMPARE_S: Final = 1.0
 """How often a worker looks how far the others have come."""
+
+COMPARE_WAIT_S: Final = 0.5
+"""How long a comparison waits for the broker. A worker that was killed in the middle of a
+transaction holds up the offsets of its partitions, and nobody else's work is to stand still."""
 
 MOST_WORKERS: Final = 64
 """Workers that may have join stores below one folder at the same time."""
@@ -62,6 +66,8 @@ class Worker(Loop):
         self._name = uuid.uuid4().hex[:12]
         super().__init__(plan, clock, publisher, checkpoint_took)
         self._held: frozenset[int] = frozenset()
+        self._epoch = 0
+        """That of the membership in which this life has begun."""
         self._all: list[Partition] = []
         self._before: dict[Partition, Position] = {}
         self._shipped = Counts()
@@ -82,10 +88,24 @@ class Worker(Loop):
         return Connected(membership, writer, Shipments(writer))
 
     def _work(self) -> None:
-        if self._pipeline is not None and self._membership.tokens != self._held:
+        if self._pipeline is not None and self._has_moved:
             log.info("the partitions are shared out anew")
             self._leave()
         super()._work()
+
+    @property
+    def _has_moved(self) -> bool:
+        """Whether others may have read these partitions since this life has begun.
+
+        The tokens alone do not tell: they may have gone, and come back.
+        """
+        held = self._membership.tokens, self._membership.epoch
+        return held != (self._held, self._epoch)
+
+    def _begin(self) -> Work:
+        # Before the offsets are asked for: with tokens that go meanwhile, these are void.
+        self._held, self._epoch = self._membership.tokens, self._membership.epoch
+        return super()._begin()
 
     def _inputs(self) -> tuple[list[Partition], bool]:
         partitions, labelled = super()._inputs()
@@ -99,12 +119,9 @@ class Worker(Loop):
                     " it anew as wide as that, or use --role all"
                 )
         self._all = partitions
-        return held(partitions, self._membership.tokens), labelled
+        return held(partitions, self._held), labelled
 
     def _new_work(self, plan: Plan) -> Work:
-        # Where these are not those whose partitions were just looked up, it ends before it begins:
-        # see `Membership.attended`.
-        self._held = self._membership.tokens
         folder = plan.join_folder
         stores = MemoryStores() if folder is None else DiskStores(folder, MOST_WORKERS)
         return Counting(plan, self._name, SharedOut(stores, self._held), self._shipped)
@@ -146,11 +163,11 @@ class Worker(Loop):
         if not others or pipeline.furthest is None:
             return
         try:
-            kept = self._membership.committed(others)
+            kept = self._membership.committed(others, COMPARE_WAIT_S)
             apart = [p for p, at in kept.items() if pipeline.is_apart(at.reached)]
             last = self._reader.last_offsets(apart)
         except BrokerError as error:
-            log.warning("%s; looking how far others have come later", error)
+            log.info("looking how far others have come later: %s", error)
             return
         before = self._ends[0] if len(self._ends) == self._ends.maxlen else {}
         self._ends.append(last)
@@ -160,11 +177,26 @@ class Worker(Loop):
     def _checkpoint(self) -> None:
         pipeline = self._pipeline
         assert isinstance(pipeline, Counting)
+        if self._has_moved:
+            # The broker looks at who commits and in which generation, not at whose partitions.
+            raise NotMemberError("kafka: the partitions were shared out anew before the commit")
         if not self._behind:
             for key, value in pipeline.ship():
                 self._checkpoints.write(self._config.partials_topic, key, value, [])
+        before = dict(self._committed)
         super()._checkpoint()
+        self._tell_ranges(before)
         self._shipped = pipeline.counts.copy()
+
+    def _tell_ranges(self, before: Offsets) -> None:
+        """Log which offsets of each partition were just shipped: each is to be told once, ever."""
+        if log.isEnabledFor(logging.DEBUG):
+            ranges = [
+                f"{topic} {number} from {before.get((topic, number), 'the start')} to {after}"
+                for (topic, number), after in self._committed.items()
+                if before.get((topic, number)) != after
+            ]
+            log.debug("shipped %s", ", ".join(ranges) or "nothing new")
 
     def _positions(self, pipeline: Work, offsets: Offsets) -> dict[Partition, Position]:
         assert isinstance(pipeline, Counting)
