@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final, Protocol
 
 import numpy as np
@@ -174,21 +175,22 @@ class Reader:
 
     def _columns(self, sources: list[Message]) -> RawMessages:
         count = len(sources)
-        numbers = self._numbers
-        partition = np.fromiter(
-            (numbers[m.topic(), m.partition()] for m in sources), np.int32, count
-        )
-        offset = np.fromiter((m.offset() for m in sources), np.int64, count)
+        # A map of the class's own methods takes two thirds of the time of a generator.
+        kind = type(sources[0]) if sources else Message
+        places = zip(map(kind.topic, sources), map(kind.partition, sources), strict=True)
+        partition = np.fromiter(map(self._numbers.__getitem__, places), np.int32, count)
+        offset = np.fromiter(map(kind.offset, sources), np.int64, count)
         for number in np.unique(partition).tolist():
             last = int(offset[partition == number].max())
             self.positions[self.partitions[number]] = last + 1
-        values = [m.value() for m in sources]
+        values = list(map(kind.value, sources))
+        times = map(itemgetter(1), map(kind.timestamp, sources))
         return RawMessages(
             values=values,
-            keys=[m.key() for m in sources],
+            keys=list(map(kind.key, sources)),
             partition=partition,
             offset=offset,
-            broker_timestamp=np.fromiter((m.timestamp()[1] for m in sources), np.int64, count),
+            broker_timestamp=np.fromiter(times, np.int64, count),
             arrow=which_are_arrow(values, sources),
         )
 
@@ -247,6 +249,13 @@ class Reader:
         self._consumer.close()
 
 
+def _largest(values: Sequence[bytes | None]) -> bytes:
+    try:
+        return max(values)  # type: ignore[type-var, return-value]  # fails where one is None
+    except TypeError:
+        return max(filter(None, values), default=b"")
+
+
 class _Headed(Protocol):
     """A message, as far as its headers go."""
 
@@ -259,7 +268,7 @@ def which_are_arrow(values: Sequence[bytes | None], sources: Sequence[_Headed]) 
     Headers take a microsecond to look at, so only those are whose value could be a stream. None
     can where the greatest value is below what a stream begins with, as JSON always is.
     """
-    if max(filter(None, values), default=b"") < ARROW_BEGINS:
+    if values and _largest(values) < ARROW_BEGINS:
         return None
     arrow = np.zeros(len(values), np.bool_)
     for place, value in enumerate(values):
