@@ -31,6 +31,8 @@ KAFKA_VERSION = "4.1.1"
 EXTERNAL_BOOTSTRAP = "STREAMGAUGE_TEST_BOOTSTRAP"
 
 _OLDEST_JAVA = 17
+PORTS = range(30_000, 32_000)
+"""The broker's own: nothing else may take its port while it is down to be started again."""
 _MAVEN_TIMEOUT = 240.0
 _START_TIMEOUT = 60.0
 # One garbage collector thread and the quick compiler alone: a test's broker starts often and works
@@ -79,7 +81,7 @@ class ApacheKafka:
 
     def __init__(self, config: Mapping[str, str] | None = None) -> None:
         self._overrides = dict(config or {})
-        self._port = free_port()
+        self._port = free_port(PORTS)
         self._cleanup = contextlib.ExitStack()
         self._child: ChildProcess | None = None
         self._command: list[str] = []
@@ -165,7 +167,7 @@ class ApacheKafka:
         raise ApacheKafkaError(f"Apache Kafka {what}; its last lines:\n{tail}")
 
     def _properties(self, data: Path) -> dict[str, str]:
-        controller = f"{HOST}:{free_port()}"
+        controller = f"{HOST}:{free_port(PORTS)}"
         return {
             "process.roles": "broker,controller",
             "node.id": "1",

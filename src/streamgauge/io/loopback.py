@@ -11,14 +11,14 @@ HOST = "127.0.0.1"
 _PORTS = range(20_000, 30_000)
 
 
-def free_port() -> int:
+def free_port(ports: range = _PORTS) -> int:
     """Return a TCP port on which nothing listens; raises OSError when a hundred tries find none."""
     choose = random.SystemRandom()
     for _ in range(100):
-        port = choose.choice(_PORTS)
+        port = choose.choice(ports)
         if is_free(port):
             return port
-    raise OSError(f"no free port found between {_PORTS.start} and {_PORTS.stop}")
+    raise OSError(f"no free port found between {ports.start} and {ports.stop}")
 
 
 def is_free(port: int) -> bool:

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streamgauge.config.librdkafka import Setting
 from streamgauge.formats.state_manifest import Position, Positions
 from streamgauge.io.kafka.attended import Still, attended
+from streamgauge.io.kafka.client_log import client_logger
 from streamgauge.io.kafka.errors import PASSING, BrokerError, NotMemberError, failure
 from streamgauge.io.kafka.group_settings import (
     as_member,
@@ -109,6 +110,7 @@ class Membership:
             "partition.assignment.strategy": "cooperative-sticky",
             "statistics.interval.ms": _STATISTICS_MS,
             "stats_cb": self._told,
+            "logger": client_logger(),
         }
         # Whoever leaves while the broker holds its answer back stays there, as a lost member: the
         # group must have had its time before to go on without those it waits for.
@@ -278,7 +280,7 @@ def committed_by(
     Raises BrokerError where the broker does not tell.
     """
     own = {**SETTLED_ONLY, "group.id": group_id, "client.id": client_id}
-    consumer = Consumer(as_single(settings) | own)
+    consumer = Consumer(as_single(settings) | own | {"logger": client_logger()})
     try:
         return _committed(consumer, partitions, PATIENCE_S)
     finally:

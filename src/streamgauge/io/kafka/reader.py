@@ -17,6 +17,7 @@ from confluent_kafka import (
 from streamgauge.config.librdkafka import Setting
 from streamgauge.core.batch import BoolArray
 from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
+from streamgauge.io.kafka.client_log import client_logger
 from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
 from streamgauge.io.kafka.group_settings import as_single
 
@@ -65,6 +66,7 @@ class Reader:
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                "logger": client_logger(),
             }
         )
         self.partitions: tuple[tuple[str, int], ...] = ()

@@ -17,6 +17,7 @@ from streamgauge.config.librdkafka import Setting
 from streamgauge.formats.state_records import Records
 from streamgauge.formats.state_restore import Restored, restore
 from streamgauge.io.kafka.attended import Still, always
+from streamgauge.io.kafka.client_log import client_logger
 from streamgauge.io.kafka.errors import PASSING, BrokerError, StateBlockedError, failure
 from streamgauge.io.kafka.group_settings import as_single
 
@@ -121,7 +122,8 @@ class StateReader:
         raise failure(f"reading {self._topic}", error)
 
     def _consumer(self, isolation: str) -> Consumer:
-        return Consumer({**self._settings, "isolation.level": isolation})
+        settings = {**self._settings, "isolation.level": isolation}
+        return Consumer({**settings, "logger": client_logger()})
 
     def _late(self, reached: int, end: int) -> BrokerError:
         return StateBlockedError(
