@@ -1,106 +1,145 @@
-"""Resident memory of one model's engine over an hour of event time.
+"""Resident memory of `streamgauge run` over an hour of event time, or a day.
 
-Run with `python -m benchmarks.memory [--quick] [--json] [--slices N] [--rate N]`. 20 features,
-2,000 slices and windows of 5 minutes, an hour and a day; every slice has events in every pane. The
-same decoded events come again in every pane of 10 s, with its time; after each state is packed as
-for a checkpoint, and a snapshot and a page of metrics are made, as in `streamgauge run`. Not in it
-are the Kafka client (32 MB of messages read ahead by default) and messages on their way.
+Run with `python -m benchmarks.memory [--quick] [--json] [--slices N] [--rate N] [--minutes N]`. 20
+features, 2,000 slices and windows of 5 minutes, an hour and a day; all values are drawn anew for
+every event, so that slices have events in all of their cells sooner or later. A process that has
+loaded what `streamgauge run` does reads the messages from a pipe, decodes, counts and analyses
+them; after every pane of 10 s state is encoded as for a checkpoint, and a snapshot and a page of
+metrics are made. Not in it are the Kafka client's queues: up to 32 MB of messages read ahead, as
+`kafka` is configured by default.
 
-`resident_mb` is the process's at the end, Python and its libraries included (`before_mb` when they
-are there and the reference is read), `second_half_mb` by how much it grew in the second half of the
-time: windows fill until their length has passed, so a longer one goes on growing.
+`resident_mb` is the process's at the end, `loaded_mb` when all is loaded and the reference read,
+`second_half_mb` by how much it grew in the second half of the time: windows fill until their length
+has passed, so a longer one goes on growing.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.common import Row, report
-from benchmarks.throughput_stream import CONFIG, Stream, predictions, reference
-from streamgauge.clock import SystemClock
-from streamgauge.config import load
-from streamgauge.formats.messages import RawMessages
-from streamgauge.formats.native import NativeDecoder
-from streamgauge.formats.state_journal import StateJournal
-from streamgauge.io.allocator import return_large_blocks
-from streamgauge.io.metrics.exposition import Form
-from streamgauge.runner.pipeline import Pipeline
-from streamgauge.runner.plan import plan, render_limits
-from streamgauge.runner.publisher import Publisher
+from benchmarks.memory_process import send
+from benchmarks.throughput_stream import CONFIG, MODEL
 
 PANE_S: Final = 10
-PANES: Final = 360
-QUICK_PANES: Final = 60
+MINUTES: Final = 60
+QUICK_MINUTES: Final = 10
 RATE: Final = 2_000
+FEATURES: Final = 20
+CARRIERS: Final = 10
+TRAINING_ROWS: Final = 50_000
 LOOKS: Final = 6
-_BATCH: Final = 10_000
-_LATER: Final = 2_000_000_000_000
-"""A broker's timestamp (ms) that is later than all event times."""
+START_MS: Final = 1_764_000_000_000
+_POLL: Final = 10_000
 
 
-def resident_mb() -> float:
-    """Return the process's resident memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Events' features, numbers and texts, and scores."""
+
+    numbers: list[list[float]]
+    carrier: list[str]
+    airport: list[str]
+    score: list[float]
 
 
-def measure(stream: Stream, panes: int, rate: int, folder: Path) -> list[Row]:
+def drawn(rng: np.random.Generator, events: int, slices: int) -> Drawn:
+    """Draw events; each of the slices but ten is an airport, those are carriers."""
+    return Drawn(
+        rng.normal(100, 30, (events, FEATURES - 2)).round(2).tolist(),
+        [f"c{i}" for i in rng.integers(CARRIERS, size=events).tolist()],
+        [f"a{i}" for i in rng.integers(slices - CARRIERS, size=events).tolist()],
+        rng.beta(2, 5, events).round(3).tolist(),
+    )
+
+
+def polls(found: Drawn, start_ms: int, first: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Yield keys and values of events that are spread over a pane."""
+    names = ",".join(f'"f{j}":%s' for j in range(FEATURES - 2))
+    text = (
+        '{"prediction_id":"p%d","timestamp":%d,"model":"' + MODEL + '","model_version":"3",'
+        '"features":{' + names + ',"carrier":"%s","airport":"%s"},"prediction":%d,"score":%s,'
+        '"latency_ms":12.5}'
+    )
+    events = len(found.score)
+    columns = zip(found.numbers, found.carrier, found.airport, found.score, strict=True)
+    messages = [
+        text % (first + i, start_ms + i * PANE_S * 1000 // events, *x, c, a, score >= 0.5, score)
+        for i, (x, c, a, score) in enumerate(columns)
+    ]
+    for at in range(0, events, _POLL):
+        values = [message.encode() for message in messages[at : at + _POLL]]
+        yield [b"p%d" % (first + at + i) for i in range(len(values))], values
+
+
+def reference(slices: int, folder: Path) -> Path:
+    """Profile events drawn as those to come are, and return the reference."""
+    rng = np.random.default_rng(7)
+    found = drawn(rng, TRAINING_ROWS, slices)
+    score = np.array(found.score)
+    table = pa.table(
+        {
+            "timestamp": START_MS - 86_400_000 + np.arange(TRAINING_ROWS) * 1_000,
+            **{f"f{j}": column for j, column in enumerate(np.array(found.numbers).T)},
+            "carrier": found.carrier,
+            "airport": found.airport,
+            "prediction": (score >= 0.5).astype(np.int64),
+            "score": score,
+        }
+    )
+    data, path = folder / "training.parquet", folder / "reference.json"
+    pq.write_table(table, data)
+    command = [sys.executable, "-m", "streamgauge", "profile", str(data), "-o", str(path)]
+    command += ["--model", MODEL, "--slice", "carrier", "--slice", "airport"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return path
+
+
+def measure(slices: int, panes: int, rate: int, folder: Path) -> list[Row]:
     """Let time pass; return what is resident now and then."""
     words = {
         "app": "memory",
         "bootstrap": "localhost:9092",
         "stem": "memory",
-        "slices": json.dumps(stream.dimensions),
+        "slices": json.dumps(("carrier", "airport")),
         "labels": "[]",
         "port": 9000,
         "interval": "5s",
         "folder": folder / "join",
-        "reference": reference(stream, folder),
+        "reference": reference(slices, folder),
     }
     path = folder / "memory.yaml"
     path.write_text((CONFIG % words).replace("[5m, 1h]", "[5m, 1h, 1d]"))
-    settings = load(path)
-    pipeline = Pipeline(plan(settings, path))
-    (engine,) = pipeline.engines.values()
-    events = replace(stream, events=rate * PANE_S)
-    messages = list(predictions(events))
-    raw = RawMessages(
-        [value for _, value in messages],
-        [key for key, _ in messages],
-        np.zeros(len(messages), np.int32),
-        np.arange(len(messages)),
-        np.full(len(messages), _LATER),
-    )
-    (batch,) = NativeDecoder((engine.layout.schema,)).decode(raw).batches
-    del messages, raw
-    span = batch.timestamp - batch.timestamp.min()
-    within = (span * (PANE_S * 1000 - 1) // max(int(span.max()), 1)).astype(np.int64)
-    first = int(batch.timestamp.min()) // (PANE_S * 1000) * PANE_S * 1000
-    publisher, journal = Publisher(SystemClock(), render_limits(settings)), StateJournal("memory")
-    form = Form(openmetrics=True, gzip=True)
-    rows: list[Row] = [{"panes": 0, "resident MB": resident_mb(), "windows MB": 0.0}]
-    began = time.perf_counter()
-    for pane in range(panes):
-        engine.add(replace(batch, timestamp=first + pane * PANE_S * 1000 + within))
-        engine.advance(first + pane * PANE_S * 1000)
-        journal.changes(engine.parts(), {})
-        journal.committed()
-        publisher.publish(pipeline)
-        publisher.page.make(form)
-        if (pane + 1) % (panes // LOOKS) == 0:
-            rows.append(
-                {
-                    "panes": pane + 1,
-                    "resident MB": resident_mb(),
-                    "windows MB": engine.nbytes / 1e6,
-                    "s a pane": (time.perf_counter() - began) / (pane + 1),
-                }
-            )
+    command = [sys.executable, "-m", "benchmarks.memory_process", str(path)]
+    rng = np.random.default_rng(8)
+    rows: list[Row] = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        rows.append({"minutes": 0.0, **json.loads(process.stdout.readline())})
+        began = time.perf_counter()
+        for pane in range(panes):
+            found = drawn(rng, rate * PANE_S, slices)
+            start = START_MS + pane * PANE_S * 1000
+            send(process.stdin, list(polls(found, start, pane * rate * PANE_S)))
+            seen = json.loads(process.stdout.readline())
+            if (pane + 1) % max(panes // LOOKS, 1) == 0:
+                took = (time.perf_counter() - began) / (pane + 1)
+                rows.append({"minutes": (pane + 1) * PANE_S / 60, **seen, "s a pane": took})
+        process.stdin.close()
     return rows
 
 
@@ -111,16 +150,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--slices", type=int, default=2_000)
     parser.add_argument("--rate", type=int, default=RATE, help="predictions a second of event time")
+    parser.add_argument("--minutes", type=int, default=MINUTES, help="of event time")
     options = parser.parse_args()
-    return_large_blocks()  # as `streamgauge run` does
-    stream = Stream(1, 20, options.slices)
-    panes = QUICK_PANES if options.quick else PANES
+    panes = (QUICK_MINUTES if options.quick else options.minutes) * 60 // PANE_S
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(stream, panes, options.rate, Path(folder))
+        rows = measure(options.slices, panes, options.rate, Path(folder))
     figures = {
-        "before_mb": rows[0]["resident MB"],
+        "loaded_mb": rows[0]["resident MB"],
         "resident_mb": rows[-1]["resident MB"],
-        "second_half_mb": float(rows[-1]["resident MB"]) - float(rows[LOOKS // 2]["resident MB"]),
+        "second_half_mb": float(rows[-1]["resident MB"])
+        - float(rows[len(rows) // 2]["resident MB"]),
     }
     if options.json:
         print(json.dumps({"benchmark": "memory", **figures, "results": rows}))

@@ -81,7 +81,7 @@ def test_a_compact_block_holds_the_same_counts_and_still_adds_up(largest: int) -
     assert compact.counts.tolist() == block.counts.tolist()
     assert compact.nbytes <= block.nbytes
     doubled = total([compact, compact], WIDTH, NUMERIC)
-    assert doubled.counts.dtype == np.int64
+    assert doubled.counts.dtype.kind == "i"
     assert doubled.counts.tolist() == (2 * block.counts).tolist()
 
 
@@ -93,3 +93,16 @@ def test_memory_counts_every_array() -> None:
     block = block_of(FIRST)
     rows, counts = block.rows.nbytes, block.counts.nbytes
     assert block.nbytes == rows + counts + block.sums.nbytes + block.extremes.nbytes
+
+
+@pytest.mark.parametrize("most", [2**15 - 1, 2**15, 2**31 - 1, 2**31, 2**40])
+def test_sums_widen_before_a_count_is_too_large(most: int) -> None:
+    sums = BlockSum(WIDTH, NUMERIC)
+    block = block_of(FIRST)
+    block.counts[0, 0] = most - 5
+    sums.add(block)
+    for _ in range(10):
+        sums.add(block_of(FIRST)._replace(counts=np.ones_like(block.counts)))
+    assert sums.block().counts.tolist() == (block.counts + 10).tolist()
+    sums.subtract_counts(block)
+    assert sums.block().counts.tolist() == np.full_like(block.counts, 10).tolist()

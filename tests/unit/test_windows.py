@@ -256,3 +256,18 @@ def test_a_new_window_is_empty() -> None:
     assert state.step_counts(ROW)[1].shape == (0, WIDTH)
     assert state.step_sums(ROW).shape == (0, NUMERIC)
     assert state.latest(np.array([ROW])).tolist() == [[0] * WIDTH]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-40, 1e140])
+def test_rounded_sums_are_good_to_single_precision_and_counts_to_the_last(scale: float) -> None:
+    spec = WindowSpec("w", 3 * PANE_MS, PANE_MS)
+    exact, rounded = (WindowState(spec, WIDTH, NUMERIC, rounded=each) for each in (False, True))
+    for pane in range(5):
+        block = block_of(events(7 + pane))
+        block = block._replace(sums=block.sums * scale)
+        for window in (exact, rounded):
+            window.add(pane * PANE_MS, block)
+            window.advance((pane + 1) * PANE_MS)
+    due, found = exact.totals(), rounded.totals()
+    assert found.counts.tolist() == due.counts.tolist()
+    assert found.sums == pytest.approx(due.sums, rel=2e-7, abs=0.0)

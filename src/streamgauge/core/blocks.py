@@ -17,6 +17,7 @@ SUM, SUM_SQUARES = 0, 1
 MINIMUM, MAXIMUM = 0, 1
 GROUP: Final = 64
 """Rows of a sum whose changes are noted together."""
+_WIDTHS: Final = (np.int16, np.int32, np.int64)
 
 
 class Block(NamedTuple):
@@ -63,11 +64,7 @@ class Block(NamedTuple):
 
     def compact(self) -> "Block":
         """Return the same block with counts in the smallest dtype that holds them."""
-        top = int(self.counts.max(initial=0))
-        # uint64 is never needed, and would turn sums with int64 into floating-point numbers.
-        small = top < 2**32 and self.counts.min(initial=0) >= 0
-        dtype = np.min_scalar_type(top) if small else np.dtype(np.int64)
-        return self._replace(counts=self.counts.astype(dtype, copy=False))
+        return self._replace(counts=small(self.counts))
 
     def negated(self) -> "Block":
         """Return what takes this block's counts and sums away; it has no extremes to take away."""
@@ -76,7 +73,7 @@ class Block(NamedTuple):
 
 @dataclass(slots=True)
 class BlockSum:
-    """A growing sum of blocks: rows are added as they come, counts in int64.
+    """A growing sum of blocks: rows are added as they come, counts never overflow.
 
     Arrays are over-allocated; only the first `_size` rows are in use. `version` grows with every
     change.
@@ -87,7 +84,10 @@ class BlockSum:
     extremes: int
     _local: npt.NDArray[np.intp]
     _rows: IntArray
-    _counts: IntArray
+    _counts: npt.NDArray[np.signedinteger]
+    """In the narrowest of some dtypes that held them all when it was last looked."""
+    _bound: int
+    """No count is farther from 0."""
     _sums: FloatArray
     _extremes: FloatArray
     _size: int
@@ -104,7 +104,8 @@ class BlockSum:
         self._touched = np.zeros(0, np.int64)
         self._local = np.empty(0, np.intp)
         self._rows = np.empty(0, np.int64)
-        self._counts = np.empty((0, width), np.int64)
+        self._counts = np.empty((0, width), _WIDTHS[0])
+        self._bound = 0
         self._sums = np.empty((0, numeric, 2))
         self._extremes = np.empty((0, self.extremes, 2))
 
@@ -113,10 +114,7 @@ class BlockSum:
 
     def add(self, block: Block) -> None:
         """Add a block; its rows are distinct."""
-        places = self._places(block.rows)
-        self._note(places)
-        at = _as_slice(places)
-        self._counts[at] += block.counts
+        at = self._add_counts(self._places(block.rows), block.counts)
         self._sums[at] += block.sums
         if not self.extremes:
             return
@@ -128,11 +126,13 @@ class BlockSum:
             extremes[at, :, MAXIMUM], block.extremes[..., MAXIMUM]
         )
 
+    def add_counts(self, block: Block) -> None:
+        """Add a block's counts and nothing else of it."""
+        self._add_counts(self._places(block.rows), block.counts)
+
     def subtract_counts(self, block: Block) -> None:
         """Take a block's counts away again. Sums and extremes cannot be taken away exactly."""
-        at = self._places(block.rows)
-        self._note(at)
-        self._counts[at] -= block.counts
+        self._add_counts(self._places(block.rows), -block.counts.astype(np.int64))
 
     def place(self, row: int) -> int | None:
         """Return a row's place in the block, None where nothing of it was added."""
@@ -169,6 +169,27 @@ class BlockSum:
         """Return the sum as a block of its own."""
         return self.block().take(np.arange(self._size))
 
+    def _add_counts(
+        self, places: npt.NDArray[np.intp], counts: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.intp] | slice:
+        self._note(places)
+        at = _as_slice(places)
+        self._widen(counts)
+        self._counts[at] += counts.astype(self._counts.dtype, copy=False)
+        return at
+
+    def _widen(self, counts: npt.NDArray[np.integer]) -> None:
+        """Make sure that adding these counts goes over no end of the dtype."""
+        # Each addition can raise a bound on all counts; only where it is too large for the dtype
+        # they are looked at themselves.
+        self._bound += _size(counts)
+        if self._bound <= np.iinfo(self._counts.dtype).max:
+            return
+        self._bound = _size(self._counts[: self._size]) + _size(counts)
+        if self._bound > np.iinfo(self._counts.dtype).max:
+            wider = next(each for each in _WIDTHS if self._bound <= np.iinfo(each).max)
+            self._counts = self._counts.astype(wider)
+
     def _note(self, places: npt.NDArray[np.intp]) -> None:
         self.version += 1
         self._touched[places // GROUP] = self.version
@@ -200,12 +221,30 @@ class BlockSum:
         groups = -(-len(self._rows) // GROUP)
         fresh = np.zeros(groups - len(self._touched), np.int64)
         self._touched = np.concatenate([self._touched, fresh])
-        self._counts = np.concatenate([self._counts, np.zeros((more, self.width), np.int64)])
+        self._counts = np.concatenate(
+            [self._counts, np.zeros((more, self.width), self._counts.dtype)]
+        )
         self._sums = np.concatenate([self._sums, np.zeros((more, self.numeric, 2))])
         empty = np.empty((more, self.extremes, 2))
         empty[..., MINIMUM] = np.inf
         empty[..., MAXIMUM] = -np.inf
         self._extremes = np.concatenate([self._extremes, empty])
+
+
+def small(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Return counts in the smallest dtype that holds them."""
+    top = int(counts.max(initial=0))
+    # uint64 is never needed, and would turn sums with int64 into floating-point numbers.
+    fits = top < 2**32 and counts.min(initial=0) >= 0
+    dtype = np.min_scalar_type(top) if fits else np.dtype(np.int64)
+    return counts.astype(dtype, copy=False)
+
+
+def _size(counts: npt.NDArray[np.integer]) -> int:
+    """Return the largest distance from 0."""
+    if not counts.size:
+        return 0
+    return max(int(counts.max()), -int(counts.min()))
 
 
 def _as_slice(places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp] | slice:

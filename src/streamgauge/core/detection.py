@@ -120,7 +120,7 @@ class Detection:
                     if counts is None:
                         self._detectors.close(rows, time)
                     else:
-                        self._feed(rows, counts, time)
+                        self._feed(rows, counts.whole(), time)
 
     def _follow(self, size: int) -> None:
         """Follow the first `size` rows of the registry."""

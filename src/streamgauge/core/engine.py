@@ -128,7 +128,7 @@ class ModelEngine:
         self._grouped = layout.grouped()
         self._grouping = layout.grouping()
         numeric = len(layout.numeric)
-        self._track = self._new_track(self._grouped.width, 0)
+        self._track = self._new_track(self._grouped.width, 0, rounded=True)
         """Every row in the grouped layout: what detectors follow, and what slices are shown by."""
         self._fine = self._new_track(layout.width, numeric)
         """The rows of whole versions in the layout itself, which their figures are drawn from."""
@@ -138,10 +138,11 @@ class ModelEngine:
         if spec.labels is not None:
             self.outcomes = self._new_outcomes(spec.labels, reference, store or MemoryStore())
 
-    def _new_track(self, width: int, extremes: int) -> Track:
+    def _new_track(self, width: int, extremes: int, *, rounded: bool = False) -> Track:
         spec, sums = self.spec, len(self.layout.numeric)
         apart = bool(spec.exclusions)
-        return Track(TrackSpec(width, sums, extremes, spec.windows, spec.pane_ms, apart))
+        shape = width, sums, extremes, spec.windows, spec.pane_ms
+        return Track(TrackSpec(*shape, measured_apart=apart, rounded=rounded))
 
     def _set_reference(self, reference: Reference | None, reference_id: str | None) -> None:
         self.reference = reference

@@ -94,9 +94,13 @@ class Reference:
         return None if overflown else self.row(key)
 
     def grouped(self) -> "Reference":
-        """Return the same reference in the layout in which slices are counted."""
-        block = self.block.grouped(self.layout.grouping())
+        """Return the same reference in the layout in which slices are counted, made small."""
+        block = self.block.grouped(self.layout.grouping()).compact()
         return replace(self, layout=self.layout.grouped(), block=block)
+
+    def compact(self) -> "Reference":
+        """Return the same reference with counts in the smallest dtype."""
+        return replace(self, block=self.block.compact())
 
     def group_counts(self, position: int) -> IntArray:
         """Return the distance-group counts `(rows, groups)` of the field at a position."""

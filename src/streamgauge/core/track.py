@@ -25,7 +25,8 @@ from streamgauge.core.windows import WindowSpec, WindowState
 class TrackSpec:
     """The shape of a track's blocks, its windows, and the length of its panes.
 
-    `measured_apart` says that some blocks are hidden from detectors.
+    `measured_apart` says that some blocks are hidden from detectors, `rounded` that windows keep
+    the sums of their steps in single precision.
     """
 
     width: int
@@ -34,6 +35,7 @@ class TrackSpec:
     windows: tuple[WindowSpec, ...]
     pane_ms: int
     measured_apart: bool = False
+    rounded: bool = False
 
 
 @dataclass(slots=True)
@@ -158,7 +160,8 @@ class Track:
 
     def _new_windows(self) -> list[WindowState]:
         spec = self.spec
-        return [WindowState(w, spec.width, spec.sums, spec.extremes) for w in spec.windows]
+        shape = spec.width, spec.sums, spec.extremes
+        return [WindowState(w, *shape, rounded=spec.rounded) for w in spec.windows]
 
     def _every_window(self) -> list[WindowState]:
         return self.windows if self.measured is self.windows else [*self.windows, *self.measured]

@@ -13,15 +13,18 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.blocks import SUM, Block, BlockSum, total
+from streamgauge.core.packed import PackedCounts
 from streamgauge.core.state import (
     Kept,
     Part,
+    Plain,
     block_data,
     block_of,
     needed,
@@ -29,6 +32,10 @@ from streamgauge.core.state import (
     refill,
     value_part,
 )
+
+_LARGEST: Final = 1e38
+_SMALLEST: Final = 1e-37
+"""What float32 holds to its full precision of 24 bits lies between these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +53,55 @@ class WindowSpec:
 
 
 class Step(NamedTuple):
-    """A whole step: its number, its statistics, and where each row stands in them."""
+    """A whole step: its number and its statistics, kept small.
+
+    They are those of a block; `sums` may be in float32.
+    """
 
     number: int
-    block: Block
-    places: dict[int, int]
+    rows: IntArray
+    counts: PackedCounts
+    sums: npt.NDArray[np.floating]
+    extremes: FloatArray
     version: int = 0
     """How often it was revised."""
 
     @classmethod
-    def of(cls, number: int, block: Block, version: int = 0) -> "Step":
-        """Return the step, its counts made small."""
-        places = {row: place for place, row in enumerate(block.rows.tolist())}
-        return cls(number, block.compact(), places, version)
+    def of(cls, number: int, block: Block, version: int = 0, *, rounded: bool = False) -> "Step":
+        """Return the step, its sums `rounded` to single precision where that can hold them."""
+        sums = single(block.sums) if rounded else block.sums.copy()
+        rows, extremes = block.rows.copy(), block.extremes.copy()
+        return cls(number, rows, PackedCounts(block.counts), sums, extremes, version)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays in bytes."""
+        return sum(array.nbytes for array in self[1:5])
+
+    def block(self) -> Block:
+        """Return its statistics as a block."""
+        sums = self.sums.astype(np.float64, copy=False)
+        return Block(self.rows, self.counts.whole(), sums, self.extremes)
+
+    def moments(self, chosen: IntArray | None) -> Block:
+        """Return the chosen rows without their counts, None for all rows."""
+        counts = np.empty((len(self.rows), 0), np.int32)
+        sums = self.sums.astype(np.float64, copy=False)
+        block = Block(self.rows, counts, sums, self.extremes)
+        return block if chosen is None else block.take(np.flatnonzero(np.isin(self.rows, chosen)))
+
+    def place(self, row: int) -> int | None:
+        """Return a row's place, None where nothing of it is there."""
+        found = np.flatnonzero(self.rows == row)
+        return int(found[0]) if len(found) else None
+
+
+def single(sums: FloatArray) -> npt.NDArray[np.floating]:
+    """Return sums in float32, or as they are where one is too large or too small for that."""
+    size = np.abs(sums)
+    if size.max(initial=0.0) < _LARGEST and size.min(initial=1.0, where=size > 0.0) > _SMALLEST:
+        return sums.astype(np.float32)
+    return sums.copy()
 
 
 @dataclass(slots=True)
@@ -75,21 +118,25 @@ class WindowState:
     numeric: int
     extremes: int | None = None
     """Fields that have extremes, all of the numeric ones where it is None."""
+    rounded: bool = False
+    """Whether sums of whole steps are kept in single precision: their relative error is up to 6e-8,
+    far below what means and spreads of a window are shown with."""
     end: int | None = None
     revision: int = 0
     """Changes whenever what the window covers does."""
     _total: BlockSum = field(init=False)
+    """Counts alone."""
     _steps: deque[Step] = field(default_factory=deque)
     _open: BlockSum | None = None
     _open_step: int = 0
 
     def __post_init__(self) -> None:
-        self._total = self._empty()
+        self._total = BlockSum(self.width, 0, 0)
 
     @property
     def nbytes(self) -> int:
         """Memory of the kept steps in bytes."""
-        return sum(step.block.nbytes for step in self._steps)
+        return sum(step.nbytes for step in self._steps)
 
     @property
     def next_end(self) -> int | None:
@@ -128,32 +175,43 @@ class WindowState:
         assert end % self.spec.step_ms == 0
         self.revision += 1
         if self._open is not None and self._open_step < end // self.spec.step_ms:
-            step = Step.of(self._open_step, self._open.block())
-            self._steps.append(step)
-            self._total.add(step.block)
+            block = self._open.block()
+            self._steps.append(Step.of(self._open_step, block, rounded=self.rounded))
+            self._total.add_counts(block)
             self._open = None
         self.end = end
         first = (end - self.spec.length_ms) // self.spec.step_ms
         while self._steps and self._steps[0].number < first:
-            self._total.subtract_counts(self._steps.popleft().block)
+            self._total.subtract_counts(self._steps.popleft().block())
 
     def step_counts(self, row: int) -> tuple[IntArray, IntArray]:
         """Return the numbers `(S,)` of the steps and the open one, and a row's counts `(S, W)`."""
-        steps = self._steps_of(row)
-        counts = np.zeros((len(steps), self.width), np.int64)
-        for i, (_, block, place) in enumerate(steps):
+        counts = np.zeros((len(self._numbers()), self.width), np.int64)
+        for i, step in enumerate(self._steps):
+            place = step.place(row)
             if place is not None:
-                counts[i] = block.counts[place]
-        return np.array([number for number, _, _ in steps], np.int64), counts
+                counts[i] = step.counts.take(np.array([place]))[0]
+        if self._open is not None:
+            counts[-1] = self._open.counts_of(np.array([row]))[0]
+        return np.array(self._numbers(), np.int64), counts
 
     def step_sums(self, row: int) -> FloatArray:
         """Return one row's Σ(x−c) of all numeric fields in the same steps `(S, M)`."""
-        steps = self._steps_of(row)
-        sums = np.zeros((len(steps), self.numeric))
-        for i, (_, block, place) in enumerate(steps):
+        sums = np.zeros((len(self._numbers()), self.numeric))
+        for i, step in enumerate(self._steps):
+            place = step.place(row)
             if place is not None:
-                sums[i] = block.sums[place, :, SUM]
+                sums[i] = step.sums[place, :, SUM]
+        if self._open is not None:
+            place = self._open.place(row)
+            if place is not None:
+                sums[-1] = self._open.block().sums[place, :, SUM]
         return sums
+
+    def _numbers(self) -> list[int]:
+        """Return the numbers of the steps and of the open one."""
+        numbers = [step.number for step in self._steps]
+        return numbers if self._open is None else [*numbers, self._open_step]
 
     def latest(self, rows: IntArray) -> IntArray:
         """Return the counts of some rows in the window and the open step after it `(k, W)`."""
@@ -161,13 +219,6 @@ class WindowState:
         if self._open is not None:
             counts += self._open.counts_of(rows)
         return counts
-
-    def _steps_of(self, row: int) -> list[tuple[int, Block, int | None]]:
-        """Return the numbers and statistics of the steps, and the row's place in each."""
-        steps = [(step.number, step.block, step.places.get(row)) for step in self._steps]
-        if self._open is not None:
-            steps.append((self._open_step, self._open.block(), self._open.place(row)))
-        return steps
 
     def counts(self) -> tuple[IntArray, IntArray]:
         """Return the rows with events in the window `(k,)` and their counts `(k, W)`."""
@@ -181,13 +232,9 @@ class WindowState:
         None stands for all rows.
         """
         moments = BlockSum(0, self.numeric, self.extremes)
+        some = None if chosen is None else np.array([*chosen], np.int64)
         for step in self._steps:
-            block = step.block._replace(counts=step.block.counts[:, :0])
-            if chosen is not None:
-                block = block.take(
-                    np.array([step.places[x] for x in chosen if x in step.places], np.intp)
-                )
-            moments.add(block)
+            moments.add(step.moments(some))
         rows, _, sums, extremes = moments.block()
         return Block(rows, self._total.counts_of(rows), sums, extremes)
 
@@ -196,14 +243,14 @@ class WindowState:
         if step < (self.end - self.spec.length_ms) // self.spec.step_ms:
             return
         self.revision += 1
-        self._total.add(block)
+        self._total.add_counts(block)
         for i, known in enumerate(self._steps):
             if known.number == step:
-                both = total([known.block, block], self.width, self.numeric, self.extremes)
-                self._steps[i] = Step.of(step, both, known.version + 1)
+                both = total([known.block(), block], self.width, self.numeric, self.extremes)
+                self._steps[i] = Step.of(step, both, known.version + 1, rounded=self.rounded)
                 return
         at = sum(known.number < step for known in self._steps)
-        self._steps.insert(at, Step.of(step, block))
+        self._steps.insert(at, Step.of(step, block, rounded=self.rounded))
 
     def parts(self) -> Iterator[Part]:
         """Yield how far the window has come, each whole step, and the open one."""
@@ -211,7 +258,7 @@ class WindowState:
         opened = None if self._open is None else self._open_step
         yield value_part("place", {"end": self.end, "steps": numbers, "open": opened})
         for step in self._steps:
-            yield Part(f"step/{step.number}", step.version, partial(block_data, step.block))
+            yield Part(f"step/{step.number}", step.version, partial(_step_data, step))
         if self._open is not None:
             version = (self._open_step, self._open.version)
             yield Part("open", version, partial(block_data, self._open.block()))
@@ -221,14 +268,14 @@ class WindowState:
         place = needed(kept, "place")
         with reading("place"):
             self.end, numbers, opened = place["end"], list(place["steps"]), place["open"]
-        extremes = self._total.extremes
+        extremes = self.numeric if self.extremes is None else self.extremes
         for number in numbers:
             key = f"step/{number}"
             data = needed(kept, key)
             with reading(key):
-                step = Step.of(number, block_of(data, self.width, self.numeric, extremes))
-            self._steps.append(step)
-            self._total.add(step.block)
+                block = block_of(data, self.width, self.numeric, extremes)
+            self._steps.append(Step.of(number, block, rounded=self.rounded))
+            self._total.add_counts(block)
         if opened is not None:
             self._open, self._open_step = self._empty(), opened
             data = needed(kept, "open")
@@ -237,3 +284,7 @@ class WindowState:
 
     def _empty(self) -> BlockSum:
         return BlockSum(self.width, self.numeric, self.extremes)
+
+
+def _step_data(step: Step) -> Plain:
+    return block_data(step.block())

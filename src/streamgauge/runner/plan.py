@@ -78,7 +78,7 @@ def plan(config: Config, path: Path) -> Plan:
             continue
         place = ("models", name, "reference")
         try:
-            reference = read_reference(model.reference)
+            reference = read_reference(model.reference).compact()
         except StreamgaugeError as error:
             raise config_error(path, place, str(error)) from error
         try:

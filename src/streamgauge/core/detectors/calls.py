@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.blocks import Block
+from streamgauge.core.blocks import Block, small
+from streamgauge.core.packed import PackedCounts
 from streamgauge.core.state import Kept, Part, Plain, needed, reading
 
 MOST_PANES: Final = 16
@@ -26,18 +26,18 @@ MOST_PANES: Final = 16
 class Call(NamedTuple):
     """One call: events of a pane that began at `time` (ms), or where `counts` is None its close.
 
-    `followed` rows were known then; `rows (k,)`, `counts (k, W)` in a small dtype.
+    `followed` rows were known then; `rows (k,)`, `counts (k, W)` packed.
     """
 
     followed: int
     time: int
     rows: IntArray
-    counts: npt.NDArray[np.integer] | None
+    counts: PackedCounts | None
 
     @classmethod
     def of(cls, followed: int, start: int, block: Block) -> "Call":
         """Return the call that feeds a block."""
-        return cls(followed, start, block.rows, block.compact().counts)
+        return cls(followed, start, block.rows, PackedCounts(block.counts))
 
     @property
     def nbytes(self) -> int:
@@ -116,7 +116,11 @@ class CallLog:
 
 
 def _run_data(run: list[Call]) -> Plain:
-    return [dict(call._asdict()) for call in run]
+    return [call._asdict() | {"counts": _counts_data(call.counts)} for call in run]
+
+
+def _counts_data(counts: PackedCounts | None) -> Plain:
+    return None if counts is None else small(counts.whole())
 
 
 def _call_of(data: Plain) -> Call:
@@ -125,7 +129,7 @@ def _call_of(data: Plain) -> Call:
         data["followed"],
         data["time"],
         np.array(data["rows"], np.int64),
-        None if counts is None else np.array(counts),
+        None if counts is None else PackedCounts(np.array(counts)),
     )
 
 

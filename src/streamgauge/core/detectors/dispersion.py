@@ -42,17 +42,19 @@ class BlockDispersion:
     """φ of R rows and Q series from their blocks so far, of which `memory` are remembered.
 
     What `upper` and `persistence` go by is only kept where blocks are `judged_alone`, for want of a
-    reference.
+    reference. Figures are kept in float32, `(R, Q)` each once there is a block: each new one rounds
+    them by up to 6e-8, which is far less than what it says of φ.
     """
 
-    _ARRAYS: ClassVar = ("blocks", "_squares", "_b", "_c")
+    _ARRAYS: ClassVar = ("_blocks", "_squares", "_b", "_c")
     _ALONE: ClassVar = ("_fourth", "_variance", "_last", "_own", "_lagged")
 
     series: int
     memory: float
     judged_alone: bool = True
-    blocks: FloatArray = field(init=False)
-    """Number of blocks `(R, Q)`, faded like their figures."""
+    _rows: int = field(init=False, default=0)
+    _blocks: FloatArray = field(init=False)
+    """Number of blocks, faded like their figures."""
     _squares: FloatArray = field(init=False)
     _b: FloatArray = field(init=False)
     _c: FloatArray = field(init=False)
@@ -66,13 +68,36 @@ class BlockDispersion:
 
     def __post_init__(self) -> None:
         for name in (*self._ARRAYS, *self._ALONE):
-            setattr(self, name, np.zeros((0, self.series)))
+            setattr(self, name, np.zeros((0, self.series), np.float32))
 
     def add_rows(self, count: int) -> None:
         """Follow more rows."""
+        self._rows += count
+        if self.begun:
+            self._make_room()
+
+    def _make_room(self) -> None:
         for name in self._kept:
             old = getattr(self, name)
-            setattr(self, name, np.concatenate([old, np.zeros((count, self.series))]))
+            more = np.zeros((self._rows - len(old), self.series), np.float32)
+            setattr(self, name, np.concatenate([old, more]))
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is any block."""
+        return len(self._blocks) > 0
+
+    def blocks_of(self, rows: IntArray) -> FloatArray:
+        """Return the number of blocks of some rows `(k, Q)`, faded like their figures."""
+        return self._of("_blocks", rows)
+
+    def _of(self, name: str, rows: IntArray) -> FloatArray:
+        """Return a figure of some rows `(k, Q)`, 0 as long as there is no block at all."""
+        figure = getattr(self, name)
+        if not len(figure):
+            return np.zeros((len(rows), self.series))
+        taken: FloatArray = figure[rows].astype(np.float64)
+        return taken
 
     def data(self) -> dict[str, Any]:
         """Return all arrays by name, to be encoded before anything goes on."""
@@ -80,7 +105,9 @@ class BlockDispersion:
 
     def restore(self, data: dict[str, Any], rows: int) -> None:
         """Set all arrays to those of an earlier one. Raises ValueError where they do not fit."""
-        take_arrays(self, self._kept, data, rows)
+        begun = len(data["blocks"]) > 0
+        take_arrays(self, self._kept, data, rows if begun else 0)
+        self._rows = rows
 
     @property
     def _kept(self) -> tuple[str, ...]:
@@ -93,7 +120,9 @@ class BlockDispersion:
 
         Series without events have no block.
         """
-        center = expected + self._b[rows] / np.maximum(self._c[rows], _LEAST)
+        if not self.begun:
+            self._make_room()
+        center = expected + self._of("_b", rows) / np.maximum(self._of("_c", rows), _LEAST)
         share = np.clip(center, LEAST_SHARE, 1.0 - LEAST_SHARE)
         binomial = share * (1.0 - share)
         residual = present - total * expected
@@ -108,7 +137,7 @@ class BlockDispersion:
             self._fade(name, rows, keep, new)
         if self.judged_alone:
             self._add_alone(rows, present - total * center, total * binomial, seen, keep)
-        self._fade("blocks", rows, keep, seen)
+        self._fade("_blocks", rows, keep, seen)
 
     def _add_alone(
         self,
@@ -119,12 +148,14 @@ class BlockDispersion:
         keep: FloatArray,
     ) -> None:
         own = residual / np.sqrt(np.maximum(variance, _LEAST))
-        own[self.blocks[rows] < 1.0] = 0.0  # of the first block nothing is known to differ from
+        own[self._of("_blocks", rows) < 1.0] = (
+            0.0  # of the first block nothing is known to differ from
+        )
         for name, new in (
             ("_variance", variance),
             ("_own", own**2),
             ("_fourth", own**4),
-            ("_lagged", own * self._last[rows]),
+            ("_lagged", own * self._of("_last", rows)),
         ):
             self._fade(name, rows, keep, new)
         self._last[rows] = np.where(seen, own, self._last[rows])
@@ -137,8 +168,9 @@ class BlockDispersion:
 
     def estimate(self, rows: IntArray) -> FloatArray:
         """Return φ `(k, Q)` as seen so far."""
-        about = self._squares[rows] - self._b[rows] ** 2 / np.maximum(self._c[rows], _LEAST)
-        result: FloatArray = about / np.maximum(self.blocks[rows] - 1.0, 1.0)
+        lasting = self._of("_b", rows) ** 2 / np.maximum(self._of("_c", rows), _LEAST)
+        about = self._of("_squares", rows) - lasting
+        result: FloatArray = about / np.maximum(self._of("_blocks", rows) - 1.0, 1.0)
         return result
 
     def upper(self, rows: IntArray) -> FloatArray:
@@ -148,11 +180,11 @@ class BlockDispersion:
         that of the blocks. Series with few events tell little: none is taken to vary less than
         those with many do on the mean.
         """
-        phi, blocks = self.estimate(rows), np.maximum(self.blocks[rows], 1.0)
-        about = self._own[rows] / blocks
-        spread = np.maximum(self._fourth[rows] / blocks - about**2, 2.0 * phi**2)
+        phi, blocks = self.estimate(rows), np.maximum(self._of("_blocks", rows), 1.0)
+        about = self._of("_own", rows) / blocks
+        spread = np.maximum(self._of("_fourth", rows) / blocks - about**2, 2.0 * phi**2)
         limit = phi + UPPER_QUANTILE * np.sqrt(spread / np.maximum(blocks - 1.0, 1.0))
-        many = self._variance[rows] >= MANY * blocks
+        many = self._of("_variance", rows) >= MANY * blocks
         among = (phi * many).sum(axis=1) / np.maximum(many.sum(axis=1), 1)
         result: FloatArray = np.maximum(limit, among[:, None])
         return result
@@ -162,7 +194,8 @@ class BlockDispersion:
 
         The variance of long sums of an AR(1) is so many times that of its blocks.
         """
-        rho = np.clip(self._lagged[rows] / np.maximum(self._own[rows], _LEAST), 0.0, MOST_RHO)
+        own = np.maximum(self._of("_own", rows), _LEAST)
+        rho = np.clip(self._of("_lagged", rows) / own, 0.0, MOST_RHO)
         result: FloatArray = (1.0 + rho) / (1.0 - rho)
         return result
 
@@ -180,21 +213,23 @@ class Dispersion:
     _days: BlockDispersion = field(init=False)
     _day: IntArray = field(init=False)
     _sums: FloatArray = field(init=False)
-    """Each row's day so far `(3, R, Q)`: events with the property, all events, expected ones."""
+    """Each row's day so far `(3, R, Q)` float32: by how many events with the property there were
+    more than expected, all events, expected ones."""
 
     def __post_init__(self) -> None:
         alone = self.reference is None
         self._updates = BlockDispersion(self.series, UPDATES_REMEMBERED, alone)
         self._days = BlockDispersion(self.series, DAYS_REMEMBERED, alone)
         self._day = np.empty(0, np.int64)
-        self._sums = np.zeros((3, 0, self.series))
+        self._sums = np.zeros((3, 0, self.series), np.float32)
 
     def add_rows(self, count: int) -> None:
         """Follow more rows."""
         self._updates.add_rows(count)
         self._days.add_rows(count)
         self._day = np.concatenate([self._day, np.zeros(count, np.int64)])
-        self._sums = np.concatenate([self._sums, np.zeros((3, count, self.series))], axis=1)
+        more = np.zeros((3, count, self.series), np.float32)
+        self._sums = np.concatenate([self._sums, more], axis=1)
 
     def data(self) -> dict[str, Any]:
         """Return everything by name, to be encoded before anything goes on."""
@@ -209,7 +244,11 @@ class Dispersion:
         self._updates.restore(data["updates"], rows)
         self._days.restore(data["days"], rows)
         take_arrays(self, ("_day",), data, rows)
-        take_arrays(self, ("_sums",), data, rows, axis=1)
+        sums = np.array(data["sums"])
+        if sums.dtype == np.float64:
+            # Earlier versions kept how many there were, not by how many more than expected.
+            sums[0] -= sums[2]
+        take_arrays(self, ("_sums",), {"sums": sums}, rows, axis=1)
 
     def add(
         self,
@@ -226,25 +265,28 @@ class Dispersion:
         day = (end - 1) // _DAY_MS
         done = rows[self._day[rows] < day]
         if len(done):
-            sums = self._sums[:, done]
-            self._days.add(done, sums[0], sums[1], sums[2] / np.maximum(sums[1], 1.0))
+            more, events, due = self._sums[:, done].astype(np.float64)
+            if events.any():
+                self._days.add(done, due + more, events, due / np.maximum(events, 1.0))
             self._sums[:, done] = 0.0
             self._day[done] = day
         self._updates.add(rows, present, total, expected)
-        self._sums[0, rows] += present
-        self._sums[1, rows] += total
-        self._sums[2, rows] += expected * total
+        due = expected * total
+        for sums, new in zip(self._sums, (present - due, total, due), strict=True):
+            sums[rows] += new
 
     def factor(self, rows: IntArray) -> FloatArray:
         """Return φ `(k, Q)`, at least 1; +inf where too little is known to judge a row."""
         base = 1.0 if self.reference is None else self.reference
         phi = np.broadcast_to(base, (len(rows), self.series)).copy()
         for part, fewest in ((self._updates, FEWEST_UPDATES), (self._days, FEWEST_DAYS)):
-            blocks = part.blocks[rows]
+            if not part.begun:
+                continue
+            blocks = part.blocks_of(rows)
             seen = part.estimate(rows) if self.reference is not None else part.upper(rows)
             if self.reference is None and part is self._updates:
                 seen *= part.persistence(rows)
             np.maximum(phi, seen, out=phi, where=blocks >= fewest)
         if self.reference is None:
-            phi[self._updates.blocks[rows] < WARM_UP] = np.inf
+            phi[self._updates.blocks_of(rows) < WARM_UP] = np.inf
         return phi

@@ -72,6 +72,8 @@ class _Rows:
     credit: FloatArray
     """Allowance gathered and not spent yet."""
     present: FloatArray
+    """Events with the property and, in `total`, all since the last update, in float32 as the two
+    below: a count up to 16 million is exact, and what is expected or tolerated rounded by 6e-8."""
     total: FloatArray
     expected: FloatArray
     """Expected number of events of each series, and in `largest` the largest tolerated ones."""
@@ -105,22 +107,22 @@ class _Rows:
             log=np.empty((0, series, 2, ALTERNATIVES), np.float32),
             events=np.empty(0, np.int64),
             credit=np.empty(0),
-            present=np.empty((0, series)),
-            total=np.empty((0, series)),
-            expected=np.empty((0, series)),
-            largest=np.empty((0, series, 2)),
-            level=np.empty((0, subjects)),
+            present=np.empty((0, series), np.float32),
+            total=np.empty((0, series), np.float32),
+            expected=np.empty((0, series), np.float32),
+            largest=np.empty((0, series, 2), np.float32),
+            level=np.empty((0, subjects), np.float32),
             allowance=np.empty(0),
-            dispersion=np.empty((0, subjects)),
+            dispersion=np.empty((0, subjects), np.float32),
             alarmed=np.empty((0, subjects), bool),
             run=np.empty((0, subjects), np.int64),
             took=np.empty((0, subjects), np.int64),
             since=np.empty((0, subjects), np.int64),
             quiet_until=np.empty((0, subjects), np.int64),
             took_ms=np.empty((0, subjects), np.int64),
-            excess=np.empty((0, subjects)),
-            leader=np.empty((0, subjects), np.int64),
-            lead=np.empty((0, subjects)),
+            excess=np.empty((0, subjects), np.float32),
+            leader=np.empty((0, subjects), np.int32),
+            lead=np.empty((0, subjects), np.float32),
         )
 
     def add(self, known: IntArray) -> None:
@@ -244,13 +246,13 @@ class EDetectors:
 
     def factors(self, rows: IntArray) -> FloatArray:
         """Return the largest φ of each subject `(k, S)` as of each row's last update."""
-        return self._rows.dispersion[rows]
+        return self._rows.dispersion[rows].astype(np.float64)
 
     def levels(self, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return evidence and thresholds in nats `(k, S)` as of each row's last update."""
         state = self._rows
         largest = self._largest_shares[(state.known[rows] >= 0).astype(np.intp)]
-        return state.level[rows], -(state.allowance[rows][:, None] + largest)
+        return state.level[rows].astype(np.float64), -(state.allowance[rows][:, None] + largest)
 
     def _evidence(self, row: int, subject: int) -> Evidence:
         state = self._rows
@@ -276,10 +278,10 @@ class EDetectors:
 
     def _update(self, rows: IntArray, end: int) -> None:
         state = self._rows
-        gathered = state.total[rows]
+        seen, gathered = (array[rows].astype(np.float64) for array in (state.present, state.total))
         size = np.maximum(gathered, 1.0)
         phi = self._dispersion.factor(rows)
-        present, total = state.present[rows] / phi, gathered / phi
+        present, total = seen / phi, gathered / phi
         sides = np.stack([present, total - present], axis=-1)
         tolerated = state.largest[rows] / size[..., None]
         gain = gains(sides, total[..., None], tolerated)
@@ -304,7 +306,7 @@ class EDetectors:
         odd = state.alarmed[rows] | (levels > CLEAR * thresholds)
         normal = ~odd[:, self._subject_of]
         expected = state.expected[rows] / size
-        self._dispersion.add(rows, state.present[rows] * normal, gathered * normal, expected, end)
+        self._dispersion.add(rows, seen * normal, gathered * normal, expected, end)
         for array in (state.present, state.total, state.expected, state.largest):
             array[rows] = 0.0
         state.events[rows] = 0

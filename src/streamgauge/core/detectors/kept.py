@@ -19,11 +19,16 @@ def take_arrays(
     """Set an owner's arrays to copies of what `arrays_data` returned.
 
     Raises ValueError where they differ from those that the owner has in more than how many rows
-    there are along `axis`, which has to be `rows`.
+    there are along `axis`, which has to be `rows`. Numbers that were kept in a wider dtype, as
+    earlier versions did, are rounded.
     """
     for name in names:
         old = getattr(owner, name)
         new = np.array(data[name.lstrip("_")])
+        if new.dtype.kind == old.dtype.kind:
+            narrower = new.astype(old.dtype)
+            if new.dtype.kind == "f" or (narrower == new).all():
+                new = narrower
         due = (*old.shape[:axis], rows, *old.shape[axis + 1 :])
         if new.shape != due or new.dtype != old.dtype:
             raise ValueError(f"{name} is {new.shape} {new.dtype}, not {due} {old.dtype}")

@@ -1,0 +1,201 @@
+"""Packed counts: those of a closed step, at the few bits that most of a row's cells need.
+
+A step is written once, and read once more when it leaves its window, or for a single row; so it is
+kept small instead. Most cells of most rows hold 0, 1 or a few; the low bits of a row's cells stand
+side by side, and the cells that need more have the rest in a list. Nothing is rounded.
+
+    row      0  1  0  2  0  17  0  1       two bits a cell: 17 is 1 + 4·4
+    low      0  1  0  2  0   1  0  1
+    more                   (5, 4)
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import IntArray
+
+BITS: Final = (0, 1, 2, 4, 8, 16)
+"""How many bits a cell may have in a row. A cell that needs more costs `_MORE_BYTES` besides."""
+_MORE_BYTES: Final = 8
+_TOP: Final = 255
+_MOST: Final = int(np.iinfo(np.int32).max)
+_Bytes = npt.NDArray[np.uint8]
+
+
+def _unpacked(bits: int) -> npt.NDArray[np.unsignedinteger]:
+    """Return the cells that each byte holds, the first in its lowest bits: `(256,)`.
+
+    A byte's 8 / `bits` cells, of a byte each, are one number: so they are copied at once.
+    """
+    shifts = np.arange(0, 8, bits)
+    cells = ((np.arange(256)[:, None] >> shifts) & ((1 << bits) - 1)).astype(np.uint8)
+    return cells.view(f"u{len(shifts)}").reshape(-1)
+
+
+_CELLS: Final = {bits: _unpacked(bits) for bits in (1, 2, 4)}
+
+
+class _Group(NamedTuple):
+    """The g rows that have so many bits a cell.
+
+    `low (g, B) uint8` are the low bits; `at (m,)` are the flat places of the cells that need more,
+    ascending, and `more (m,)` what is above their low bits.
+    """
+
+    bits: int
+    low: _Bytes
+    at: npt.NDArray[np.integer]
+    more: npt.NDArray[np.integer]
+
+    @property
+    def nbytes(self) -> int:
+        return self.low.nbytes + self.at.nbytes + self.more.nbytes
+
+    def lows(self, rows: npt.NDArray[np.intp] | slice, width: int) -> npt.NDArray[np.integer]:
+        """Return the low bits of some of its rows `(k, width)`."""
+        low = self.low[rows]
+        if self.bits == 16:
+            return low.view(np.uint16)
+        if self.bits == 8:
+            return low
+        if not self.bits:
+            return np.zeros((len(low), width), np.uint8)
+        return _CELLS[self.bits].take(low).view(np.uint8)[:, :width]
+
+
+class PackedCounts:
+    """Counts of k rows and W cells, any integers; `shape` is (k, W)."""
+
+    __slots__ = ("_group_of", "_groups", "_place_in", "_used", "dtype", "shape")
+
+    def __init__(self, counts: npt.NDArray[np.integer]) -> None:
+        self.shape: tuple[int, int] = (counts.shape[0], counts.shape[1])
+        low = counts.astype(np.uint8)
+        tall = np.flatnonzero((counts > _TOP) | (counts < 0))
+        need = low
+        if len(tall):
+            need = low.copy()
+            need.reshape(-1)[tall] = _TOP
+        used = np.flatnonzero(np.bitwise_or.reduce(need, axis=0))
+        self._used = used.astype(np.min_scalar_type(max(counts.shape[1], 1)))
+        low, need = low.take(used, axis=1), need.take(used, axis=1)
+        bits = _bits(need, counts, used)
+        self._group_of = bits.astype(np.uint8)
+        self._place_in = np.empty(len(counts), np.uint32)
+        self._groups: dict[int, _Group] = {}
+        for each in np.unique(bits).tolist():
+            rows = np.flatnonzero(bits == each)
+            self._place_in[rows] = np.arange(len(rows))
+            self._groups[each] = _pack(each, rows, low, need, counts, used)
+        self.dtype: type[np.int32 | np.int64] = np.int32
+        """What the counts fit into, and come back in."""
+        if len(tall):
+            some = counts.reshape(-1)[tall]
+            if max(int(some.max()), -int(some.min())) > _MOST:
+                self.dtype = np.int64
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays in bytes."""
+        arrays = self._used, self._group_of, self._place_in
+        return sum(a.nbytes for a in arrays) + sum(g.nbytes for g in self._groups.values())
+
+    def take(self, rows: npt.NDArray[np.intp]) -> IntArray:
+        """Return the counts of the rows at these places `(n, W) int64`."""
+        result = np.zeros((len(rows), self.shape[1]), np.int64)
+        width = len(self._used)
+        of = self._group_of[rows]
+        for bits, group in self._groups.items():
+            at = np.flatnonzero(of == bits)
+            if not len(at):
+                continue
+            chosen = self._place_in[rows[at]].astype(np.int64)
+            result[at[:, None], self._used] = group.lows(chosen, width)
+            starts = np.searchsorted(group.at, chosen * width)
+            lengths = np.searchsorted(group.at, (chosen + 1) * width) - starts
+            row = np.repeat(np.arange(len(chosen)), lengths)
+            within = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            found = np.repeat(starts, lengths) + within
+            cell = self._used[group.at[found].astype(np.int64) - chosen[row] * width]
+            result[at[row], cell] += group.more[found].astype(np.int64) << bits
+        return result
+
+    def whole(self) -> npt.NDArray[np.signedinteger]:
+        """Return all counts `(k, W)`, of `dtype`."""
+        result = np.zeros(self.shape, self.dtype)
+        width = len(self._used)
+        # Unused cells are taken from one more, which is empty.
+        origin = np.full(self.shape[1], width, np.intp)
+        origin[self._used] = np.arange(width)
+        for bits, group in self._groups.items():
+            rows = np.flatnonzero(self._group_of == bits)
+            low = group.lows(slice(None), width)
+            wider = np.zeros((len(rows), width + 1), low.dtype)
+            wider[:, :width] = low
+            counts = wider.take(origin, axis=1).astype(self.dtype)
+            if len(group.at):
+                row, cell = np.divmod(group.at, width)
+                counts[row, self._used[cell]] += np.left_shift(group.more, bits, dtype=self.dtype)
+            result[rows] = counts
+        return result
+
+
+def _bits(
+    need: _Bytes, counts: npt.NDArray[np.integer], used: npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp]:
+    """Return how many bits a cell each row has best `(k,)`.
+
+    `need (k, U)` are the used cells' counts, and 255 of all that are no less.
+    """
+    size, width = need.shape
+    best = np.full(size, np.iinfo(np.int64).max)
+    bits = np.zeros(size, np.intp)
+    over = np.zeros(size, np.int64)
+    for each in BITS:
+        if each <= 8:
+            # Those of 255 itself are few.
+            above = need > min((1 << each) - 1, _TOP - 1)
+            over = np.add.reduce(above, axis=1, dtype=np.uint16 if width < 2**16 else np.int64)
+        else:
+            some = np.flatnonzero(over)
+            over[some] = np.count_nonzero(counts[some[:, None], used] >> each, axis=1)
+        cost = -(-width * each // 8) + _MORE_BYTES * over.astype(np.int64)
+        bits[cost < best] = each
+        np.minimum(best, cost, out=best)
+    return bits
+
+
+def _pack(
+    bits: int,
+    rows: npt.NDArray[np.intp],
+    low: _Bytes,
+    need: _Bytes,
+    counts: npt.NDArray[np.integer],
+    used: npt.NDArray[np.intp],
+) -> _Group:
+    """Return the rows at these places with so many bits a cell."""
+    size, width = len(rows), low.shape[1]
+    if size < len(low):
+        low, need = low[rows], need[rows]
+    packed = np.empty((size, 0), np.uint8)
+    if bits == 16:
+        packed = counts[rows[:, None], used].astype(np.uint16).view(np.uint8)
+    elif bits == 8:
+        packed = low
+    elif bits:
+        each = 8 // bits
+        cells = np.zeros((size, -(-width // each) * each), np.uint8)
+        np.bitwise_and(low, np.uint8((1 << bits) - 1), out=cells[:, :width])
+        packed = cells[:, 0::each].copy()
+        for i in range(1, each):
+            packed |= cells[:, i::each] << np.uint8(i * bits)
+    at = np.flatnonzero(need > min((1 << bits) - 1, _TOP - 1))
+    row, cell = np.divmod(at, max(width, 1))
+    more = counts[rows[row], used[cell]] >> bits
+    kept = more != 0
+    at, more = at[kept], more[kept]
+    if more.min(initial=0) >= 0:
+        more = more.astype(np.min_scalar_type(int(more.max(initial=0))))
+    return _Group(bits, packed, at.astype(np.uint32 if size * width < 2**32 else np.int64), more)

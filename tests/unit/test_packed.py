@@ -1,0 +1,65 @@
+"""Packed counts against the array that they were made of."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from streamgauge.core.packed import PackedCounts
+
+W = 90
+
+
+def drawn(mean: float, rows: int = 40, seed: int = 1) -> npt.NDArray[np.int64]:
+    """Counts of rows of unlike traffic, a quarter of whose cells nobody has events in."""
+    rng = np.random.default_rng(seed)
+    weight = rng.gamma(0.5, 2.0, W) * (rng.random(W) < 0.75)
+    traffic = np.where(np.arange(rows) < 3, 500.0, 1.0)
+    return rng.poisson(mean * np.outer(traffic, weight))
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.02, 0.3, 3.0, 50.0, 4_000.0, 1e6, 1e10])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_what_was_packed_comes_back(mean: float, dtype: type[np.signedinteger]) -> None:
+    counts = np.minimum(drawn(mean), np.iinfo(dtype).max).astype(dtype)
+    packed = PackedCounts(counts)
+    assert packed.whole().tolist() == counts.tolist()
+    chosen = np.array([39, 0, 7, 7, 2])
+    assert packed.take(chosen).tolist() == counts[chosen].tolist()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0, 1, 2, 3, 4, 15, 16, 17, 254, 255, 256, 257],
+        [65_535, 65_536, 65_537, 2**31 - 1, 2**31, 2**32, 2**62],
+        [-1, -2, -255, -256, -257, 0, 5, -(2**31), -(2**62)],
+        [0],
+    ],
+)
+@pytest.mark.parametrize("rare", [False, True])
+def test_values_at_the_ends_of_their_bits_come_back(values: list[int], rare: bool) -> None:
+    counts = np.resize(np.array(values, np.int64), (6, 70))
+    if rare:
+        counts[:, 1:60] = 1
+    packed = PackedCounts(counts)
+    assert packed.whole().tolist() == counts.tolist()
+    assert packed.take(np.array([5, 1])).tolist() == counts[[5, 1]].tolist()
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (3, 0)])
+def test_there_may_be_nothing_to_pack(shape: tuple[int, int]) -> None:
+    packed = PackedCounts(np.zeros(shape, np.int64))
+    assert packed.whole().shape == packed.shape == shape
+    assert packed.take(np.arange(shape[0])).shape == shape
+
+
+def test_rows_of_small_counts_take_few_bits() -> None:
+    counts = np.random.default_rng(3).poisson(0.3, (2_000, 700))
+    assert PackedCounts(counts).nbytes < counts.size * 3 / 8
+
+
+def test_counts_that_are_unpacked_share_nothing() -> None:
+    packed = PackedCounts(drawn(3.0))
+    packed.whole()[:] = 7
+    packed.take(np.arange(3))[:] = 7
+    assert packed.whole().tolist() == drawn(3.0).tolist()
