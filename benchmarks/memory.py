@@ -4,8 +4,8 @@ Run with `python -m benchmarks.memory [--quick] [--json] [--slices N] [--rate N]
 features, 2,000 slices and windows of 5 minutes, an hour and a day; all values are drawn anew for
 every event, so that slices have events in all of their cells sooner or later. A process that has
 loaded what `streamgauge run` does reads the messages from a pipe, decodes, counts and analyses
-them; after every pane of 10 s state is encoded as for a checkpoint, and a snapshot and a page of
-metrics are made. Not in it are the Kafka client's queues: up to 32 MB of messages read ahead, as
+them; after every third pane of 10 s state is encoded as for a checkpoint, and a snapshot and a page
+of metrics are made. Not in it are the Kafka client's queues: up to 32 MB of messages read ahead, as
 `kafka` is configured by default.
 
 `resident_mb` is the process's at the end, `loaded_mb` when all is loaded and the reference read,

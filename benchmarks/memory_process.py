@@ -27,6 +27,8 @@ from streamgauge.runner.plan import plan, render_limits
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.stores import MemoryStores
 
+EVERY: Final = 3
+"""Panes after which state is encoded, and a snapshot and a page are made."""
 _LATER: Final = 2_000_000_000_000
 """A broker's timestamp (ms) that is later than all event times."""
 _PARTITION: Final = ("memory.predictions", 0)
@@ -59,7 +61,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     print(json.dumps({**resident_mb(), "windows MB": 0.0}), flush=True)
-    offset = 0
+    offset = pane = 0
     while True:
         try:
             polls = pickle.load(sys.stdin.buffer)
@@ -73,13 +75,16 @@ def main() -> None:
             offset += size
             pipeline.process(raw, frozenset(), clock.monotonic(), frozenset())
             del raw, keys, values
-        positions = {_PARTITION: offset}
-        floors = pipeline.checkpoint(positions)
-        journal.changes(pipeline.parts(), {p: Position(o, floors[p]) for p, o in positions.items()})
-        journal.committed()
-        pipeline.flush(positions)
-        publisher.publish(pipeline)
-        publisher.page.make(form)
+        pane += 1
+        if pane % EVERY == 0:
+            positions = {_PARTITION: offset}
+            floors = pipeline.checkpoint(positions)
+            there = {p: Position(o, floors[p]) for p, o in positions.items()}
+            journal.changes(pipeline.parts(), there)
+            journal.committed()
+            pipeline.flush(positions)
+            publisher.publish(pipeline)
+            publisher.page.make(form)
         windows = sum(engine.nbytes for engine in pipeline.engines.values()) / 1e6
         print(json.dumps({**resident_mb(), "windows MB": windows}), flush=True)
 

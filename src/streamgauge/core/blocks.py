@@ -5,19 +5,21 @@ is a block, and blocks add up. Counts are integers, so their sums are exact and 
 order; sums of values are float64 and equal up to rounding.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.narrow import NarrowCounts
 
 SUM, SUM_SQUARES = 0, 1
 MINIMUM, MAXIMUM = 0, 1
 GROUP: Final = 64
 """Rows of a sum whose changes are noted together."""
-_WIDTHS: Final = (np.int16, np.int32, np.int64)
 
 
 class Block(NamedTuple):
@@ -84,10 +86,7 @@ class BlockSum:
     extremes: int
     _local: npt.NDArray[np.intp]
     _rows: IntArray
-    _counts: npt.NDArray[np.signedinteger]
-    """In the narrowest of some dtypes that held them all when it was last looked."""
-    _bound: int
-    """No count is farther from 0."""
+    _counts: NarrowCounts
     _sums: FloatArray
     _extremes: FloatArray
     _size: int
@@ -104,8 +103,7 @@ class BlockSum:
         self._touched = np.zeros(0, np.int64)
         self._local = np.empty(0, np.intp)
         self._rows = np.empty(0, np.int64)
-        self._counts = np.empty((0, width), _WIDTHS[0])
-        self._bound = 0
+        self._counts = NarrowCounts(width)
         self._sums = np.empty((0, numeric, 2))
         self._extremes = np.empty((0, self.extremes, 2))
 
@@ -146,22 +144,30 @@ class BlockSum:
         places = np.full(len(rows), -1, np.intp)
         places[inside] = self._local[rows[inside]]
         known = places >= 0
-        counts[known] = self._counts[places[known]]
+        counts[known] = self._counts.rows(places[known])
         return counts
 
     def block(self) -> Block:
-        """Return the sum as a block of views: valid until the next addition."""
+        """Return the sum as a block, of views where that can be: valid until the next addition."""
         size = self._size
-        return Block(
-            self._rows[:size], self._counts[:size], self._sums[:size], self._extremes[:size]
-        )
+        return self._part(slice(0, size))
 
-    def groups(self) -> list[tuple[int, Block]]:
+    def sums_of(self, row: int) -> FloatArray | None:
+        """Return a row's sums `(M, 2)`, None where nothing of it was added."""
+        place = self.place(row)
+        return None if place is None else self._sums[place]
+
+    def _part(self, at: slice) -> Block:
+        return Block(self._rows[at], self._counts.rows(at), self._sums[at], self._extremes[at])
+
+    def groups(self) -> list[tuple[int, Callable[[], Block]]]:
         """Return the sum in blocks of `GROUP` rows, each with the version of its last change."""
-        whole = self.block()
         starts = range(0, self._size, GROUP)
         return [
-            (int(self._touched[start // GROUP]), whole.take(slice(start, start + GROUP)))
+            (
+                int(self._touched[start // GROUP]),
+                partial(self._part, slice(start, min(start + GROUP, self._size))),
+            )
             for start in starts
         ]
 
@@ -174,21 +180,8 @@ class BlockSum:
     ) -> npt.NDArray[np.intp] | slice:
         self._note(places)
         at = _as_slice(places)
-        self._widen(counts)
-        self._counts[at] += counts.astype(self._counts.dtype, copy=False)
+        self._counts.add(places, at, counts)
         return at
-
-    def _widen(self, counts: npt.NDArray[np.integer]) -> None:
-        """Make sure that adding these counts goes over no end of the dtype."""
-        # Each addition can raise a bound on all counts; only where it is too large for the dtype
-        # they are looked at themselves.
-        self._bound += _size(counts)
-        if self._bound <= np.iinfo(self._counts.dtype).max:
-            return
-        self._bound = _size(self._counts[: self._size]) + _size(counts)
-        if self._bound > np.iinfo(self._counts.dtype).max:
-            wider = next(each for each in _WIDTHS if self._bound <= np.iinfo(each).max)
-            self._counts = self._counts.astype(wider)
 
     def _note(self, places: npt.NDArray[np.intp]) -> None:
         self.version += 1
@@ -209,6 +202,7 @@ class BlockSum:
             self._rows[places] = added
             self._local[added] = places
             self._size += len(added)
+            self._counts.grow(self._size, len(self._rows))
             at = self._local[rows]
         return at
 
@@ -221,9 +215,6 @@ class BlockSum:
         groups = -(-len(self._rows) // GROUP)
         fresh = np.zeros(groups - len(self._touched), np.int64)
         self._touched = np.concatenate([self._touched, fresh])
-        self._counts = np.concatenate(
-            [self._counts, np.zeros((more, self.width), self._counts.dtype)]
-        )
         self._sums = np.concatenate([self._sums, np.zeros((more, self.numeric, 2))])
         empty = np.empty((more, self.extremes, 2))
         empty[..., MINIMUM] = np.inf
@@ -238,13 +229,6 @@ def small(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
     fits = top < 2**32 and counts.min(initial=0) >= 0
     dtype = np.min_scalar_type(top) if fits else np.dtype(np.int64)
     return counts.astype(dtype, copy=False)
-
-
-def _size(counts: npt.NDArray[np.integer]) -> int:
-    """Return the largest distance from 0."""
-    if not counts.size:
-        return 0
-    return max(int(counts.max()), -int(counts.min()))
 
 
 def _as_slice(places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp] | slice:

@@ -160,7 +160,16 @@ def refill(total: BlockSum, data: Plain) -> None:
 def sum_parts(total: BlockSum) -> Iterator[Part]:
     """Yield a large sum in groups of rows, of which only those change that are added to."""
     for number, (version, block) in enumerate(total.groups()):
-        yield Part(str(number), version, partial(block_data, block))
+        yield Part(str(number), version, partial(_drawn, block))
+
+
+def sum_part(key: str, token: object, total: BlockSum) -> Part:
+    """Return a whole sum as one part."""
+    return Part(key, token, partial(_drawn, total.block))
+
+
+def _drawn(block: Callable[[], Block]) -> Plain:
+    return block_data(block())
 
 
 def refill_parts(total: BlockSum, kept: Kept) -> None:

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.state import (
     Kept,
     Part,
     below,
-    block_data,
     placed,
     reading,
     refill,
     refill_parts,
     restore_below,
+    sum_part,
     sum_parts,
     within,
 )
@@ -123,7 +122,7 @@ class Track:
         """Yield open panes, windows and totals."""
         for kind, panes in self._panes():
             for pane, block in panes.items():
-                yield Part(f"{kind}/{pane}", block.version, partial(block_data, block.block()))
+                yield sum_part(f"{kind}/{pane}", block.version, block)
         for prefix, window in self._named_windows():
             yield from below(prefix, window.parts())
         yield from below("totals", sum_parts(self.totals))

@@ -30,6 +30,7 @@ from streamgauge.core.state import (
     needed,
     reading,
     refill,
+    sum_part,
     value_part,
 )
 
@@ -203,9 +204,9 @@ class WindowState:
             if place is not None:
                 sums[i] = step.sums[place, :, SUM]
         if self._open is not None:
-            place = self._open.place(row)
-            if place is not None:
-                sums[-1] = self._open.block().sums[place, :, SUM]
+            found = self._open.sums_of(row)
+            if found is not None:
+                sums[-1] = found[:, SUM]
         return sums
 
     def _numbers(self) -> list[int]:
@@ -261,7 +262,7 @@ class WindowState:
             yield Part(f"step/{step.number}", step.version, partial(_step_data, step))
         if self._open is not None:
             version = (self._open_step, self._open.version)
-            yield Part("open", version, partial(block_data, self._open.block()))
+            yield sum_part("open", version, self._open)
 
     def restore(self, kept: Kept) -> None:
         """Take back the parts; the total is that of the steps."""
