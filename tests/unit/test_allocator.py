@@ -10,7 +10,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from streamgauge.io.allocator import return_large_blocks
+from streamgauge.io.allocator import return_free_pages, return_large_blocks
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -33,3 +33,33 @@ def test_what_was_let_go_of_is_not_resident_any_more() -> None:
     command = [sys.executable, "-c", PROGRAM, "asked"]
     kept = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert kept < 1 << 20
+
+
+LEARN = """
+import numpy as np
+np.ones(1 << 20)  # 8 MB: blocks below share the heap from now on
+"""
+HOLES = """
+from pathlib import Path
+import numpy as np
+from streamgauge.io.allocator import return_free_pages
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+kept, holes = [], []
+for _ in range(400):
+    holes.append(np.ones(1 << 14))  # 128 KB
+    kept.append(np.ones(512))
+del holes
+before = resident()
+return_free_pages()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the C library of GNU")
+def test_holes_between_what_stays_go_back_to_the_system() -> None:
+    command = [sys.executable, "-c", f"{LEARN}{HOLES}"]
+    freed = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert freed > 30 << 20

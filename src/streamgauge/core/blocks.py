@@ -215,7 +215,9 @@ class BlockSum:
         groups = -(-len(self._rows) // GROUP)
         fresh = np.zeros(groups - len(self._touched), np.int64)
         self._touched = np.concatenate([self._touched, fresh])
-        self._sums = np.concatenate([self._sums, np.zeros((more, self.numeric, 2))])
+        sums = np.zeros((len(self._rows), self.numeric, 2))
+        sums[: self._size] = self._sums[: self._size]
+        self._sums = sums
         empty = np.empty((more, self.extremes, 2))
         empty[..., MINIMUM] = np.inf
         empty[..., MAXIMUM] = -np.inf

@@ -36,8 +36,10 @@ class NarrowCounts:
     def grow(self, size: int, room: int) -> None:
         """Have `size` rows, new ones with zeros, and memory for `room`."""
         if room > len(self._low):
-            more = np.zeros((room - len(self._low), self._low.shape[1]), np.int16)
-            self._low = np.concatenate([self._low, more])
+            # Of zeros that nobody has written to yet the system gives no memory.
+            low = np.zeros((room, self._low.shape[1]), np.int16)
+            low[: self._size] = self._low[: self._size]
+            self._low = low
         self._size = size
 
     def add(self, places: Places, at: Places | slice, counts: npt.NDArray[np.integer]) -> None:

@@ -19,3 +19,18 @@ def return_large_blocks(least: int = LARGE_BYTES) -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, least))
+
+
+def return_free_pages() -> bool:
+    """Give the system back the pages that hold nothing but holes; return whether that was heard.
+
+    Blocks of middling size, such as those that snapshots and pages are made from, leave holes
+    between small ones that stay. Takes some milliseconds. Where there is no `malloc_trim` nothing
+    happens.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return False
+    trim.argtypes = [ctypes.c_size_t]
+    return bool(trim(0))

@@ -5,6 +5,7 @@ from typing import Final
 
 from streamgauge.clock import Clock
 from streamgauge.core.snapshot import Snapshot
+from streamgauge.io.allocator import return_free_pages
 from streamgauge.io.metrics.exposition import Rendered, Renderer
 from streamgauge.io.metrics.page import MetricsPage
 from streamgauge.io.metrics.selection import RenderLimits
@@ -94,6 +95,7 @@ class Publisher:
         began = self._clock.monotonic()
         self._snapshot = work.snapshot(self._clock.wall())
         self.page.offer(self._snapshot)
+        return_free_pages()
         cost = self._clock.monotonic() - began
         wait = min(cost, self._last_cost) / SHARE
         self._next_snapshot = began + min(max(SHORTEST_S, wait), LONGEST_S)
