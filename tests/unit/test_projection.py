@@ -174,8 +174,8 @@ def test_the_memory_is_that_of_full_blocks(tmp_path: Path) -> None:
     # the open one and as many as 11 s of disorder reach into. All rows in groups, without extremes,
     # and that of the whole in fine bins.
     expected = sum(
-        54 * block_bytes(layout, some, np.dtype(np.uint32), extremes)
-        + int(1.5 * 6 * block_bytes(layout, some, np.dtype(np.int64), extremes))
+        54 * block_bytes(layout, some, np.dtype(np.uint16), extremes)
+        + int(1.5 * 6 * block_bytes(layout, some, np.dtype(np.int32), extremes))
         for layout, some, extremes in ((fields.grouped(), rows, False), (fields, 1, True))
     )
     unlabelled = replace(model.spec, labels=None)
@@ -194,8 +194,8 @@ def test_the_memory_is_not_less_than_an_engine_takes(tmp_path: Path) -> None:
     path = write_config(tmp_path, model=WINDOWS)
     taken = counted_engine(planned(path)).nbytes
     found = only_projection(path)
-    # Cohorts are kept for two days here, and have had a minute.
-    assert taken <= found.memory <= 50 * taken
+    # Cohorts are kept for two days here, and have had a minute; steps of few events are packed.
+    assert taken <= found.memory <= 250 * taken
 
 
 def test_the_rows_at_the_caps_are_as_many_as_a_registry_lets_in(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ _SPARE: Final = 1.5
 def memory(layout: Layout, spec: ModelSpec, rows: int, disorder_ms: int) -> int:
     """Return the bytes that a model's counts take where every row has events in every step.
 
-    Steps are kept as blocks with 32-bit counts, less where there are few events; totals and the
-    panes that are still open have 64-bit counts.
+    Steps are kept as blocks with 16-bit counts, less where there are few events; totals and the
+    panes that are still open take twice that, so that there is room for large rows.
     """
     open_panes = math.ceil(disorder_ms / spec.pane_ms) + 1
     whole = spec.max_versions if rows > spec.max_versions else 1
@@ -38,7 +38,7 @@ def memory(layout: Layout, spec: ModelSpec, rows: int, disorder_ms: int) -> int:
 
 def _track(width: int, moments: int, spec: ModelSpec, rows: int, open_panes: int) -> int:
     """Return the bytes of a track's windows, totals and open panes."""
-    step, growing = rows * (4 * width + moments + 8), rows * (8 * width + moments + 8)
+    step, growing = rows * (2 * width + moments + 8), rows * (4 * width + moments + 8)
     totals = len(spec.windows) + 1 + open_panes
     return sum(window.steps for window in spec.windows) * step + int(_SPARE * totals * growing)
 
