@@ -1,6 +1,8 @@
 """What Arrow adds to the rules of events: limits, codes, numbers that JSON cannot say."""
 
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from streamgauge.core.batch import Categories, Fault, ModelSchema, Task
 from streamgauge.formats.arrow_batches import DecodedRows, decode_arrow
+from streamgauge.formats.arrow_cells import plain
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.messages import DeadLetterReason
 from tests.support.arrow_draws import stream
@@ -204,3 +207,58 @@ def test_probabilities_at_the_edge_of_the_tolerance_are_summed_exactly() -> None
     [batch] = decoded.batches
     assert batch.score.tolist() == [0.501]
     assert [rejected.index for rejected in decoded.rejected] == [1]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float32",
+        "float64",
+    ],
+)
+@pytest.mark.parametrize("values", [[], [3], [1, 2, 100, 0, 7], [None, 2, None, 5], [None]])
+@pytest.mark.parametrize("skipped", [0, 1, 3])
+def test_columns_become_the_arrays_that_arrow_makes_of_them(
+    kind: str, values: list[int | None], skipped: int
+) -> None:
+    array = pa.array(values, getattr(pa, kind)())[skipped:]
+    for column in (array, array.is_valid()):
+        expected = column.to_numpy(zero_copy_only=False)
+        found = plain(column)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+_DECODING = """
+import sys
+from pathlib import Path
+from streamgauge.formats.arrow_batches import decode_arrow
+from streamgauge.formats.event_time import EventTime
+from tests.support.native_events import BINARY
+before = "pandas" in sys.modules
+found = decode_arrow(Path(sys.argv[1]).read_bytes(), [BINARY], EventTime(), identified=())
+print(before, found.accepted, "pandas" in sys.modules)
+"""
+
+
+def test_decoding_does_not_import_pandas(tmp_path: Path) -> None:
+    """It takes seconds, in which a monitor with its first batch would stand still."""
+    message = tmp_path / "message"
+    coded = pa.array(["late", "late", "on time"]).dictionary_encode()
+    message.write_bytes(stream(pa.table(columns(3, prediction=coded))))
+    done = subprocess.run(
+        [sys.executable, "-c", _DECODING, str(message)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", "3", "False"]

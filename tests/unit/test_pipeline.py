@@ -1,5 +1,7 @@
 """The pipeline's own part: whose events move time, and who is held back."""
 
+import gc
+
 import numpy as np
 
 from streamgauge.runner.intake import MOST_PANES_AHEAD
@@ -9,6 +11,7 @@ from tests.support.flights import (
     NOW,
     SECOND,
     T0,
+    Sent,
     flights,
     planned,
     polled,
@@ -86,3 +89,28 @@ def test_models_are_shown_before_they_have_events() -> None:
     (model,) = followed(0).snapshot(12.5).models
     assert (model.model, model.reference_id, model.last_event) == ("flight-delay", "ref", None)
     assert model.windows == ()
+
+
+def test_a_poll_leaves_nothing_to_the_garbage_collector() -> None:
+    """Who waits for it keeps all messages of the polls since its last round."""
+    pipeline = followed(0)
+    events = flights(np.random.default_rng(3), 300, 0, 40)
+    broken = Sent(T0, "x", b"{broken", b"x")
+    polls = [
+        polled([*((0, send(each)) for each in events[i : i + 100]), (0, broken)])
+        for i in (0, 100, 200)
+    ]
+    pipeline.process(polls[0], NONE, NOW)
+    gc.collect()
+    gc.disable()
+    try:
+        for poll in polls[1:]:
+            pipeline.process(poll, NONE, NOW)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        held = [type(each).__name__ for each in gc.garbage]
+        assert not {"list", "_Poll", "BlockReader", "RawMessages"} & set(held), held
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

@@ -51,6 +51,18 @@ _KINDS: Final = {
     lib.Type_STRUCT: Kind.STRUCT,
     lib.Type_MAP: Kind.MAP,
 }
+_DTYPES: Final[dict[int, type[np.generic]]] = {
+    lib.Type_INT8: np.int8,
+    lib.Type_INT16: np.int16,
+    lib.Type_INT32: np.int32,
+    lib.Type_INT64: np.int64,
+    lib.Type_UINT8: np.uint8,
+    lib.Type_UINT16: np.uint16,
+    lib.Type_UINT32: np.uint32,
+    lib.Type_UINT64: np.uint64,
+    lib.Type_FLOAT: np.float32,
+    lib.Type_DOUBLE: np.float64,
+}
 _NESTED: Final = frozenset({Kind.STRUCT, Kind.MAP})
 
 
@@ -60,6 +72,37 @@ def kind_of(type_: Any) -> Kind:
         kind = _KINDS.get(type_.value_type.id, Kind.OTHER)
         return Kind.OTHER if kind in _NESTED else kind
     return _KINDS.get(type_.id, Kind.OTHER)
+
+
+def plain(array: Any) -> Any:
+    """Return a column as a numpy array `(n,)`, as its own `to_numpy` would.
+
+    Arrow's way imports pandas where that is installed, and so do its scalars, which holds the first
+    message up for seconds; numbers without nulls, the usual case, are their buffer.
+    """
+    if array.null_count:
+        return array.to_numpy(zero_copy_only=False)
+    return _raw(array)
+
+
+def filled(array: Any, value: float) -> Any:
+    """Return a column of numbers or booleans `(n,)` with a value in place of nulls."""
+    found = _raw(array)
+    if array.null_count:
+        found = np.where(_raw(array.is_valid()), found, np.array(value, found.dtype))
+    return found
+
+
+def _raw(array: Any) -> Any:
+    """Return a column's buffer, where nulls may be anything; unusual types as Arrow has them."""
+    if array.type.id == lib.Type_BOOL:
+        return _raw(array.cast(pa.uint8())).astype(np.bool_)
+    dtype, data = _DTYPES.get(array.type.id), array.buffers()[-1]
+    if dtype is None:
+        return array.to_numpy(zero_copy_only=False)
+    if data is None or not len(array):
+        return np.zeros(len(array), dtype)
+    return np.frombuffer(data, dtype, array.offset + len(array))[array.offset :]
 
 
 class Cells:
@@ -82,7 +125,7 @@ class Cells:
         """Which cells are not null `(n,)`."""
         if not self.has_nulls:
             return np.ones(len(self), np.bool_)
-        return np.asarray(self._array.is_valid().to_numpy(zero_copy_only=False))
+        return np.asarray(plain(self._array.is_valid()), np.bool_)
 
     @property
     def has_nulls(self) -> bool:
@@ -94,16 +137,16 @@ class Cells:
         array = self._array
         if array.type.id in _DECIMALS:
             array = array.cast(pa.float64(), safe=False)
-        return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
+        if array.type.id in (lib.Type_FLOAT, lib.Type_DOUBLE):
+            return np.asarray(filled(array, np.nan), np.float64)
+        return np.asarray(plain(array), np.float64)
 
     def integers(self) -> tuple[IntArray, BoolArray]:
         """Return integers or the counts of timestamps `(n,)`, 0 where null; which fit 64 bits."""
         array = self._array
         if self.kind is Kind.TIME:
             array = array.cast(pa.int64())
-        if self.has_nulls:
-            array = pc.fill_null(array, 0)
-        values = array.to_numpy(zero_copy_only=False)
+        values = filled(array, 0)
         fits = np.ones(len(values), np.bool_)
         if values.dtype == np.uint64:
             fits = values <= np.iinfo(np.int64).max
@@ -116,7 +159,7 @@ class Cells:
 
     def booleans(self) -> CodeArray:
         """Return 0 and 1 `(n,)` for booleans, `MISSING_CODE` where null."""
-        codes = self._array.cast(pa.int8()).fill_null(MISSING_CODE).to_numpy(zero_copy_only=False)
+        codes = filled(self._array.cast(pa.int8()), MISSING_CODE)
         return np.asarray(codes, np.int32)
 
     def coded(self) -> tuple[CodeArray, list[Any]]:
@@ -132,8 +175,9 @@ class Cells:
         codes = array.indices
         if codes.null_count:
             # Signed before it is filled: an unsigned index has no room for the code.
-            codes = codes.cast(pa.int32()).fill_null(MISSING_CODE)
-        codes = codes.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+            codes = filled(codes.cast(pa.int32()), MISSING_CODE)
+        else:
+            codes = plain(codes).astype(np.int32, copy=False)
         entries = array.dictionary
         if len(entries) > _MANY_UNUSED * len(codes):
             used = np.unique(codes[codes >= 0])
@@ -160,11 +204,9 @@ class Cells:
             return np.array([*good, False], np.bool_)[codes]
         lengths = pc.binary_length(array)
         nul = pc.match_substring(array, "\0")
-        if array.null_count:
-            lengths, nul = pc.fill_null(lengths, 0), pc.fill_null(nul, False)
-        sizes = lengths.to_numpy(zero_copy_only=False)
+        sizes = filled(lengths, 0)
         good = (sizes > 0) & (sizes <= longest)
-        return np.asarray(good & ~nul.to_numpy(zero_copy_only=False))
+        return np.asarray(good & ~filled(nul, False), np.bool_)
 
     def values(self) -> list[Any]:
         """Return the values as Python has them, None where null."""
@@ -179,7 +221,7 @@ class Cells:
     def entries(self) -> tuple[IntArray, "Cells", "Cells"]:
         """Return the entries of all maps: their rows `(m,)`, keys and values."""
         array = self._array
-        offsets = array.offsets.to_numpy(zero_copy_only=False)
+        offsets = plain(array.offsets)
         first, last = int(offsets[0]), int(offsets[-1])
         rows = np.repeat(np.arange(len(array)), np.diff(offsets))
         keys = array.keys.slice(first, last - first)

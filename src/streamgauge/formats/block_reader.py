@@ -41,16 +41,14 @@ def build_parser(events: Iterable[type[Struct]]) -> Parse | None:
 class BlockReader(Generic[ModelT]):
     """One poll's messages as structs, and what became of those that are no events.
 
-    `models` are the watched models by name; `read` decides about every message that the parser
-    refuses or that is doubted.
+    `models` are the watched models by name. `read`, given with each call, decides about every
+    message that the parser refuses or that is doubted: kept here, it would hold who calls, who
+    holds this, and a poll's messages would wait for the garbage collector.
     """
 
-    def __init__(
-        self, messages: RawMessages, models: Mapping[str, ModelT], read: Read[ModelT]
-    ) -> None:
+    def __init__(self, messages: RawMessages, models: Mapping[str, ModelT]) -> None:
         self._messages = messages
         self._models = models
-        self._read = read
         self._rejected: list[Rejected] = []
         self.tombstones = 0
         self.unknown_models = 0
@@ -63,7 +61,7 @@ class BlockReader(Generic[ModelT]):
         return tuple(sorted(self._rejected, key=lambda rejected: rejected.index))
 
     def read_block(
-        self, parse: Parse | None, start: int, stop: int
+        self, parse: Parse | None, start: int, stop: int, read: Read[ModelT]
     ) -> tuple[list[Struct | None], set[int]]:
         """The events from `start` up to `stop`, None for what is none; rows read by the rules."""
         values = self._messages.values[start:stop]
@@ -71,16 +69,18 @@ class BlockReader(Generic[ModelT]):
         examined = doubts.nul_rows(values, start)
         if None in events:
             examined.update(row for row, event in enumerate(events, start) if event is None)
-        self.read_again(events, examined, start)
+        self.read_again(events, examined, start, read)
         return events, examined
 
-    def read_again(self, events: list[Struct | None], rows: Collection[int], start: int) -> None:
+    def read_again(
+        self, events: list[Struct | None], rows: Collection[int], start: int, read: Read[ModelT]
+    ) -> None:
         """Read messages of a block that begins at `start` by the rules, in place of their events.
 
         Each message once at most, so that nothing is counted twice.
         """
         for row in rows:
-            events[row - start] = self._examine(row)
+            events[row - start] = self._examine(row, read)
 
     def count_unknown(
         self, given: Mapping[str, Any], known: frozenset[str], names: LearnedNames
@@ -90,7 +90,7 @@ class BlockReader(Generic[ModelT]):
             self.unknown_fields += 1
             names.see(name)
 
-    def _examine(self, row: int) -> Struct | None:
+    def _examine(self, row: int, read: Read[ModelT]) -> Struct | None:
         """Read one message by the rules; note what it is if it is no event."""
         value = self._messages.values[row]
         if value is None:
@@ -102,7 +102,7 @@ class BlockReader(Generic[ModelT]):
             if model is None:
                 self.unknown_models += 1
                 return None
-            return self._read(row, document, model)
+            return read(row, document, model)
         except checks.RejectedError as error:
             self._rejected.append(Rejected(row, error.reason, error.field, error.detail))
             return None

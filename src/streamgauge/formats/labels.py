@@ -114,20 +114,20 @@ class _Poll:
     ) -> None:
         self._messages = messages
         self._times = times
-        self._reader = BlockReader(messages, models, self._read_label)
+        self._reader = BlockReader(messages, models)
         self._by_type = {model.event: model for model in models.values()}
         self._builders = {name: LabelBatchBuilder(model.schema) for name, model in models.items()}
 
     def decode_block(self, parse: Parse | None, start: int, stop: int) -> None:
         """Decode the messages from `start` up to `stop`."""
-        events, examined = self._reader.read_block(parse, start, stop)
+        events, examined = self._reader.read_block(parse, start, stop, self._read_label)
         groups = self._transpose(events, start)
         doubtful: set[int] = set()
         for _, columns in groups:
             doubtful |= self._doubtful_rows(columns)
         doubtful -= examined
         if doubtful:
-            self._reader.read_again(events, doubtful, start)
+            self._reader.read_again(events, doubtful, start, self._read_label)
             groups = self._transpose(events, start)
         for name, columns in groups:
             self._builders[name].add(columns)

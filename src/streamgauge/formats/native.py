@@ -99,14 +99,14 @@ class _Poll:
     ) -> None:
         self._messages = messages
         self._times = times
-        self._reader = BlockReader(messages, models, self._read_event)
+        self._reader = BlockReader(messages, models)
         self._by_type = {model.types.event: model for model in models.values()}
         self._builders = {name: BatchBuilder(model.schema) for name, model in models.items()}
         self._wrong_types: dict[int, list[int]] = {}
 
     def decode_block(self, parse: Parse | None, start: int, stop: int) -> None:
         """Decode the messages from `start` up to `stop`."""
-        events, examined = self._reader.read_block(parse, start, stop)
+        events, examined = self._reader.read_block(parse, start, stop, self._read_event)
         self._set_wrong_types_aside(events, start)
         groups = self._transpose(events, start)
         doubtful: set[int] = set()
@@ -114,7 +114,7 @@ class _Poll:
             doubtful |= doubts.doubtful_rows(model.schema, columns, self._messages, self._times)
         doubtful -= examined
         if doubtful:
-            self._reader.read_again(events, doubtful, start)
+            self._reader.read_again(events, doubtful, start, self._read_event)
             groups = self._transpose(events, start)
         for model, columns in groups:
             self._builders[model.schema.model].add(columns, self._wrong_types)
@@ -157,7 +157,7 @@ class _Poll:
                     self._wrong_types.setdefault(row, []).append(place)
         for row in beyond:
             self._wrong_types.pop(row, None)
-        self._reader.read_again(events, beyond, start)
+        self._reader.read_again(events, beyond, start, self._read_event)
 
     def _transpose(
         self, events: Sequence[Struct | None], start: int

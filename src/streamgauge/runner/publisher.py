@@ -14,7 +14,7 @@ from streamgauge.runner.work import Shown
 from streamgauge.web.source import Health
 
 SHORTEST_S: Final = 1.0
-SHARE: Final = 0.05
+SHARE: Final = 0.03
 """Share of the loop's time that snapshots may take."""
 LONGEST_S: Final = 10.0
 """A snapshot gets no older than this before the next is begun, whatever its share."""
