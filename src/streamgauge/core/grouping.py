@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import (
-    MISSING_CODE,
-    WRONG_TYPE_CODE,
     BoolArray,
     Categories,
+    CodeArray,
     EventBatch,
     IntArray,
 )
@@ -32,11 +31,11 @@ def slice_rows(
     known = {} if known is None else known
     columns = [_version_column(batch)]
     columns += [_slice_column(batch, dimension) for dimension in spec.dimensions]
-    places = np.zeros(len(batch), np.intp)
-    distinct = np.zeros(1, np.int64)
-    for column in columns:
+    distinct, places = compact(columns[0].codes)
+    for column in columns[1:]:
         # Compacted at every step, the product cannot overflow however many values there are.
-        distinct, places = compact(places * len(column.values) + column.codes)
+        before = 0 if len(distinct) == 1 else places * len(column.values)
+        distinct, places = compact(before + column.codes)
     example = np.empty(len(distinct), np.intp)
     example[places] = np.arange(len(batch))
     texts = [[column.values[code] for code in column.codes[example].tolist()] for column in columns]
@@ -51,7 +50,7 @@ def slice_rows(
     return np.array(found, np.int64)[places]
 
 
-def compact(values: IntArray | Places) -> tuple[IntArray, Places]:
+def compact(values: IntArray | CodeArray | Places) -> tuple[IntArray, Places]:
     """Return the distinct values, ascending, and every value's index among them.
 
     Small ranges, the usual case, are counted instead of sorted.
@@ -83,9 +82,7 @@ def by_value(values: IntArray) -> Iterator[tuple[int, BoolArray | slice]]:
 
 def _version_column(batch: EventBatch) -> Categories:
     values = (*batch.version.values, "")
-    # An absent version has a negative code, which becomes the last value.
-    codes = np.where(batch.version.codes < 0, len(values) - 1, batch.version.codes)
-    return Categories(codes, values)
+    return Categories(_with_last(batch.version.codes, len(values) - 1), values)
 
 
 def _slice_column(batch: EventBatch, dimension: Dimension) -> Categories:
@@ -104,5 +101,11 @@ def _slice_column(batch: EventBatch, dimension: Dimension) -> Categories:
     else:
         column = batch.tags[schema.tags.index(dimension.name)]
     values = (*column.values, MISSING_VALUE)
-    absent = (column.codes == MISSING_CODE) | (column.codes == WRONG_TYPE_CODE)
-    return Categories(np.where(absent, len(values) - 1, column.codes), values)
+    return Categories(_with_last(column.codes, len(values) - 1), values)
+
+
+def _with_last(codes: CodeArray, last: int) -> CodeArray:
+    """Return codes `(n,)`, the last one in place of those of no value, which are negative."""
+    if not len(codes) or codes.min() >= 0:
+        return codes
+    return np.where(codes < 0, last, codes).astype(np.int32, copy=False)

@@ -55,22 +55,20 @@ class EdgeLookup:
         """Return the number of edges at or below each value `(n,)`; arbitrary for NaN."""
         if not self._table:
             return self._edges.searchsorted(values, side="right")
-        if len(values) <= BLOCK:
-            return self._bins(values)
         bins = np.empty(len(values), np.intp)
         for first in range(0, len(values), BLOCK):
             part = slice(first, first + BLOCK)
-            bins[part] = self._bins(values[part])
+            self._look_up(values[part], bins[part])
         return bins
 
-    def _bins(self, values: FloatArray) -> npt.NDArray[np.intp]:
+    def _look_up(self, values: FloatArray, bins: npt.NDArray[np.intp]) -> None:
+        """Write the bins of some values."""
         cells = self._cells(values)
-        bins = self._base.take(cells, mode="clip")
+        self._base.take(cells, out=bins, mode="clip")
         bins += values >= self._pivot.take(cells, mode="clip")
         crowded = np.flatnonzero(bins < 0)
         if len(crowded):
             bins[crowded] = self._edges.searchsorted(values[crowded], side="right")
-        return bins
 
     def _cells(self, values: FloatArray) -> npt.NDArray[np.intp]:
         # Infinities, NaN and overflow end up in the outer cells, so they need no warning; what is
