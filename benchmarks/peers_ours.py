@@ -71,8 +71,9 @@ def fill(bootstrap: str, rows: Rows) -> str:
 
 
 def profiled(rows: Rows, folder: Path) -> Path:
-    """Profile rows by all slice dimensions and return the reference. They are a day older."""
-    times = START_MS - 86_400_000 + np.arange(len(rows.score)) * 1_000
+    """Profile rows by all slice dimensions and return the reference. They are spread over the two weeks before."""
+    span = 14 * 86_400_000
+    times = START_MS - span + np.arange(len(rows.score)) * (span // len(rows.score))
     table = pa.table(
         {
             "timestamp": times,
