@@ -71,7 +71,10 @@ def fill(bootstrap: str, rows: Rows) -> str:
 
 
 def profiled(rows: Rows, folder: Path) -> Path:
-    """Profile rows by all slice dimensions and return the reference. They are spread over the two weeks before."""
+    """Profile rows by all slice dimensions and return the reference.
+
+    Their times are spread over the two weeks before.
+    """
     span = 14 * 86_400_000
     times = START_MS - span + np.arange(len(rows.score)) * (span // len(rows.score))
     table = pa.table(
