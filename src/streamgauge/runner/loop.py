@@ -1,5 +1,6 @@
 """Loop: poll, process, write, commit; and the replica's life around it."""
 
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from threading import Event
@@ -167,6 +168,9 @@ class Loop:
             self._behind = frozenset()
             self._reader.pause(frozenset())
             self._reader.stop()
+            if gc.get_freeze_count():
+                # Set up by `run`, which lets nothing else look through old objects soon.
+                gc.collect()
 
     def _stand_by(self) -> None:
         if self._pipeline is not None:

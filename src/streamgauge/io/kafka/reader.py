@@ -24,9 +24,9 @@ from streamgauge.io.kafka.group_settings import as_single
 FETCHING: Final[Mapping[str, Setting]] = {
     # What the client reads ahead; it bounds memory when we are slower than the broker.
     "queued.max.messages.kbytes": 32 * 1024,
-    # What one answer of the broker may hold.
+    # What one answer of the broker may hold. Of each partition it holds 1 MB, as by default: with
+    # more, partitions would be read further apart, and with them their event times.
     "fetch.max.bytes": 16 * 1024 * 1024,
-    "max.partition.fetch.bytes": 4 * 1024 * 1024,
     # By default the client asks for nothing for a second once it has read far enough ahead, longer
     # than what it has lasts us: a third of the rate (benchmarks/fetching.py).
     "fetch.queue.backoff.ms": 10,
