@@ -89,6 +89,8 @@ class Zygote:
             with self._changed:
                 if "born" in told:
                     self._born[told["born"]] = told["pid"]
+                    # The number may have been another one's before: there are 32,768 of them.
+                    self._ended.pop(told["pid"], None)
                 else:
                     self._ended[told["ended"]] = os.waitstatus_to_exitcode(told["status"])
                 self._changed.notify_all()

@@ -91,6 +91,30 @@ def test_a_label_of_a_forgotten_prediction_is_accounted_for_in_a_store_built_ane
     assert counted(again) == {**before, "orphans": 1}
 
 
+def test_a_label_that_waits_anew_in_a_store_that_forgot_its_prediction_is_counted_once() -> None:
+    late = 100 + 3 * DELAY
+    label = labels((late - 5, 3, 1))
+    other, _ = joiner()
+    other.predictions(keys(1), pending(100))
+    other.labels(keys(1), label)  # its prediction is still there: late
+    other.advance(late)
+    assert counted(other) == {"predictions": 1, "labels": 1, "late": 1, "expired": 1}
+    there, store = joiner()
+    there.predictions(keys(1), pending(100))
+    there.advance(late)
+    again = Joiner.restore(SPEC, FORM, store, there.state())
+    again.overtake(other.state())
+    with again.indexing():
+        again.labels(keys(1), label)
+    again.caught_up()
+    assert counted(again) == counted(other)
+    again = Joiner.restore(SPEC, FORM, store, again.state())
+    again.labels(keys(2), labels((late, 3, 1)))
+    assert counted(again) == {**counted(other), "labels": 2, "waiting": 1}
+    again.advance(late + 3 * DELAY)
+    assert counted(again) == {**counted(other), "labels": 2, "orphans": 1}
+
+
 def test_a_store_that_is_behind_still_has_labels_that_its_state_has_forgotten() -> None:
     there, store = joiner()
     early = [(100, 3, 1), (101, 4, 2)]

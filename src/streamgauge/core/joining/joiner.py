@@ -134,7 +134,9 @@ class Joiner:
         `advance` does so too, when it was not told before. Labels whose time was over go now.
         Labels that waited although their prediction had been there, and was forgotten before they
         came, do not wait in it: read again, they find that prediction. Nothing can come of them, so
-        they count as orphans now.
+        they count as orphans now. The other way round, labels wait in a store that was only brought
+        up to date although they are counted otherwise, as their prediction has been dropped from it
+        since: they do not count as waiting, nor as orphans when their time is over.
         """
         if self._over is None:
             return
@@ -145,6 +147,7 @@ class Joiner:
         found = counts.joined + counts.corrections + counts.waiting + counts.orphans
         found += counts.late + counts.duplicate_labels
         self._ledger.orphans += max(0, counts.labels - found)
+        self._ledger.surplus = max(0, found - counts.labels)
 
     def counts(self) -> JoinCounts:
         """Return what became of all events so far."""

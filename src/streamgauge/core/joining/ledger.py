@@ -66,11 +66,14 @@ class Ledger:
     """Predictions without a label by bucket."""
     waiting: dict[int, int] = field(default_factory=dict)
     """Labels without a prediction by bucket."""
+    surplus: int = 0
+    """How many of them are counted as something else: see `Joiner.caught_up`."""
 
     def counts(self) -> JoinCounts:
         """Return the counts and levels."""
         values = {name: getattr(self, name) for name in JoinCounts._fields}
-        values |= {"pending": sum(self.pending.values()), "waiting": sum(self.waiting.values())}
+        waiting = sum(self.waiting.values()) - self.surplus
+        values |= {"pending": sum(self.pending.values()), "waiting": max(0, waiting)}
         return JoinCounts(**values)
 
     def add_pending(self, buckets: IntArray) -> None:
@@ -106,7 +109,9 @@ class Ledger:
             self.expired += gone
         else:
             self.labels_from = max(self.labels_from, first)
-            self.orphans += gone
+            counted = min(gone, self.surplus)
+            self.surplus -= counted
+            self.orphans += gone - counted
 
     def counted(self) -> dict[str, int]:
         """Return the counts that only grow."""
@@ -124,6 +129,7 @@ class Ledger:
         are still taken up where the store is built again, or labels that found them would wait
         anew, and old labels still wait, or predictions that found them would be without.
         """
+        self.surplus = 0  # of the other store
         self.watermark = max(self.watermark, state["watermark"])
         self.open(state["open_from"])
         self.recount(state)
@@ -138,7 +144,7 @@ class Ledger:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Ledger":
         """Return the ledger that gave this state."""
-        values = {f.name: state[f.name] for f in fields(cls)}
+        values = {f.name: state[f.name] for f in fields(cls) if f.name in state}
         for name in ("pending", "waiting"):
             values[name] = {bucket: count for bucket, count in state[name]}  # noqa: C416
         return cls(**values)
