@@ -32,9 +32,9 @@ from streamgauge.runner.workers.worker import Worker
 from streamgauge.web.app import build_app
 from streamgauge.web.server import serve
 
-YOUNGEST: Final = 100_000
-"""Objects made since the last look for garbage that call for the next: a hundred times as many as
-by default, since each message that is read is one and none of them is ever part of a cycle."""
+YOUNGEST: Final = 20_000
+"""Objects made since the last look for garbage that call for the next, 700 by default: each message
+that is read is one, and a poll's are let go of together."""
 
 log = logging.getLogger("streamgauge")
 
