@@ -136,7 +136,7 @@ def _moved(alerts: Consumer) -> float | None:
         if message.error() is not None or value is None:
             continue
         body = json.loads(value)
-        # Small slices of a sample that is sent over and over differ from the reference all the time.
+        # Small slices of a sample that is sent over and over differ from the reference anyway.
         whole = body["subject"]["name"] == "f0" and not body["slice"]
         if whole and body["status"] == "firing":
             return time.time()
