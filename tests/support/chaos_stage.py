@@ -408,7 +408,7 @@ class App:
             return bool(active) and active[0].lag == 0
 
         wait_for("all of it is published", told, 60.0, 0.3)
-        # The models' figures are made anew once a second, a little after the process's own.
+        # The models' figures are made anew twice a second, a little after the process's own.
         time.sleep(3.0)
         evidence = Evidence(ledger)
         self._read_figures(active[0], evidence)

@@ -63,7 +63,7 @@ def test_dear_snapshots_still_come(publisher: Publisher, clock: FakeClock) -> No
     assert waits(publisher, clock, [3.0] * 3)[1:] == pytest.approx([LONGEST_S] * 2, abs=0.01)
 
 
-def test_cheap_snapshots_are_not_made_more_than_once_a_second(
+def test_cheap_snapshots_are_not_made_more_than_so_often(
     publisher: Publisher, clock: FakeClock
 ) -> None:
     found = waits(publisher, clock, [0.001] * 3)

@@ -1,4 +1,4 @@
-"""Publisher: the status and the snapshot that everyone else reads, anew at most once a second."""
+"""Publisher: the status and the snapshot that everyone else reads, anew twice a second at most."""
 
 from dataclasses import replace
 from typing import Final
@@ -13,7 +13,7 @@ from streamgauge.runner.status import Phase, Status
 from streamgauge.runner.work import Shown
 from streamgauge.web.source import Health
 
-SHORTEST_S: Final = 1.0
+SHORTEST_S: Final = 0.5
 SHARE: Final = 0.03
 """Share of the loop's time that snapshots may take."""
 LONGEST_S: Final = 10.0
