@@ -48,8 +48,8 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 kept, holes = [], []
-for _ in range(400):
-    holes.append(np.ones(1 << 14))  # 128 KB
+for _ in range(1600):
+    holes.append(np.ones(1 << 12))  # 32 KB, 52 MB together: below any threshold for a mapping
     kept.append(np.ones(512))
 del holes
 before = resident()
