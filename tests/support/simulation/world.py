@@ -1,5 +1,7 @@
 """World: the broker, processes that take turns, their disks, time, and all that goes wrong."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
@@ -8,6 +10,7 @@ from streamgauge.core import detection
 from streamgauge.core.detectors.tolerance import Tolerance, measure_tolerance
 from streamgauge.formats.messages import RawMessages
 from streamgauge.io.kafka import membership, reader, state_topic, transactions
+from streamgauge.io.kafka.attended import Still
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner import loop
 from streamgauge.runner.pipeline import Pipeline
@@ -87,6 +90,7 @@ class World:
         for module in (membership, reader, state_topic):
             patch.setattr(module, "Consumer", lambda settings: SimConsumer(self, settings))
         patch.setattr(transactions, "Producer", lambda settings, **_: SimProducer(self, settings))
+        patch.setattr(membership, "attended", _unattended)
         for timed in (state_topic, transactions):
             patch.setattr(timed, "time", clock)
         patch.setattr(loop, "Pipeline", lambda plan, stores: _Recorded(self, plan, stores))
@@ -259,6 +263,13 @@ class World:
         """End all processes."""
         for replica in list(self.replicas):
             self.crash(replica)
+
+
+@contextmanager
+def _unattended(serve: Callable[[float], None], still: Still) -> Iterator[Still]:
+    """Let nobody serve the group beside the work: whose turn it is is the simulation's to say."""
+    yield still
+    still()
 
 
 class _Recorded(Pipeline):
