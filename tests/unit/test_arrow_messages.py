@@ -90,6 +90,8 @@ def test_headers_of_what_cannot_be_arrow_are_not_looked_at() -> None:
     values = [b"{}", b"\xff\xff\xff", None, b"\xf0\x9f", b""]
     assert which_are_arrow(values, [Closed(value) for value in values]) is None
     assert which_are_arrow([], []) is None
+    assert which_are_arrow([None], [Closed(None)]) is None
+    assert which_are_arrow([None, b"{}"], [Closed(None), Closed(b"{}")]) is None
 
 
 def test_ids_are_made_of_the_models_that_are_identified_alone() -> None:

@@ -252,10 +252,9 @@ class Reader:
 
 
 def _largest(values: Sequence[bytes | None]) -> bytes:
-    try:
-        return max(values)  # type: ignore[type-var, return-value]  # fails where one is None
-    except TypeError:
+    if None in values:
         return max(filter(None, values), default=b"")
+    return max(values)  # type: ignore[type-var, return-value]  # none of them is None
 
 
 class _Headed(Protocol):
