@@ -9,17 +9,13 @@ of the former, medians of the turns.
 import argparse
 import json
 import statistics
-import time
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
-
 from benchmarks.common import Row, report
-from benchmarks.throughput import BATCH, broker
-from benchmarks.throughput_stream import Filled, Stream, fill
+from benchmarks.throughput import broker, consumed
+from benchmarks.throughput_stream import Stream, fill
 from streamgauge.config.librdkafka import Setting
 from streamgauge.io.kafka.reader import FETCHING
-from tests.support.topics import unique_name
 
 EVENTS: Final = 1_000_000
 QUICK_EVENTS: Final = 300_000
@@ -34,26 +30,6 @@ SETTINGS: Final = {
 }
 
 
-def rate(bootstrap: str, filled: Filled, settings: dict[str, Setting]) -> float:
-    """Return the messages a second of a consumer that reads everything."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": unique_name("fetching"),
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            **settings,
-        }
-    )
-    consumer.assign([TopicPartition(*partition, 0) for partition in filled.partitions])
-    read, began = 0, time.perf_counter()
-    while read < filled.messages:
-        read += len([message.value() for message in consumer.consume(BATCH, 0.1)])
-    took = time.perf_counter() - began
-    consumer.close()
-    return filled.messages / took
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="How fast a consumer reads, by its settings")
@@ -65,7 +41,8 @@ def main() -> None:
         filled = fill(bootstrap, Stream(QUICK_EVENTS if options.quick else EVENTS))
         for _ in range(QUICK_TURNS if options.quick else TURNS):
             for kind, settings in SETTINGS.items():
-                found[kind].append(rate(bootstrap, filled, settings))
+                took = consumed(bootstrap, filled, settings).seconds
+                found[kind].append(filled.messages / took)
     rows: list[Row] = [
         {
             "settings": kind,

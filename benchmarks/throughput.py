@@ -32,7 +32,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.common import Row, report
 from benchmarks.throughput_stages import staged
 from benchmarks.throughput_stream import Filled, Stream, configure, fill, reference
+from streamgauge.config.librdkafka import Setting
 from streamgauge.io.embedded import EmbeddedBroker
 from streamgauge.io.kafka.reader import FETCHING
 from streamgauge.io.loopback import free_port
@@ -93,15 +94,17 @@ class Consumed(NamedTuple):
     cpu_seconds: float
 
 
-def consumed(bootstrap: str, filled: Filled) -> Consumed:
-    """Let a client of this process read everything."""
+def consumed(
+    bootstrap: str, filled: Filled, settings: Mapping[str, Setting] = FETCHING
+) -> Consumed:
+    """Let a client of this process read everything, with these settings besides."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
             "group.id": unique_name("consume"),
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
-            **FETCHING,
+            **settings,
         }
     )
     consumer.assign([TopicPartition(*partition, 0) for partition in filled.partitions])
