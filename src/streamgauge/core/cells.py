@@ -29,10 +29,12 @@ class Where(NamedTuple):
     rows: IntArray
     keys: IntArray
 
-    def by_pane(self, keys: IntArray, block: Block) -> Iterator[tuple[int, Block]]:
-        """Yield each pane's part of a block, whose rows are those of `keys`, with its code."""
+    def by_pane(
+        self, keys: IntArray, counts: npt.NDArray[np.int32], sums: FloatArray, extremes: FloatArray
+    ) -> Iterator[tuple[int, Block]]:
+        """Yield a block for each pane with its code, out of what was counted by distinct `keys`."""
         panes, at = np.divmod(keys, len(self.rows))
-        block = block._replace(rows=self.rows[at])
+        block = Block(self.rows[at], counts, sums, extremes)
         bounds = [*np.flatnonzero(np.diff(panes, prepend=-1)).tolist(), len(panes)]
         for low, high in pairwise(bounds):
             yield int(panes[low]), block.take(slice(low, high))
@@ -83,10 +85,7 @@ class RowTally(Counted):
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """Yield the statistics of each pane, with the pane's code."""
-        rows = np.empty(len(self._keys), np.int64)
-        yield from self._where.by_pane(
-            self._keys, Block(rows, self._counts, self._sums, self._extremes)
-        )
+        return self._where.by_pane(self._keys, self._counts, self._sums, self._extremes)
 
 
 class SliceTally(Counted):
@@ -115,13 +114,9 @@ class SliceTally(Counted):
         """Yield the statistics of each pane, with the pane's code."""
         for member in self._crossed.members:
             size = len(member.keys)
-            block = Block(
-                np.empty(size, np.int64),
-                _added(self._counts, member.places, size),
-                _added(self._sums, member.places, size),
-                np.empty((size, 0, 2)),
-            )
-            yield from member.where.by_pane(member.keys, block)
+            counts = _added(self._counts, member.places, size)
+            sums = _added(self._sums, member.places, size)
+            yield from member.where.by_pane(member.keys, counts, sums, np.empty((size, 0, 2)))
 
 
 class _Member(NamedTuple):

@@ -1,7 +1,7 @@
 """Allocator: large arrays go back to the system when they are let go of."""
 
 import ctypes
-from typing import Final
+from typing import Any, Final
 
 LARGE_BYTES: Final = 1 << 20
 _M_MMAP_THRESHOLD: Final = -3
@@ -14,11 +14,8 @@ def return_large_blocks(least: int = LARGE_BYTES) -> bool:
     on counts, windows and their copies of many sizes share one heap, whose holes stay resident.
     Where there is no `mallopt` (musl, macOS, Windows) nothing happens.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, least))
+    mallopt = _of_c_library("mallopt")
+    return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, least))
 
 
 def return_free_pages() -> bool:
@@ -28,9 +25,16 @@ def return_free_pages() -> bool:
     between small ones that stay. Takes some milliseconds. Where there is no `malloc_trim` nothing
     happens.
     """
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):
+    trim = _of_c_library("malloc_trim")
+    if trim is None:
         return False
     trim.argtypes = [ctypes.c_size_t]
     return bool(trim(0))
+
+
+def _of_c_library(name: str) -> Any:
+    """Return a function of the C library, None where it has none of this name."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError, TypeError):
+        return None

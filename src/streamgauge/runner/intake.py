@@ -1,5 +1,6 @@
 """Intake: messages in, events at the engines of their models. No Kafka and no clock."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -98,7 +99,7 @@ class Engine(JoinOwner, Protocol):
 E = TypeVar("E", bound=Engine)
 
 
-class Intake(Generic[E]):
+class Intake(ABC, Generic[E]):
     """Decodes the messages of all models of a plan and gives each model's engine its events."""
 
     def __init__(self, plan: Plan, stores: Stores | None = None) -> None:
@@ -331,6 +332,7 @@ class Intake(Generic[E]):
         self.engines[name] = self._engine(spec, layout, reference, reference_id, store)
         self.joins[name] = Join(self.engines[name], store)
 
+    @abstractmethod
     def _engine(
         self,
         spec: ModelSpec,
@@ -340,7 +342,6 @@ class Intake(Generic[E]):
         store: Store | None,
     ) -> E:
         """Return a new engine of a model."""
-        raise NotImplementedError
 
     def _build_decoder(self) -> PredictionDecoder:
         events = self._plan.config.events
