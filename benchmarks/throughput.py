@@ -7,7 +7,7 @@ about 400 bytes, 18 numeric and 2 categorical features, and a label for each. Th
 are read
 
 - by `consume(10_000)` of confluent-kafka, which does nothing but take the values, with our settings
-  of how to fetch: with the client's own it is two to three times slower (`benchmarks.fetching`);
+  of how to fetch: with the client's own it is three times slower (`benchmarks.fetching`);
 - by `streamgauge run`: metrics, detectors, alerts, the join with its store on disk, transactional
   checkpoints every 5 s; and once more with one every 300 s;
 - by the loop's steps in this process, with counters of processor time by stage.
