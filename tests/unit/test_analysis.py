@@ -1,4 +1,4 @@
-"""Analysis: whose word counts, what silence means, and what is not of the same configuration."""
+"""Analysis: whose word counts and for how long, and what is not of the same configuration."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from streamgauge.core.slices import SliceSpec
 from streamgauge.formats.partials import PartialsError
 from streamgauge.formats.state_manifest import Position
 from streamgauge.runner.plan import Plan, without_labels
-from streamgauge.runner.workers.analysis import SILENCE_S, Analysis
+from streamgauge.runner.workers.analysis import Analysis
 from streamgauge.runner.workers.counting import MOST_PANES_APART, Counting
 from tests.support.flights import (
     DISORDER_MS,
@@ -85,13 +85,43 @@ def test_time_is_that_of_the_slowest_worker() -> None:
     assert reached(to) == 40
 
 
-def test_a_partition_read_to_its_end_is_idle_as_long_as_its_reader_speaks() -> None:
+def test_a_partition_read_to_its_end_is_idle_once_its_reader_says_so() -> None:
     to, first, second = analysis(), worker(0), worker(1)
     count(first, 100)
     count(second, 40, drained=True)
     told(to, second)
     told(to, first)
+    silent(to, NOW + IDLE_S + 1)
+    assert reached(to) == 40, "it was not idle yet at that one's last word"
     told(to, second, NOW + IDLE_S + 1)
+    assert reached(to) == 100
+
+
+def test_time_goes_no_further_than_it_was_at_the_last_word_on_an_idle_partition() -> None:
+    to, first, second = analysis(), worker(0), worker(1)
+    count(first, 20)
+    told(to, first)
+    count(second, 40, drained=True)
+    told(to, second, NOW)
+    told(to, second, NOW + IDLE_S + 1)
+    assert reached(to) == 20
+    # There may be older events in the idle partition by now, of which nobody has spoken.
+    count(first, 100)
+    told(to, first, NOW + IDLE_S + 1.5)
+    assert reached(to) == 40
+    count(second, 70)
+    told(to, second, NOW + IDLE_S + 2)
+    assert reached(to) == 70
+
+
+def test_partitions_that_had_no_events_at_their_last_word_hold_time_up() -> None:
+    to, first, second = analysis(), worker(0), worker(1)
+    second.process(polled([]), frozenset({0}), NOW)
+    told(to, second, NOW + IDLE_S + 1)
+    count(first, 100, drained=True)
+    told(to, first, NOW + IDLE_S + 2)
+    assert reached(to) is None
+    told(to, second, NOW + IDLE_S + 3)
     assert reached(to) == 100
 
 
@@ -102,8 +132,8 @@ def test_a_worker_that_has_died_holds_time_up() -> None:
     told(to, second)
     told(to, first)
     # Its partition was read to its end, and has been quiet for long: but nobody says so any more.
-    silent(to, NOW + SILENCE_S + 1)
     told(to, first, NOW + IDLE_S + 1)
+    silent(to, NOW + 10 * IDLE_S)
     assert reached(to) == 40
 
 

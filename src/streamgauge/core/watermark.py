@@ -1,5 +1,6 @@
 """Watermark: how far event time has come, over partitions that run at different speeds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -18,6 +19,10 @@ class PartitionClock:
     largest: int | None
     last_event: float
     drained: bool = False
+    heard: float | None = None
+    """When its reader has last spoken, where that is another process; see `hear`."""
+    furthest: int | None = None
+    """How far all partitions together had come by then (ms)."""
 
 
 @dataclass(slots=True)
@@ -27,6 +32,10 @@ class Watermark:
     A partition is idle when it is drained (lag 0 and not paused: back-pressure is not idleness)
     and has been quiet for a while. When all are idle, the furthest of them speaks for all. The
     watermark never goes back.
+
+    What another process reads is known as of that one's last word only. By that word it is idle or
+    not, and event time goes no further than it had come by then: what has been in the partition
+    since may belong before what came later elsewhere.
     """
 
     spec: WatermarkSpec
@@ -64,6 +73,18 @@ class Watermark:
         if partition in self._partitions:
             self._partitions[partition].drained = drained
 
+    def hear(self, partitions: Mapping[int, bool], now: float) -> None:
+        """Take the word of a process on what it reads: which partitions are drained.
+
+        What it has read of them is to be noted first.
+        """
+        furthest = max(
+            (c.largest for c in self._partitions.values() if c.largest is not None), default=None
+        )
+        for partition, drained in partitions.items():
+            clock = self._partitions[partition]
+            clock.drained, clock.heard, clock.furthest = drained, now, furthest
+
     def is_drained(self, partition: int) -> bool:
         """Tell whether everything that a partition holds has been read."""
         return self._partitions[partition].drained
@@ -73,7 +94,8 @@ class Watermark:
         clock = self._partitions[partition]
         if partition in self._followers:
             return clock.drained
-        return clock.drained and now - clock.last_event >= self.spec.idle_after_s
+        known = now if clock.heard is None else clock.heard
+        return clock.drained and known - clock.last_event >= self.spec.idle_after_s
 
     def advance(self, now: float) -> int | None:
         """Move the watermark to where the partitions allow, and return it (ms)."""
@@ -92,6 +114,9 @@ class Watermark:
                 if number not in self._followers and clock.largest is not None
             ]
             candidate = max(own or seen)
+        for clock in self._partitions.values():
+            if candidate is not None and clock.heard is not None and clock.drained:
+                candidate = None if clock.furthest is None else min(candidate, clock.furthest)
         if candidate is not None:
             reached = candidate - self.spec.disorder_ms
             self.value = reached if self.value is None else max(self.value, reached)

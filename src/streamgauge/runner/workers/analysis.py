@@ -16,11 +16,6 @@ from streamgauge.runner.stores import Offsets, Partition
 from streamgauge.runner.work import Outcome
 from streamgauge.runner.workers.terms import all_terms, model_terms
 
-SILENCE_S: Final = 5.0
-"""So long after the last word of whoever reads a partition nothing is known of its end.
-
-It is less than a partition has to be quiet to be idle, or one whose reader has died might seem so.
-"""
 _AGREE: Final = (
     "all processes must run the same configuration and references: stop those that count, let this"
     " one read all partials with the configuration they were made with, then start all with the"
@@ -32,14 +27,11 @@ class Analysis(Pipeline):
     """Analyses what others have counted, for all models of a plan.
 
     Time is that of the partitions that those read: they say with each shipment how far they have
-    come. A partition of which nobody has spoken lately counts as not read to its end, so that it
-    holds time up until somebody reads it again.
+    come. A partition of which nobody speaks holds time up until somebody reads it again.
     """
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._silence = min(SILENCE_S, plan.config.time.idle_after / 2000)
-        self._heard: dict[int, float] = {}
         self._terms = {
             name: model_terms(engine.spec, engine.layout, engine.reference_id)
             for name, engine in self.engines.items()
@@ -50,7 +42,6 @@ class Analysis(Pipeline):
         # Those that are followed already keep their numbers.
         known = dict.fromkeys([*self._inputs.partitions, *partitions])
         super().assign([*known], now)
-        self._heard = {number: self._heard.get(number, now) for number in range(len(known))}
 
     def _begin(
         self,
@@ -93,9 +84,6 @@ class Analysis(Pipeline):
                     self._merge(message)
             except PartialsError as error:
                 raise PartialsError(f"partials topic: message at offset {offset} {error}") from None
-        for number, heard in self._heard.items():
-            if now - heard > self._silence:
-                self.watermark.set_drained(number, False)
         return Outcome((), self._advance(now))
 
     def ahead(self) -> frozenset[int]:
@@ -127,12 +115,11 @@ class Analysis(Pipeline):
             # Partitions that were just added: others have found them first.
             self.assign(new, now)
             numbers = {partition: i for i, partition in enumerate(self._inputs.partitions)}
-        for clock in progress.clocks:
-            number = numbers[clock.topic, clock.partition]
-            self._heard[number] = now
+        clocks = {numbers[clock.topic, clock.partition]: clock for clock in progress.clocks}
+        for number, clock in clocks.items():
             if clock.largest is not None:
                 self.watermark.observe(number, clock.largest, now)
-            self.watermark.set_drained(number, clock.drained)
+        self.watermark.hear({number: clock.drained for number, clock in clocks.items()}, now)
         self._add_counts(progress)
 
     def _add_counts(self, progress: Progress) -> None:
