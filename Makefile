@@ -14,6 +14,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 UV := uv==0.13.9
+PYTEST := $(BIN)/python -m pytest
+INSIDE := tests/unit tests/properties
+OUTSIDE := tests/integration tests/chaos
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -45,17 +48,25 @@ lint: setup ## Format, lint, types and import contract alone
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-check: TESTS ?= tests/unit tests/properties
+check: TESTS ?= $(INSIDE)
 check: lint ## Format, lint, types, import contract, unit and property tests
-	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+	$(PYTEST) -n logical $(TESTS) $(ARGS)
 
-# One pytest run, so that its last lines speak for all: brokers used, tests skipped and why.
-test: TESTS ?= tests/unit tests/properties tests/integration tests/chaos
+# Tests that need nothing from outside share the processors; those with brokers, which wait for each
+# other's seconds, run alone after them, whatever became of those before. The last lines speak for
+# both: results, brokers used, tests skipped and why.
+test: CARRY := .pytest_cache/carried.json
 test: lint ## What `check` does, and the tests with real brokers and programs
-	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+ifdef TESTS
+	$(PYTEST) $(TESTS) $(ARGS)
+else
+	@mkdir -p $(dir $(CARRY)) && rm -f $(CARRY)
+	$(PYTEST) -n logical $(INSIDE) --carry $(CARRY) $(ARGS); inside=$$?; \
+	  $(PYTEST) $(OUTSIDE) --carry $(CARRY) $(ARGS) && exit $$inside
+endif
 
 chaos: setup ## The long form of the chaos tests, on Apache Kafka: 40 minutes
-	$(BIN)/python -m pytest tests/chaos --chaos=long -s $(ARGS)
+	$(PYTEST) tests/chaos --chaos=long -s $(ARGS)
 
 bench: setup ## Run one benchmark: make bench NAME=... ARGS=...
 	@test -n "$(NAME)" || { echo "make: name a benchmark: make bench NAME=... (see benchmarks/)" >&2; exit 2; }

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from tests.support.apache_kafka import (
     why_unavailable,
 )
 from tests.support.brokers import Broker
-from tests.support.outside import USED, summary_lines
+from tests.support.outside import USED, Carried, summary_lines
 
 _APACHE = f"Apache Kafka {KAFKA_VERSION} (Maven)"
 
@@ -61,14 +63,41 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     return shared
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--carry", type=Path, metavar="FILE", help="add this run to those whose last lines speak"
+    )
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
-    """Close the run with what it used from outside and what it skipped."""
+    """Close the run with what it used from outside and what it skipped, after those before it."""
     yield
+    path: Path | None = terminalreporter.config.getoption("--carry")
+    carried = Carried() if path is None else Carried.take(path, USED)
     skipped = terminalreporter.stats.get("skipped", [])
+    reasons = carried.skip_reasons + [_skip_reason(report) for report in skipped]
     terminalreporter.write_sep("=", "from outside")
-    for line in summary_lines(USED, [_skip_reason(report) for report in skipped]):
+    for line in [*carried.results, *summary_lines(USED, reasons)]:
         terminalreporter.write_line(line)
+    if path is not None:
+        parts, _ = terminalreporter.build_summary_stats_line()
+        what = " ".join(terminalreporter.config.args)
+        result = f"before, {what}: {', '.join(text for text, _ in parts)}"
+        Carried([*carried.results, result], reasons).leave(path, USED)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand over what the tests of this process were given, where several share a run."""
+    handed_over: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if handed_over is not None:
+        handed_over["used"] = USED.to_plain()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what was handed over; a process that has crashed hands nothing over."""
+    USED.add(getattr(node, "workeroutput", {}).get("used", {"brokers": {}, "programs": {}}))
 
 
 def _skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -120,9 +120,9 @@ class FakeMembership:
         return self.active
 
     @contextmanager
-    def attended(self) -> Iterator[Still]:
+    def attended(self, *, active: bool = True) -> Iterator[Still]:
         def still() -> None:
-            if not self.active:
+            if self.active is not active:
                 raise NotMemberError("kafka: others are active")
 
         yield still

@@ -1,9 +1,11 @@
 """What a test run takes from outside: brokers and programs, used or missed.
 
 Tests ask for an outside program with `require_program`; what they got stands in `USED`, what they
-missed in the reasons of the skipped tests. The run's last lines are made of both.
+missed in the reasons of the skipped tests. The run's last lines are made of both. Processes that
+share a run's tests hand theirs over, and so does a run to the next one (`--carry`).
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,8 +37,44 @@ class Used:
     brokers: dict[str, str] = field(default_factory=dict)  # name -> what it is, with its version
     programs: dict[str, Path] = field(default_factory=dict)
 
+    def to_plain(self) -> dict[str, dict[str, str]]:
+        """Return the same as plain data."""
+        programs = {name: str(path) for name, path in self.programs.items()}
+        return {"brokers": self.brokers, "programs": programs}
+
+    def add(self, plain: dict[str, dict[str, str]]) -> None:
+        """Take in what another process was given."""
+        self.brokers |= plain["brokers"]
+        self.programs |= {name: Path(path) for name, path in plain["programs"].items()}
+
 
 USED = Used()
+
+
+@dataclass(slots=True)
+class Carried:
+    """What earlier runs leave for the last lines of the last one."""
+
+    results: list[str] = field(default_factory=list)  # a line for each run
+    skip_reasons: list[str] = field(default_factory=list)
+
+    @classmethod
+    def take(cls, path: Path, used: Used) -> "Carried":
+        """Read what earlier runs have left; without a file there were none."""
+        if not path.exists():
+            return cls()
+        plain: dict[str, Any] = json.loads(path.read_text())
+        used.add(plain["used"])
+        return cls(plain["results"], plain["skip_reasons"])
+
+    def leave(self, path: Path, used: Used) -> None:
+        """Write it for the next run."""
+        plain = {
+            "results": self.results,
+            "skip_reasons": self.skip_reasons,
+            "used": used.to_plain(),
+        }
+        path.write_text(json.dumps(plain))
 
 
 def find_program(name: str) -> Path | None:

@@ -1,6 +1,8 @@
 """The loop with labels and stand-ins for Kafka: another life, whose join store is lost."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from threading import Event as Signal
 
 import pytest
@@ -22,6 +24,7 @@ from tests.support.kafka_fakes import (
 from tests.support.label_checks import assert_identities, join_counts, stream_of
 from tests.support.label_judge import judge
 from tests.support.label_streams import LABELS, MODELS, PREDICTIONS, Event, arrived, draw, planned
+from tests.support.restarts import Disk
 
 EVENTS = arrived(draw(8, 60, 40), 2, 8)
 EARLIER = [event for event in EVENTS if event.topic == PREDICTIONS]
@@ -41,10 +44,13 @@ class World:
             value, key = json.dumps(event.body).encode(), event.name.encode()
             self.broker.produce(event.partition, value, key, -1, event.topic)
 
-    def live(self, turns: int) -> Pipeline:
-        """Run a loop for some turns, and return its pipeline as it was at the end."""
+    def live(self, turns: int, *, disk: Disk | None = None, standing_by: int = 0) -> Pipeline:
+        """Run a loop for some turns, and return its last pipeline as it was at the end.
+
+        Without a disk its stores end with it. For the first turns it may have to stand by.
+        """
         clock = FakeClock()
-        membership = FakeMembership(self.broker)
+        membership = FakeMembership(self.broker, active=not standing_by)
         self.reader = FakeReader(self.broker, most=20)
         writer = FakeWriter(self.broker, membership)
         for name, fake in (
@@ -54,11 +60,12 @@ class World:
             ("StateReader", FakeStateReader(self.broker)),
         ):
             self.patch.setattr(f"streamgauge.runner.loop.{name}", lambda *_, fake=fake: fake)
-        self.patch.setattr("streamgauge.runner.loop.DiskStores", lambda _: None)
+        self.patch.setattr("streamgauge.runner.loop.DiskStores", lambda _: disk)
         stop = Signal()
 
         def turn(number: int) -> None:
             clock.now += 1.0
+            membership.active = number > standing_by
             if number == turns:
                 stop.set()
 
@@ -66,14 +73,14 @@ class World:
         publisher = Publisher(clock, RenderLimits(total=1_000, models={}))
         made: list[Pipeline] = []
 
-        def remembered(plan: Plan, stores: Stores) -> Pipeline:
+        def remembered(plan: Plan, stores: Stores, *, threads: int) -> Pipeline:
             made.append(Pipeline(plan, stores))
             return made[-1]
 
         self.patch.setattr("streamgauge.runner.loop.Pipeline", remembered)
-        Loop(planned(), clock, publisher, lambda _: None).run(stop)
-        (pipeline,) = made
-        return pipeline
+        plan = replace(planned(), join_folder=None if disk is None else Path("joins"))
+        Loop(plan, clock, publisher, lambda _: None).run(stop)
+        return made[-1]
 
 
 @pytest.fixture
@@ -117,3 +124,33 @@ def test_what_a_store_knows_is_not_read_again(world: World) -> None:
     starts = [offsets for offsets, _ in world.reader.started]
     assert len(starts) == 2, "first for the stores, then to go on"
     assert starts[1] == world.broker.offsets
+
+
+def test_a_replica_that_stands_by_keeps_its_store_up_to_date(world: World) -> None:
+    world.append(EARLIER)
+    world.live(12)
+    disk = Disk()
+    # What another one has committed meanwhile is in its store before it has to take over.
+    world.live(4, disk=disk, standing_by=4)
+    committed = dict(world.broker.offsets)
+    assert sum(committed.values()) == len(EARLIER)
+    assert world.broker.journal.count("fence") == 1, "nobody is shut out by one that stands by"
+    world.append(LATER)
+    pipeline = world.live(40, disk=disk)
+    starts = [offsets for offsets, _ in world.reader.started]
+    assert starts[0] == committed, "nothing has to be read again"
+    for model in MODELS:
+        pairs = judge(EVENTS, model).pairs
+        counts = join_counts(pipeline.engines[model])
+        assert_identities(counts)
+        assert counts.joined == len(pairs) > 20
+
+
+def test_one_that_becomes_active_while_it_refreshes_goes_on_by_itself(world: World) -> None:
+    world.append(EARLIER)
+    world.live(12)
+    world.append(LATER)
+    pipeline = world.live(60, disk=Disk(), standing_by=1)
+    assert sum(world.broker.offsets.values()) == len(EVENTS)
+    for model in MODELS:
+        assert join_counts(pipeline.engines[model]).joined == len(judge(EVENTS, model).pairs)

@@ -132,10 +132,9 @@ def _parse_all(parse: Parse | None, values: Sequence[bytes | None]) -> list[Stru
     remaining = iter(values)
     while len(events) < len(values):
         try:
-            for value in remaining:
-                events.append(parse(value))  # noqa: PERF401
+            events.extend(map(parse, remaining))
         # A tombstone is a TypeError, invalid UTF-8 a UnicodeDecodeError, deep nesting a
-        # RecursionError. Events parsed so far are kept, so the loop goes on behind the bad one.
+        # RecursionError. Those before it have been taken, and the loop goes on behind the bad one.
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
             events.append(None)
     return events

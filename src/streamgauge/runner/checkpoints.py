@@ -98,7 +98,7 @@ class Commits(Protocol):
     def full(self) -> bool: ...
     def begin(
         self,
-        committed: Mapping[Partition, Position],
+        committed: Mapping[Partition, Position] | None,
         *,
         discard: bool = False,
         still: Still = always,
@@ -131,13 +131,14 @@ class Checkpoints(Outbox):
 
     def begin(
         self,
-        committed: Mapping[Partition, Position],
+        committed: Mapping[Partition, Position] | None,
         *,
         discard: bool = False,
         still: Still = always,
     ) -> Begun:
         """Take over and return what to go on from; `committed` are the group's offsets.
 
+        Without those only the state is read, which another replica may go on with meanwhile.
         Raises StateError where the state is damaged, StreamgaugeError where it does not belong to
         the group's offsets. With `discard` the state is cleared by the first checkpoint, and
         counting goes on from the group's offsets.
@@ -147,15 +148,16 @@ class Checkpoints(Outbox):
         if discard:
             self._journal = StateJournal.discarding(self._app, records)
             log.warning("the state is discarded: counting begins anew")
-            return Begun(None, dict(committed))
+            return Begun(None, dict(committed or {}))
         restored = restore(records, self._app)
         self._journal = StateJournal(self._app, restored)
         if restored is None:
             if committed:
                 log.warning("there is no state: counting begins anew at the committed offsets")
-            return Begun(None, dict(committed))
+            return Begun(None, dict(committed or {}))
         positions = dict(restored.manifest.positions)
-        _compare(positions, committed)
+        if committed is not None:
+            _compare(positions, committed)
         self._committed = positions
         return Begun(restored.kept, positions)
 

@@ -102,7 +102,7 @@ E = TypeVar("E", bound=Engine)
 class Intake(ABC, Generic[E]):
     """Decodes the messages of all models of a plan and gives each model's engine its events."""
 
-    def __init__(self, plan: Plan, stores: Stores | None = None) -> None:
+    def __init__(self, plan: Plan, stores: Stores | None = None, *, threads: int = 1) -> None:
         config = plan.config
         self.counts = Counts()
         self.engines: dict[str, E] = {}
@@ -114,6 +114,7 @@ class Intake(ABC, Generic[E]):
         self._inputs = Inputs()
         self._floors = Floors(retention_ms(plan.specs))
         self._plan = plan
+        self._threads = threads
         self._schemas: dict[str, ModelSchema] = {}
         self._gathering = Gathering(self._add)
         """Where Arrow batches wait for others of their poll."""
@@ -213,10 +214,12 @@ class Intake(ABC, Generic[E]):
         decoded = self._decoder.decode(messages)
         if messages.arrow is None:
             self._gathering.release()
-        add = self._add if messages.arrow is None else self._gathering.take
         for batch, ids in zip(decoded.batches, decoded.ids, strict=True):
             self._observe(batch.timestamp, batch.partition, now)
-            add(batch, ids)
+            self._gathering.take(batch, ids)
+        if messages.arrow is None:
+            # What was decoded in two parts is counted as one.
+            self._gathering.release()
         rejected, accepted = self._sift(messages, decoded, now)
         events = decoded.events
         self.counts.unknown_fields += decoded.unknown_fields
@@ -350,6 +353,7 @@ class Intake(ABC, Generic[E]):
             identified=self.joins,
             timestamp_unit=events.timestamp_unit.value,
             max_future_ms=events.max_future,
+            threads=self._threads,
         )
 
     def _build_label_decoder(self) -> LabelDecoder:

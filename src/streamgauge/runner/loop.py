@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Final, NamedTuple
@@ -48,6 +49,8 @@ ALERT_WAIT_S: Final = 0.5
 """An alert waits no longer than this for the next checkpoint."""
 HOLD_BACK: Final = 2.0
 """After a start figures are held back for this many checkpoints' time at most; see `Showing`."""
+REFRESH_S: Final = 30.0
+"""How often a replica that stands by brings its join stores up to date."""
 RETRY_S: Final = 1.0
 """Pause before what failed is tried again."""
 
@@ -61,6 +64,13 @@ def next_batch(batch: int, took_s: float) -> int:
     if took_s < LONGEST_TURN_S / 4:
         return min(BATCH, batch * 2)
     return batch
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Connected(NamedTuple):
@@ -100,6 +110,7 @@ class Loop:
         self._discard = discard_state
         self._was_active = False
         self._retry_at = 0.0
+        self._stop = Event()
         self._storm = StormWatch(config.events.dead_letter_storm)
         self._batch = BATCH
         self._pipeline: Work | None = None
@@ -112,6 +123,7 @@ class Loop:
         self._last_checkpoint: float | None = None
         self._next_checkpoint = 0.0
         self._next_look = 0.0
+        self._next_refresh = 0.0
 
     def _longest_interval(self) -> float:
         """Return how often checkpoints are made (s)."""
@@ -133,6 +145,7 @@ class Loop:
 
         Raises StreamgaugeError where going on would lose events or make no sense.
         """
+        self._stop = stop
         try:
             while not stop.is_set():
                 if self._membership.poll(0.0):
@@ -179,7 +192,43 @@ class Loop:
             self._publisher.clear()
         if self._membership.joined and self._publisher.status.phase is not Phase.STANDBY:
             self._publisher.announce(Phase.STANDBY)
+        due = self._clock.monotonic() >= self._next_refresh
+        if due and self._membership.joined and self._keeps_stores:
+            self._refresh()
+            self._next_refresh = self._clock.monotonic() + REFRESH_S
         self._membership.poll(STANDBY_WAIT_S)
+
+    @property
+    def _keeps_stores(self) -> bool:
+        """Whether this replica has join stores that last, and would have to bring up to date."""
+        config = self._config
+        labelled = any(model.labels is not None for model in config.models.values())
+        return bool(labelled and config.topics.labels and self._plan.join_folder is not None)
+
+    def _refresh(self) -> None:
+        """Bring the join stores up to what is committed, so that taking over does not wait for it.
+
+        It is what a takeover begins with, without shutting anybody out or counting anything.
+        """
+        try:
+            with self._membership.attended(active=False) as still:
+                partitions, labelled = self._inputs()
+                begun = self._checkpoints.begin(None, still=still)
+                if begun.kept is None:
+                    return
+                pipeline, start = self._set_up(begun, partitions, labelled, still)
+                missing = self._missing(start)
+                while self._behind and not self._stop.is_set():
+                    still()
+                    self._catch_up(pipeline)
+                log.debug("the join store was %d messages behind", missing)
+        except NotMemberError as error:
+            log.debug("%s; the join store stays as it is", error)
+        except StreamgaugeError as error:
+            # It may be another's matter: once it is this one's turn, it is told in full.
+            log.info("%s; bringing the join store up to date later", error)
+        finally:
+            self._leave()
 
     def _work(self) -> None:
         """Do one turn; go back to what is committed where its transaction fails."""
@@ -188,6 +237,8 @@ class Loop:
             return
         if self._behind:
             self._catch_up(pipeline)
+            if not self._behind:
+                log.info("the join store is up to date")
             return
         try:
             self._turn(pipeline)
@@ -269,6 +320,18 @@ class Loop:
         still()
         partitions, labelled = self._inputs()
         begun = self._read_state(partitions, still)
+        pipeline, start = self._set_up(begun, partitions, labelled, still)
+        if missing := self._missing(start):
+            log.info(
+                "the join store is behind: up to %d messages are read again, and not counted",
+                missing,
+            )
+        return pipeline, begun
+
+    def _set_up(
+        self, begun: Begun, partitions: list[Partition], labelled: bool, still: Still
+    ) -> tuple[Work, Offsets]:
+        """Return the same with what was begun, and the offsets from which stores are behind."""
         self._check_state(begun)
         still()
         pipeline = self._new_work(self._plan if labelled else without_labels(self._plan))
@@ -290,13 +353,13 @@ class Loop:
         self._behind = frozenset(i for i in numbers if self._is_behind(partitions[i]))
         if self._behind:
             self._reader.pause(frozenset(numbers) - self._behind)
-        self._log_catching_up(start)
-        return pipeline, begun
+        return pipeline, start
 
     def _new_work(self, plan: Plan) -> Work:
         """Return what takes in the messages, where nothing is counted yet."""
         folder = plan.join_folder
-        return Pipeline(plan, MemoryStores() if folder is None else DiskStores(folder))
+        stores = MemoryStores() if folder is None else DiskStores(folder)
+        return Pipeline(plan, stores, threads=_processors())
 
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
         pipeline.assign(partitions, self._clock.monotonic())
@@ -355,7 +418,6 @@ class Loop:
             pipeline.caught_up()
             pipeline.flush(self._committed)
             self._showing.begin(self._clock.monotonic(), restored=True)
-            log.info("the join store is up to date")
 
     def _inputs(self) -> tuple[list[Partition], bool]:
         """Return all partitions to read, and whether any of them hold labels."""
@@ -364,13 +426,9 @@ class Loop:
         labels = self._reader.partitions_of(topics.labels, required=False)
         return [*predictions, *labels], bool(labels)
 
-    def _log_catching_up(self, start: Offsets) -> None:
-        missing = sum(self._committed[p] - offset for p, offset in start.items())
-        if missing:
-            log.info(
-                "the join store is behind: up to %d messages are read again, and not counted",
-                missing,
-            )
+    def _missing(self, start: Offsets) -> int:
+        """Return how many messages the stores have to be told again, at most."""
+        return sum(self._committed[p] - offset for p, offset in start.items())
 
     def _checkpoint(self) -> None:
         """Commit results, state and offsets together, then write the join stores.

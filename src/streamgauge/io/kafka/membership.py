@@ -145,17 +145,18 @@ class Membership:
         self._look_after_itself()
         return self.active
 
-    def attended(self) -> AbstractContextManager[Still]:
+    def attended(self, *, active: bool = True) -> AbstractContextManager[Still]:
         """Serve the group beside long work, which must not poll; other calls are fine.
 
         Yields what the work calls now and then: it raises NotMemberError where this member holds
         something else than at the beginning, or has lost it meanwhile, and BrokerError as `poll`.
+        Work of one that stands by (not `active`) is for as long as it does.
         """
         epoch = self.epoch
 
         def still() -> None:
-            if not self.active or self.epoch != epoch:
-                raise NotMemberError("kafka: the group has given this replica's part to others")
+            if self.active is not active or self.epoch != epoch:
+                raise NotMemberError("kafka: the group has shared out its work anew")
 
         return attended(self._serve, still)
 

@@ -32,6 +32,10 @@ class Analyst(Loop):
             )
         return partitions, labelled
 
+    @property
+    def _keeps_stores(self) -> bool:
+        return False  # those are the workers'
+
     def _new_work(self, plan: Plan) -> Work:
         return Analysis(plan)
 

@@ -21,14 +21,14 @@ class Shipments(Outbox):
 
     def begin(
         self,
-        committed: Mapping[Partition, Position],
+        committed: Mapping[Partition, Position] | None,
         *,
         discard: bool = False,  # noqa: ARG002
         still: Still = always,  # noqa: ARG002
     ) -> Begun:
         """Return what to go on from: the group's offsets."""
         self.forget()
-        return Begun(None, dict(committed))
+        return Begun(None, dict(committed or {}))
 
     def adopt(self, parts: Iterable[Part]) -> None:
         """Do nothing: there is no state whose tokens there could be."""

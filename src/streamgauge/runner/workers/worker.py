@@ -87,6 +87,11 @@ class Worker(Loop):
         membership = WorkerMembership(settings, config.workers_group_id, client_id, shared)
         return Connected(membership, writer, Shipments(writer))
 
+    @property
+    def _keeps_stores(self) -> bool:
+        # What it would be given to read is not known before.
+        return False
+
     def _work(self) -> None:
         if self._pipeline is not None and self._has_moved:
             log.info("the partitions are shared out anew")
