@@ -46,7 +46,7 @@ _FREE: Final = ("timestamp", "model_version", "prediction")
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Underway:
     """Messages that are being read in the other thread: their table, or None, and the seconds."""
 
     messages: RawMessages
@@ -67,7 +67,7 @@ class PlainEvents:
         self._times = times
         self._forms: dict[tuple[Any, ...], Any] = {}
 
-    def begin(self, messages: RawMessages, tags: tuple[str, ...]) -> Begun | None:
+    def begin(self, messages: RawMessages, tags: tuple[str, ...]) -> Underway | None:
         """Begin to read messages, one at least; None if they are declined.
 
         `tags` are all that an event may have.
@@ -79,9 +79,9 @@ class PlainEvents:
         if not is_plain(text, values):  # type: ignore[arg-type]
             return None
         form = self._form(values[0] or b"", tags)
-        return None if form is None else Begun(messages, _THREAD.submit(_read, text, form))
+        return None if form is None else Underway(messages, _THREAD.submit(_read, text, form))
 
-    def finish(self, begun: Begun, *, with_ids: bool) -> tuple[EventBatch, list[str]] | None:
+    def finish(self, begun: Underway, *, with_ids: bool) -> tuple[EventBatch, list[str]] | None:
         """Wait for what was begun: its events and, where wanted, their ids; None if declined."""
         table, _ = begun.table.result()
         messages = begun.messages
