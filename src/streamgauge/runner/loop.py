@@ -23,6 +23,7 @@ from streamgauge.io.kafka.errors import (
     TransactionError,
     UnsettledError,
 )
+from streamgauge.io.kafka.group_settings import lasting
 from streamgauge.io.kafka.membership import Membership
 from streamgauge.io.kafka.reader import Poll, Reader
 from streamgauge.io.kafka.state_topic import StateReader
@@ -98,7 +99,7 @@ class Loop:
         discard_state: bool = False,
     ) -> None:
         config = plan.config
-        settings = config.kafka.client_settings()
+        settings = lasting(config.kafka.client_settings())
         client_id = f"streamgauge-{config.app}"
         self._plan = plan
         self._config = config

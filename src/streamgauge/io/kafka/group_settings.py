@@ -1,4 +1,4 @@
-"""Group settings: how long a group waits for its members, and clients that join none."""
+"""Client settings: how long a group waits for its members, and a client for its broker."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,6 +13,11 @@ Apache Kafka 4.1 can begin anew without counting the time of the members that it
 gone then counts as there, and nobody works until this is over: five minutes, by the client's own
 default.
 """
+RECONNECT_MS: Final = 1_000
+"""Longest wait before a broker that was not there is tried again, by a client that runs on.
+
+By the client's own default it is ten seconds after a longer absence, and those would be lost.
+"""
 _SESSION: Final = "session.timeout.ms"
 _PAUSE: Final = "max.poll.interval.ms"
 
@@ -24,6 +29,13 @@ def as_member(settings: Mapping[str, Setting]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {_SESSION: SESSION_TIMEOUT_MS, **settings}
     return {_PAUSE: max(LONGEST_PAUSE_MS, 2 * int(found[_SESSION])), **found}
+
+
+def lasting(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return settings with that of a client that goes on through a broker's absence."""
+    if "reconnect.backoff.ms" in settings:
+        return dict(settings)
+    return {"reconnect.backoff.max.ms": RECONNECT_MS, **settings}
 
 
 def longest_pause_s(settings: Mapping[str, Any]) -> float:
