@@ -73,6 +73,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
     """Close the run with what it used from outside and what it skipped, after those before it."""
     yield
+    if hasattr(terminalreporter.config, "workerinput"):
+        return  # one of several processes, whose tests the first one tells of
     path: Path | None = terminalreporter.config.getoption("--carry")
     carried = Carried() if path is None else Carried.take(path, USED)
     skipped = terminalreporter.stats.get("skipped", [])
