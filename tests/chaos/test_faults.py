@@ -19,7 +19,7 @@ from tests.support.chaos_driver import (
     rebalance_over_and_over,
     until_caught_up,
 )
-from tests.support.chaos_forms import Form
+from tests.support.chaos_forms import LONG, Form
 from tests.support.chaos_proxy import Proxy
 from tests.support.chaos_stage import App, Stage
 
@@ -100,6 +100,7 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(
     wrong |= {name: [text] for name, text in acts.failed.items()}
     text = json.dumps({name: lines[:20] for name, lines in wrong.items() if lines}, indent=1)
     assert not any(wrong.values()), f"{stage.folder}\n{text}"
-    assert max(acts.measured["broker kill -9"].times) < 30.0
-    assert max(acts.measured["cuts"].times) < 30.0
     assert len(calm.alerts) > 10, "alerts were there to be lost"
+    if form is LONG:  # the short one runs wherever tests do, and says nothing of time
+        assert max(acts.measured["broker kill -9"].times) < 30.0
+        assert max(acts.measured["cuts"].times) < 30.0
