@@ -16,7 +16,6 @@ INSTALLED := $(VENV)/.installed
 UV := uv==0.13.9
 PYTEST := $(BIN)/python -m pytest
 INSIDE := tests/unit tests/properties
-OUTSIDE := tests/integration tests/chaos
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -52,17 +51,20 @@ check: TESTS ?= $(INSIDE)
 check: lint ## Format, lint, types, import contract, unit and property tests
 	$(PYTEST) -n logical $(TESTS) $(ARGS)
 
-# Tests that need nothing from outside share the processors; those with brokers, which wait for each
-# other's seconds, run alone after them, whatever became of those before. The last lines speak for
-# both: results, brokers used, tests skipped and why.
+# Tests share the processors, those of one file with brokers a process and its brokers; those that do
+# harm to brokers run alone, whatever became of the others. The last lines speak for all: results,
+# brokers used, tests skipped and why.
 test: CARRY := .pytest_cache/carried.json
 test: lint ## What `check` does, and the tests with real brokers and programs
 ifdef TESTS
 	$(PYTEST) $(TESTS) $(ARGS)
 else
 	@mkdir -p $(dir $(CARRY)) && rm -f $(CARRY)
-	$(PYTEST) -n logical $(INSIDE) --carry $(CARRY) $(ARGS); inside=$$?; \
-	  $(PYTEST) $(OUTSIDE) --carry $(CARRY) $(ARGS) && exit $$inside
+	@failed=0; run() { echo "pytest $$*"; $(PYTEST) "$$@" --carry $(CARRY) $(ARGS) || failed=1; }; \
+	  run -n logical $(INSIDE); \
+	  run -n logical --dist loadfile tests/integration; \
+	  run tests/chaos; \
+	  exit $$failed
 endif
 
 chaos: setup ## The long form of the chaos tests, on Apache Kafka: 40 minutes
