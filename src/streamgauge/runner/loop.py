@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import os
 from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Final, NamedTuple
@@ -32,6 +31,7 @@ from streamgauge.runner.checkpoints import Begun, Checkpoints, Commits
 from streamgauge.runner.dead_letters import StormWatch, dead_letters
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan, without_labels
+from streamgauge.runner.processors import processors
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.showing import Showing
 from streamgauge.runner.status import Phase, Status
@@ -65,13 +65,6 @@ def next_batch(batch: int, took_s: float) -> int:
     if took_s < LONGEST_TURN_S / 4:
         return min(BATCH, batch * 2)
     return batch
-
-
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Connected(NamedTuple):
@@ -360,7 +353,7 @@ class Loop:
         """Return what takes in the messages, where nothing is counted yet."""
         folder = plan.join_folder
         stores = MemoryStores() if folder is None else DiskStores(folder)
-        return Pipeline(plan, stores, threads=_processors())
+        return Pipeline(plan, stores, threads=processors())
 
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
         pipeline.assign(partitions, self._clock.monotonic())
