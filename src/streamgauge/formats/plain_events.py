@@ -67,6 +67,11 @@ class PlainEvents:
         self._times = times
         self._forms: dict[tuple[Any, ...], Any] = {}
 
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._schema.model
+
     def begin(self, messages: RawMessages, tags: tuple[str, ...]) -> Underway | None:
         """Begin to read messages, one at least; None if they are declined.
 

@@ -89,20 +89,19 @@ class PredictionDecoder:
 
         What is declined there is decoded here as well.
         """
-        count = len(messages)
-        given = 0 if self._plain is None else self._sharing.given(count)
-        [schema, *_] = self._schemas or (None,)
-        tags = None if schema is None or not given else self._json.plain_tags(schema.model)
-        if self._plain is None or tags is None:
+        count, plain = len(messages), self._plain
+        given = 0 if plain is None else self._sharing.given(count)
+        tags = self._json.plain_tags(plain.model) if plain is not None and given else None
+        if plain is None or tags is None:
             return self._json.decode(messages)
         own = messages.take(np.arange(count - given))
         others = messages.take(np.arange(count - given, count))
-        begun = self._plain.begin(others, tags)
+        begun = plain.begin(others, tags)
         began = time.perf_counter()
         first = self._json.decode(own)
         took = time.perf_counter() - began
-        wanted = self._schemas[0].model in self._identified
-        found = None if begun is None else self._plain.finish(begun, with_ids=wanted)
+        wanted = plain.model in self._identified
+        found = None if begun is None else plain.finish(begun, with_ids=wanted)
         if found is None or begun is None:
             self._sharing.declined()
             return together(first, self._json.decode(others), len(own))
