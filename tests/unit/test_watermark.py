@@ -183,3 +183,33 @@ def test_a_partition_is_not_ahead_of_those_that_time_has_left_behind() -> None:
     assert watermark.ahead(1_000) == set()
     watermark.observe(0, 51_000, now)
     assert watermark.ahead(1_000) == {0}
+
+
+def test_what_another_process_reads_is_known_as_of_its_last_word() -> None:
+    watermark = follow(0, 1)
+    watermark.observe(0, 5_000, START)
+    watermark.observe(1, 2_000, START)
+    watermark.hear({0: True}, START)
+    watermark.hear({1: True}, START)
+    # By the clock it is idle, but nobody has said so.
+    watermark.observe(0, 6_000, START + 2 * IDLE_S)
+    watermark.hear({0: False}, START + 2 * IDLE_S)
+    assert watermark.advance(START + 2 * IDLE_S) == 2_000 - DISORDER
+    # Idle by the word: but what came elsewhere since then may be later than what is in it.
+    watermark.hear({1: True}, START + 2 * IDLE_S)
+    watermark.observe(0, 9_000, START + 2 * IDLE_S + 1)
+    watermark.hear({0: False}, START + 2 * IDLE_S + 1)
+    assert watermark.advance(START + 2 * IDLE_S + 1) == 6_000 - DISORDER
+    watermark.hear({1: True}, START + 2 * IDLE_S + 2)
+    assert watermark.advance(START + 2 * IDLE_S + 2) == 9_000 - DISORDER
+
+
+def test_labels_do_not_say_how_far_predictions_have_come() -> None:
+    watermark = Watermark(WatermarkSpec(DISORDER, IDLE_S))
+    watermark.assign({0, 1, 2}, START, followers=frozenset({2}))
+    for partition, largest in ((0, 5_000), (1, 4_000), (2, 90_000)):
+        watermark.observe(partition, largest, START)
+    watermark.hear({0: True, 1: True, 2: True}, START + IDLE_S)
+    watermark.observe(0, 8_000, START + IDLE_S + 1)
+    watermark.hear({0: False}, START + IDLE_S + 1)
+    assert watermark.advance(START + IDLE_S + 1) == 5_000 - DISORDER

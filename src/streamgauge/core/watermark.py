@@ -78,9 +78,7 @@ class Watermark:
 
         What it has read of them is to be noted first.
         """
-        furthest = max(
-            (c.largest for c in self._partitions.values() if c.largest is not None), default=None
-        )
+        furthest = self._furthest()
         for partition, drained in partitions.items():
             clock = self._partitions[partition]
             clock.drained, clock.heard, clock.furthest = drained, now, furthest
@@ -101,19 +99,12 @@ class Watermark:
         """Move the watermark to where the partitions allow, and return it (ms)."""
         clocks = [(c.largest, self.is_idle(p, now)) for p, c in self._partitions.items()]
         awake = [largest for largest, idle in clocks if not idle]
-        seen = [largest for largest, _ in clocks if largest is not None]
         candidate: int | None = None
         if awake:
             known = [largest for largest in awake if largest is not None]
             candidate = min(known) if len(known) == len(awake) else None
-        elif seen:
-            # A label may be about an event that is still to come: others speak where there are any.
-            own = [
-                clock.largest
-                for number, clock in self._partitions.items()
-                if number not in self._followers and clock.largest is not None
-            ]
-            candidate = max(own or seen)
+        else:
+            candidate = self._furthest()
         for clock in self._partitions.values():
             if candidate is not None and clock.heard is not None and clock.drained:
                 candidate = None if clock.furthest is None else min(candidate, clock.furthest)
@@ -121,6 +112,15 @@ class Watermark:
             reached = candidate - self.spec.disorder_ms
             self.value = reached if self.value is None else max(self.value, reached)
         return self.value
+
+    def _furthest(self) -> int | None:
+        """Return the largest event time seen (ms), of followers only where no other has any.
+
+        A label may be about an event that is still to come.
+        """
+        seen = {p: c.largest for p, c in self._partitions.items() if c.largest is not None}
+        own = [largest for p, largest in seen.items() if p not in self._followers]
+        return max(own or seen.values(), default=None)
 
     def ahead(self, limit_ms: int) -> set[int]:
         """Return the partitions whose events run more than `limit_ms` ahead of the slowest."""
