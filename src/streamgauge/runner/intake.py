@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from streamgauge.runner.stores import (
     fingerprint,
 )
 
+BEGIN_TOGETHER_S: Final = 5.0
+"""So long partitions wait for each other at the start, before event time is known."""
 MOST_PANES_AHEAD = 100
 """A partition this many panes ahead of the watermark is held back: open panes take memory."""
 
@@ -116,6 +118,10 @@ class Intake(ABC, Generic[E]):
         self._plan = plan
         self._threads = threads
         self._schemas: dict[str, ModelSchema] = {}
+        self._unread: set[int] = set()
+        """Partitions of which nothing is known yet: neither a message nor their end was read."""
+        self._waiting_until = 0.0
+        self._now = 0.0
         self._gathering = Gathering(self._add)
         """Where Arrow batches wait for others of their poll."""
         for model in plan.known:
@@ -131,6 +137,8 @@ class Intake(ABC, Generic[E]):
         """
         topics = frozenset(self._plan.config.topics.labels)
         self._inputs = Inputs(tuple(partitions), topics)
+        self._unread = set(range(len(partitions)))
+        self._now, self._waiting_until = now, now + BEGIN_TOGETHER_S
         self.watermark.assign(set(range(len(partitions))), now, self._inputs.label_numbers)
 
     @property
@@ -186,6 +194,8 @@ class Intake(ABC, Generic[E]):
         `drained` are the partitions that were read to their end in it, `behind` those that have
         more than has been read.
         """
+        self._now = now
+        self._unread -= {*np.unique(messages.partition).tolist(), *drained}
         self.index(messages)
         fresh = self._inputs.fresh(messages)
         predictions, labels = self._inputs.divided(messages, fresh)
@@ -301,7 +311,14 @@ class Intake(ABC, Generic[E]):
             counts.rejected[reason] = counts.rejected.get(reason, 0) + 1
 
     def ahead(self) -> frozenset[int]:
-        """Return the partitions to hold back because their events run too far ahead."""
+        """Return the partitions to hold back because their events run too far ahead.
+
+        Before event time is known that is every partition that has been begun and not read to its
+        end, until all have: or one might be read first, and of its events none would be late.
+        """
+        if self.watermark.value is None and self._unread and self._now < self._waiting_until:
+            begun = set(range(len(self._inputs.partitions))) - self._unread
+            return frozenset(n for n in begun if not self.watermark.is_drained(n))
         pane = max(spec.pane_ms for spec in self._plan.specs)
         ahead = frozenset(self.watermark.ahead(MOST_PANES_AHEAD * pane))
         for partition in ahead:
