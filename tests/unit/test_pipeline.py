@@ -4,7 +4,7 @@ import gc
 
 import numpy as np
 
-from streamgauge.runner.intake import MOST_PANES_AHEAD
+from streamgauge.runner.intake import BEGIN_TOGETHER_S, MOST_PANES_AHEAD
 from streamgauge.runner.pipeline import Pipeline
 from tests.support.flights import (
     DISORDER_MS,
@@ -114,3 +114,22 @@ def test_a_poll_leaves_nothing_to_the_garbage_collector() -> None:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+def test_partitions_begin_together() -> None:
+    pipeline = followed(0, 1, 2)
+    feed(pipeline, 0, 0)
+    assert pipeline.ahead() == {0}, "nothing is known of the others, so nothing of it is late"
+    feed(pipeline, 1, 0)
+    assert pipeline.ahead() == {0, 1}
+    pipeline.process(polled([]), frozenset({2}), NOW)
+    assert pipeline.ahead() == NONE, "the last one is empty"
+
+
+def test_no_partition_is_waited_for_long_at_the_start() -> None:
+    pipeline = followed(0, 1)
+    feed(pipeline, 0, 0)
+    pipeline.process(polled([]), NONE, NOW + BEGIN_TOGETHER_S - 0.1)
+    assert pipeline.ahead() == {0}
+    pipeline.process(polled([]), NONE, NOW + BEGIN_TOGETHER_S)
+    assert pipeline.ahead() == NONE
