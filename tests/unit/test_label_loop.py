@@ -73,7 +73,7 @@ class World:
         publisher = Publisher(clock, RenderLimits(total=1_000, models={}))
         made: list[Pipeline] = []
 
-        def remembered(plan: Plan, stores: Stores, *, threads: int) -> Pipeline:
+        def remembered(plan: Plan, stores: Stores) -> Pipeline:
             made.append(Pipeline(plan, stores))
             return made[-1]
 

@@ -81,7 +81,7 @@ def check_ids(cells: Cells | None, verdicts: Verdicts) -> None:
 
 
 def read_times(
-    cells: Cells | None, verdicts: Verdicts, times: EventTime, broker_timestamp: int | IntArray
+    cells: Cells | None, verdicts: Verdicts, times: EventTime, broker_timestamp: int
 ) -> IntArray:
     """Event times in milliseconds `(n,)`."""
     field = "timestamp"

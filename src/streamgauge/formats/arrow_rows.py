@@ -6,9 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from streamgauge.core.batch import (
-    MISSING_CODE,
     Categories,
-    CodeArray,
     EventBatch,
     FloatArray,
     IntArray,
@@ -75,7 +73,7 @@ def _decode(
         if not len(rows):
             continue
         mine = frame if len(rows) == frame.rows else frame.take(model_of == place)
-        reading = Reading(mine, schema, times, broker_timestamp)
+        reading = _Reading(mine, schema, times, broker_timestamp)
         rejected += reading.verdicts.rejected(rows)
         accepted = reading.verdicts.accepted
         if not accepted.any():
@@ -125,15 +123,11 @@ def _models(
     return places, int(np.count_nonzero((places < 0) & cells.given))
 
 
-class Reading:
+class _Reading:
     """The rows of one model, every column read and judged in the order of `checks`."""
 
     def __init__(
-        self,
-        frame: Frame,
-        schema: ModelSchema,
-        times: EventTime,
-        broker_timestamp: int | IntArray,
+        self, frame: Frame, schema: ModelSchema, times: EventTime, broker_timestamp: int
     ) -> None:
         self._schema = schema
         verdicts = self.verdicts = Verdicts(frame.rows)
@@ -159,14 +153,6 @@ class Reading:
         """How many fields of accepted rows no schema names."""
         return int(self._unknown[self.verdicts.accepted].sum())
 
-    @property
-    def is_flawless(self) -> bool:
-        """Whether every row is accepted, and has no feature of a wrong type or that is unknown."""
-        features = self._features
-        sound = self.verdicts.accepted.all() and not features.odd and not self._unknown.any()
-        texts = features.categorical
-        return bool(sound and all(column.codes.min() >= MISSING_CODE for column in texts))
-
     def accepted_ids(self) -> list[Any]:
         """The prediction ids of the accepted rows."""
         if self._ids is None:
@@ -176,10 +162,9 @@ class Reading:
             return ids
         return [ids[row] for row in np.flatnonzero(accepted).tolist()]
 
-    def batch(self, partition: int | CodeArray) -> EventBatch:
-        """The accepted rows as a batch; `partition` is that of all rows, or of each `(n,)`."""
+    def batch(self, partition: int) -> EventBatch:
+        """The accepted rows as a batch."""
         accepted = self.verdicts.accepted
-        partitions = np.broadcast_to(np.asarray(partition, np.int32), accepted.shape)
         every = bool(accepted.all())
 
         def floats(values: FloatArray) -> FloatArray:
@@ -192,7 +177,7 @@ class Reading:
         return EventBatch(
             schema=self._schema,
             timestamp=self._timestamp if every else self._timestamp[accepted],
-            partition=partitions[accepted],
+            partition=np.full(np.count_nonzero(accepted), partition, np.int32),
             version=coded(self._version),
             numeric=floats(self._features.numeric),
             faults=self._features.faults(accepted),

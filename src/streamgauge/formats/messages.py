@@ -90,11 +90,11 @@ class Decoded:
     """What messages became; every event is in exactly one of the four places.
 
     `events == accepted + len(rejected) + unknown_models + tombstones`: a message in JSON is one
-    event, and one that is refused as a whole too. `batches` holds a batch for each model that has
-    events, in the order of the decoder's schemas, or two where a part was decoded elsewhere;
-    `rows[b] (n_b,) int64` are the ascending indices of batch b's events in `RawMessages`, or in an
-    Arrow message; `ids[b]` their prediction ids. `unknown_fields` counts the fields of accepted
-    events that no schema names, at the top level and among the features.
+    event, and one that is refused as a whole too. `batches` holds one batch for each model that has
+    events, in the order of the decoder's schemas; `rows[b] (n_b,) int64` are the ascending indices
+    of batch b's events in `RawMessages`, or in an Arrow message; `ids[b]` their prediction ids.
+    `unknown_fields` counts the fields of accepted events that no schema names, at the top level and
+    among the features.
     """
 
     batches: tuple[EventBatch, ...]

@@ -55,15 +55,6 @@ class NativeDecoder:
             poll.decode_block(self._parse, start, min(start + self._block, len(messages)))
         return poll.finish()
 
-    def plain_tags(self, model: str) -> tuple[str, ...] | None:
-        """All tags that are known of a model; None if its events keep bringing what is not plain.
-
-        That is fields or features that no schema names, or features of a wrong type.
-        """
-        types = self._models[model].types
-        odd = types.unknown_fields or types.unknown_features or types.loose
-        return None if odd else types.tag_names
-
     def _build_parser(self) -> Parse | None:
         return build_parser(
             model.types.event for model in self._models.values() if is_typed(model.schema)

@@ -104,7 +104,7 @@ E = TypeVar("E", bound=Engine)
 class Intake(ABC, Generic[E]):
     """Decodes the messages of all models of a plan and gives each model's engine its events."""
 
-    def __init__(self, plan: Plan, stores: Stores | None = None, *, threads: int = 1) -> None:
+    def __init__(self, plan: Plan, stores: Stores | None = None) -> None:
         config = plan.config
         self.counts = Counts()
         self.engines: dict[str, E] = {}
@@ -116,7 +116,6 @@ class Intake(ABC, Generic[E]):
         self._inputs = Inputs()
         self._floors = Floors(retention_ms(plan.specs))
         self._plan = plan
-        self._threads = threads
         self._schemas: dict[str, ModelSchema] = {}
         self._unread: set[int] = set()
         """Partitions of which nothing is known yet: neither a message nor their end was read."""
@@ -224,12 +223,10 @@ class Intake(ABC, Generic[E]):
         decoded = self._decoder.decode(messages)
         if messages.arrow is None:
             self._gathering.release()
+        add = self._add if messages.arrow is None else self._gathering.take
         for batch, ids in zip(decoded.batches, decoded.ids, strict=True):
             self._observe(batch.timestamp, batch.partition, now)
-            self._gathering.take(batch, ids)
-        if messages.arrow is None:
-            # What was decoded in two parts is counted as one.
-            self._gathering.release()
+            add(batch, ids)
         rejected, accepted = self._sift(messages, decoded, now)
         events = decoded.events
         self.counts.unknown_fields += decoded.unknown_fields
@@ -370,7 +367,6 @@ class Intake(ABC, Generic[E]):
             identified=self.joins,
             timestamp_unit=events.timestamp_unit.value,
             max_future_ms=events.max_future,
-            threads=self._threads,
         )
 
     def _build_label_decoder(self) -> LabelDecoder:

@@ -31,7 +31,6 @@ from streamgauge.runner.checkpoints import Begun, Checkpoints, Commits
 from streamgauge.runner.dead_letters import StormWatch, dead_letters
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan, without_labels
-from streamgauge.runner.processors import processors
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.showing import Showing
 from streamgauge.runner.status import Phase, Status
@@ -353,7 +352,7 @@ class Loop:
         """Return what takes in the messages, where nothing is counted yet."""
         folder = plan.join_folder
         stores = MemoryStores() if folder is None else DiskStores(folder)
-        return Pipeline(plan, stores, threads=processors())
+        return Pipeline(plan, stores)
 
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
         pipeline.assign(partitions, self._clock.monotonic())

@@ -51,19 +51,16 @@ anew. 2: slices in groups."""
 
 
 class Pipeline(Intake[ModelEngine]):
-    """Decodes, aggregates and analyses for all models of a plan.
+    """Decodes, aggregates and analyses for all models of a plan."""
 
-    With `threads` of more than one, another thread decodes part of large polls.
-    """
-
-    def __init__(self, plan: Plan, stores: Stores | None = None, *, threads: int = 1) -> None:
+    def __init__(self, plan: Plan, stores: Stores | None = None) -> None:
         self._clocks: dict[Partition, int | None] = {}
         """Largest event times (ms) of partitions that are not read yet, from an earlier life."""
         self._lives: Counter[str] = Counter()
         """How often each model was begun to be counted."""
         self._told: dict[tuple[str, int, str | None], str] = {}
         self._learned = frozenset(model.spec.model for model in plan.learned)
-        super().__init__(plan, stores, threads=threads)
+        super().__init__(plan, stores)
         self._learners = {model.spec.model: Learner(model, plan.config) for model in plan.learned}
         self._untyped = self._build_untyped()
 

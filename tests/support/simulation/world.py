@@ -93,7 +93,7 @@ class World:
         patch.setattr(membership, "attended", _unattended)
         for timed in (state_topic, transactions):
             patch.setattr(timed, "time", clock)
-        patch.setattr(loop, "Pipeline", lambda plan, stores, **_: _Recorded(self, plan, stores))
+        patch.setattr(loop, "Pipeline", lambda plan, stores: _Recorded(self, plan, stores))
         patch.setattr(loop, "DiskStores", lambda _: _Disks(self))
         patch.setattr(detection, "measure_tolerance", _measured)
 
