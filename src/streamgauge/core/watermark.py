@@ -1,6 +1,6 @@
 """Watermark: how far event time has come, over partitions that run at different speeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -97,17 +97,10 @@ class Watermark:
 
     def advance(self, now: float) -> int | None:
         """Move the watermark to where the partitions allow, and return it (ms)."""
-        clocks = [(c.largest, self.is_idle(p, now)) for p, c in self._partitions.items()]
-        awake = [largest for largest, idle in clocks if not idle]
-        candidate: int | None = None
-        if awake:
-            known = [largest for largest in awake if largest is not None]
-            candidate = min(known) if len(known) == len(awake) else None
-        else:
-            candidate = self._furthest()
-        for clock in self._partitions.values():
-            if candidate is not None and clock.heard is not None and clock.drained:
-                candidate = None if clock.furthest is None else min(candidate, clock.furthest)
+        clocks = self._partitions
+        awake = [clock.largest for p, clock in clocks.items() if not self.is_idle(p, now)]
+        told = [c.furthest for c in clocks.values() if c.drained and c.heard is not None]
+        candidate = _least([*(awake or [self._furthest()]), *told])
         if candidate is not None:
             reached = candidate - self.spec.disorder_ms
             self.value = reached if self.value is None else max(self.value, reached)
@@ -133,3 +126,9 @@ class Watermark:
             for p, c in self._partitions.items()
             if c.largest is not None and c.largest - slowest > limit_ms
         }
+
+
+def _least(times: Sequence[int | None]) -> int | None:
+    """Return the smallest of times, None where any is not known."""
+    known = [time for time in times if time is not None]
+    return min(known) if len(known) == len(times) else None

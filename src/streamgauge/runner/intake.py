@@ -118,9 +118,8 @@ class Intake(ABC, Generic[E]):
         self._plan = plan
         self._schemas: dict[str, ModelSchema] = {}
         self._unread: set[int] = set()
-        """Partitions of which nothing is known yet: neither a message nor their end was read."""
+        """Partitions to wait for: neither a message nor their end was read."""
         self._waiting_until = 0.0
-        self._now = 0.0
         self._gathering = Gathering(self._add)
         """Where Arrow batches wait for others of their poll."""
         for model in plan.known:
@@ -137,7 +136,7 @@ class Intake(ABC, Generic[E]):
         topics = frozenset(self._plan.config.topics.labels)
         self._inputs = Inputs(tuple(partitions), topics)
         self._unread = set(range(len(partitions)))
-        self._now, self._waiting_until = now, now + BEGIN_TOGETHER_S
+        self._waiting_until = now + BEGIN_TOGETHER_S
         self.watermark.assign(set(range(len(partitions))), now, self._inputs.label_numbers)
 
     @property
@@ -193,8 +192,10 @@ class Intake(ABC, Generic[E]):
         `drained` are the partitions that were read to their end in it, `behind` those that have
         more than has been read.
         """
-        self._now = now
-        self._unread -= {*np.unique(messages.partition).tolist(), *drained}
+        if now >= self._waiting_until:
+            self._unread.clear()
+        elif self._unread:
+            self._unread -= {*np.unique(messages.partition).tolist(), *drained}
         self.index(messages)
         fresh = self._inputs.fresh(messages)
         predictions, labels = self._inputs.divided(messages, fresh)
@@ -313,7 +314,7 @@ class Intake(ABC, Generic[E]):
         Before event time is known that is every partition that has been begun and not read to its
         end, until all have: or one might be read first, and of its events none would be late.
         """
-        if self.watermark.value is None and self._unread and self._now < self._waiting_until:
+        if self.watermark.value is None and self._unread:
             begun = set(range(len(self._inputs.partitions))) - self._unread
             return frozenset(n for n in begun if not self.watermark.is_drained(n))
         pane = max(spec.pane_ms for spec in self._plan.specs)

@@ -103,7 +103,6 @@ class Loop:
         self._discard = discard_state
         self._was_active = False
         self._retry_at = 0.0
-        self._stop = Event()
         self._storm = StormWatch(config.events.dead_letter_storm)
         self._batch = BATCH
         self._pipeline: Work | None = None
@@ -138,13 +137,12 @@ class Loop:
 
         Raises StreamgaugeError where going on would lose events or make no sense.
         """
-        self._stop = stop
         try:
             while not stop.is_set():
                 if self._membership.poll(0.0):
                     self._work()
                 else:
-                    self._stand_by()
+                    self._stand_by(stop)
             if self._pipeline is not None:
                 self._finish(self._pipeline)
         finally:
@@ -178,7 +176,7 @@ class Loop:
                 # Set up by `run`, which lets nothing else look through old objects soon.
                 gc.collect()
 
-    def _stand_by(self) -> None:
+    def _stand_by(self, stop: Event) -> None:
         if self._pipeline is not None:
             log.warning("another replica took over; standing by")
             self._leave()
@@ -187,7 +185,7 @@ class Loop:
             self._publisher.announce(Phase.STANDBY)
         due = self._clock.monotonic() >= self._next_refresh
         if due and self._membership.joined and self._keeps_stores:
-            self._refresh()
+            self._refresh(stop)
             self._next_refresh = self._clock.monotonic() + REFRESH_S
         self._membership.poll(STANDBY_WAIT_S)
 
@@ -198,7 +196,7 @@ class Loop:
         labelled = any(model.labels is not None for model in config.models.values())
         return bool(labelled and config.topics.labels and self._plan.join_folder is not None)
 
-    def _refresh(self) -> None:
+    def _refresh(self, stop: Event) -> None:
         """Bring the join stores up to what is committed, so that taking over does not wait for it.
 
         It is what a takeover begins with, without shutting anybody out or counting anything.
@@ -209,9 +207,8 @@ class Loop:
                 begun = self._checkpoints.begin(None, still=still)
                 if begun.kept is None:
                     return
-                pipeline, start = self._set_up(begun, partitions, labelled, still)
-                missing = self._missing(start)
-                while self._behind and not self._stop.is_set():
+                pipeline, missing = self._set_up(begun, partitions, labelled, still)
+                while self._behind and not stop.is_set():
                     still()
                     self._catch_up(pipeline)
                 log.debug("the join store was %d messages behind", missing)
@@ -313,8 +310,8 @@ class Loop:
         still()
         partitions, labelled = self._inputs()
         begun = self._read_state(partitions, still)
-        pipeline, start = self._set_up(begun, partitions, labelled, still)
-        if missing := self._missing(start):
+        pipeline, missing = self._set_up(begun, partitions, labelled, still)
+        if missing:
             log.info(
                 "the join store is behind: up to %d messages are read again, and not counted",
                 missing,
@@ -323,8 +320,11 @@ class Loop:
 
     def _set_up(
         self, begun: Begun, partitions: list[Partition], labelled: bool, still: Still
-    ) -> tuple[Work, Offsets]:
-        """Return the same with what was begun, and the offsets from which stores are behind."""
+    ) -> tuple[Work, int]:
+        """Restore what takes in the messages, and begin to read.
+
+        Return it, and how many messages its stores have to be told again, at most.
+        """
         self._check_state(begun)
         still()
         pipeline = self._new_work(self._plan if labelled else without_labels(self._plan))
@@ -346,13 +346,12 @@ class Loop:
         self._behind = frozenset(i for i in numbers if self._is_behind(partitions[i]))
         if self._behind:
             self._reader.pause(frozenset(numbers) - self._behind)
-        return pipeline, start
+        return pipeline, sum(self._committed[p] - offset for p, offset in start.items())
 
     def _new_work(self, plan: Plan) -> Work:
         """Return what takes in the messages, where nothing is counted yet."""
         folder = plan.join_folder
-        stores = MemoryStores() if folder is None else DiskStores(folder)
-        return Pipeline(plan, stores)
+        return Pipeline(plan, MemoryStores() if folder is None else DiskStores(folder))
 
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
         pipeline.assign(partitions, self._clock.monotonic())
@@ -418,10 +417,6 @@ class Loop:
         predictions = self._reader.partitions_of(topics.predictions)
         labels = self._reader.partitions_of(topics.labels, required=False)
         return [*predictions, *labels], bool(labels)
-
-    def _missing(self, start: Offsets) -> int:
-        """Return how many messages the stores have to be told again, at most."""
-        return sum(self._committed[p] - offset for p, offset in start.items())
 
     def _checkpoint(self) -> None:
         """Commit results, state and offsets together, then write the join stores.
