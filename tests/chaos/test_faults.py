@@ -56,6 +56,14 @@ class Acts:
             thread.join()
 
 
+def break_broker_for(apps: list[App], kafka: ApacheKafka, times: int) -> Measured:
+    """Break the broker while these apps are at work; none of their replicas may start anew."""
+    living = [{replica.pid for replica in app.replicas} for app in apps]
+    measured = break_broker(kafka, apps, SEED, times)
+    assert living == [{r.pid for r in app.replicas} for app in apps], "nobody started anew"
+    return measured
+
+
 def test_nothing_is_lost_and_nothing_is_counted_twice(
     stage: Stage, chaos_kafka: ApacheKafka, proxy: tuple[Proxy, str], form: Form
 ) -> None:
@@ -83,14 +91,21 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(
             app.start()
         # A replica that was killed all the time has read little meanwhile.
         until_caught_up(app, 600.0)
-    living = [{replica.pid for replica in app.replicas} for app in apps]
-    acts.measured["broker kill -9"] = break_broker(chaos_kafka, apps, SEED, form.broker_kills)
-    assert living == [{r.pid for r in app.replicas} for app in apps], "nobody started anew"
+    broken = break_broker_for(apps, chaos_kafka, form.broker_kills)
+    print(f"broker kill -9, all apps: {broken}", flush=True)  # noqa: T201
+    alone, *others = apps
+    for app in others:
+        app.rest()
+    acts.measured["broker kill -9"] = break_broker_for(
+        [alone], chaos_kafka, form.broker_kills_alone
+    )
+    print(f"broker kill -9, one app: {acts.measured['broker kill -9']}", flush=True)  # noqa: T201
+    for app in others:
+        app.start()
 
     ledger = stream.finish()
     calm = stage.calm(stream, ledger)
     found = {app.name: app.settle(ledger, 600.0) for app in apps}
-    print(f"broker kill -9: {acts.measured['broker kill -9']}")  # noqa: T201
     for name, evidence in found.items():
         most = max(sample.resident for sample in evidence.samples) / 2**20
         print(f"{name}: {len(evidence.checkpoints)} checkpoints, {most:.0f} MiB at most")  # noqa: T201

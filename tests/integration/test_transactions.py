@@ -1,11 +1,14 @@
 """Transactions: records, state and offsets appear together, by one owner at a time."""
 
+import gc
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from streamgauge.io.kafka.errors import (
 from streamgauge.io.kafka.membership import GroupMetadata
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
 from tests.support.brokers import Broker
+from tests.support.chaos_stage import wait_for
 from tests.support.topics import Isolation, read_to_end
 from tests.support.transactions import Owner, Place
 
@@ -105,6 +109,29 @@ def test_a_shut_out_owner_learns_it_whatever_it_does_next(place: Place, after: s
         with pytest.raises(FencedError):
             write_on_and_on(old)
         assert results(place) == []
+
+
+def test_who_is_shut_out_lets_go_of_all_that_was_at_work(place: Place) -> None:
+    class Work:
+        """What a caller has at hand, and a writer must not keep."""
+
+    def lose() -> weakref.ref[Work]:
+        work = Work()
+        with Owner(place) as old, Owner(place) as new:
+            old.take_over()
+            old.writer.begin()
+            old.writer.write(place.results, b"key", b"stale")
+            settle(old)
+            new.writer.fence()
+            with pytest.raises(FencedError):
+                write_on_and_on(old)
+        return weakref.ref(work)
+
+    before = client_threads()
+    kept = lose()
+    gc.collect()
+    assert kept() is None
+    wait_for("its clients are gone", lambda: client_threads() == before)
 
 
 def test_an_abort_by_a_shut_out_owner_is_refused(place: Place) -> None:
@@ -366,6 +393,12 @@ def write_on_and_on(owner: Owner) -> None:
     for _ in range(200):
         owner.writer.write(owner.place.results, b"key", b"stale")
         time.sleep(0.02)
+
+
+def client_threads() -> int:
+    """How many clients there are in this process: each has one thread of this name."""
+    names = [task / "comm" for task in Path("/proc/self/task").iterdir()]
+    return sum(name.read_text().strip() == "rdk:main" for name in names)
 
 
 def settle(owner: Owner) -> None:

@@ -337,6 +337,12 @@ class App:
                     f"a replica ended with {replica.status}: {replica.log}\n{tail}"
                 )
 
+    def rest(self) -> None:
+        """Let all replicas stop."""
+        for replica in list(self.replicas):
+            took = replica.end(signal.SIGTERM)
+            assert took < 10.0, f"{replica.log}: a stop took {took:.1f} s"
+
     def lose_join_store(self, slot: str = "a") -> None:
         """Delete the join store of a slot whose replica is gone."""
         shutil.rmtree(self.folder / "join" / slot, ignore_errors=True)
@@ -412,9 +418,7 @@ class App:
         time.sleep(3.0)
         evidence = Evidence(ledger)
         self._read_figures(active[0], evidence)
-        for replica in list(self.replicas):
-            took = replica.end(signal.SIGTERM)
-            assert took < 10.0, f"{replica.log}: a stop took {took:.1f} s"
+        self.rest()
         self.inspect()
         evidence.checkpoints = self.auditor.checkpoints
         evidence.inspections = self.inspections

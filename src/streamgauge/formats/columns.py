@@ -28,6 +28,7 @@ from streamgauge.formats.checks import OK, tag_text
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.event_types import EventTypes, field_name, tag_field
 from streamgauge.formats.messages import RawMessages
+from streamgauge.formats.numbers import doubles, int32s
 
 _BOOLEAN_CODES: Final = {None: MISSING_CODE, False: 0, True: 1}
 _BOOLEAN_VALUES: Final = ("false", "true")
@@ -56,7 +57,7 @@ class Interner(dict[Any, int]):
 
     def encode(self, values: Sequence[Any]) -> CodeArray:
         """The codes of a column: `(n,) int32`."""
-        return np.fromiter(map(self.__getitem__, values), np.int32, len(values))
+        return int32s(map(self.__getitem__, values))
 
 
 class Columns(NamedTuple):
@@ -160,10 +161,10 @@ class BatchBuilder:
         self._timestamp.append(columns.timestamp)
         self._ok.append(is_ok(columns.statuses))
         self._version.add(columns.versions)
-        self._latency.append(_floats(columns.latencies) / _MILLISECONDS)
+        self._latency.append(doubles(columns.latencies) / _MILLISECONDS)
         self._score.append(_scores(columns, schema.task))
         if schema.task is Task.REGRESSION:
-            self._numbers.append(_floats(columns.predictions))
+            self._numbers.append(doubles(columns.predictions))
         else:
             self._classes.add(columns.predictions)
         self._add_tags(columns.tags)
@@ -258,14 +259,9 @@ class _CodeColumn:
         return Categories(codes=np.concatenate(self._codes), values=values)
 
 
-def _floats(values: Sequence[float | None]) -> FloatArray:
-    """A column of numbers, NaN where None: `(n,) float64`."""
-    return np.fromiter(values, np.float64, len(values))
-
-
 def _scores(columns: Columns, task: Task) -> FloatArray:
     if task is not Task.MULTICLASS:
-        return _floats(columns.scores)
+        return doubles(columns.scores)
     pairs: Iterable[tuple[dict[str, float] | None, int | str | None]] = zip(
         columns.scores, columns.predictions, strict=True
     )

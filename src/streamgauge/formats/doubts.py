@@ -54,17 +54,29 @@ def doubtful_rows(
 
 def mismatched_keys(ids: Sequence[str], rows: IntArray, keys: Sequence[bytes | None]) -> BoolArray:
     """Which of `(n,)` ids are not their message's key, or not of a length that an id may have."""
-    encoded = list(map(str.encode, ids))
     first, last = int(rows[0]), int(rows[-1])
     if last - first + 1 == len(rows):
-        own = list(keys[first : last + 1])
+        own = keys[first : last + 1]
     else:
         own = [keys[row] for row in rows.tolist()]
-    if encoded == own and all(encoded) and max(map(len, encoded)) <= MAX_ID_BYTES:
+    if _all_match(ids, own):
         return np.zeros(len(ids), np.bool_)
-    pairs = zip(encoded, own, strict=True)
+    pairs = zip(map(str.encode, ids), own, strict=True)
     return np.array(
         [id_ != key or not 0 < len(id_) <= MAX_ID_BYTES for id_, key in pairs], np.bool_
+    )
+
+
+def _all_match(ids: Sequence[str], keys: Sequence[bytes | None]) -> bool:
+    """Whether all ids are the keys, each of a length that an id may have: compared as one text."""
+    if not all(keys):
+        return False
+    joined = b"\0".join(keys)  # type: ignore[arg-type]  # there is no None among them
+    return (
+        joined == "\0".join(ids).encode()
+        # So no key has a NUL of its own, which could stand for the bounds of two ids.
+        and joined.count(b"\0") == len(keys) - 1
+        and max(map(len, keys)) <= MAX_ID_BYTES  # type: ignore[arg-type]
     )
 
 

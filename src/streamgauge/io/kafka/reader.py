@@ -1,9 +1,11 @@
 """Reader: all partitions of the input topics, in big batches."""
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from operator import itemgetter
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from confluent_kafka import (
@@ -15,8 +17,9 @@ from confluent_kafka import (
 )
 
 from streamgauge.config.librdkafka import Setting
-from streamgauge.core.batch import BoolArray
+from streamgauge.core.batch import BoolArray, CodeArray
 from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
+from streamgauge.formats.numbers import int32s
 from streamgauge.io.kafka.client_log import client_logger
 from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
 from streamgauge.io.kafka.group_settings import as_single
@@ -32,6 +35,8 @@ FETCHING: Final[Mapping[str, Setting]] = {
     "fetch.queue.backoff.ms": 10,
 }
 """How messages are fetched, where the configuration does not say otherwise."""
+ANSWER_S: Final = 15.0
+"""How long the broker may take to answer."""
 POLL_WAIT_S = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
 
@@ -54,21 +59,20 @@ class Reader:
     """
 
     def __init__(self, settings: Mapping[str, Setting], group_id: str, client_id: str) -> None:
-        self._consumer = Consumer(
-            {
-                **FETCHING,
-                **as_single(settings),
-                # Never joined: the client wants a name for every consumer.
-                "group.id": f"{group_id}.reader",
-                "client.id": client_id,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "logger": client_logger(),
-            }
-        )
+        self._settings: dict[str, Any] = {
+            **FETCHING,
+            **as_single(settings),
+            # Never joined: the client wants a name for every consumer.
+            "group.id": f"{group_id}.reader",
+            "client.id": client_id,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "logger": client_logger(),
+        }
+        self._consumer = Consumer(self._settings)
         self.partitions: tuple[tuple[str, int], ...] = ()
         self.positions: dict[tuple[str, int], int] = {}
         self.paused: frozenset[int] = frozenset()
@@ -84,8 +88,9 @@ class Reader:
         found = []
         for topic in topics:
             try:
-                metadata = self._consumer.list_topics(topic, timeout=15.0).topics[topic]
+                metadata = self._consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
             except KafkaException as error:
+                self._renew()
                 raise failure(f"looking up topic {topic}", error) from error
             if metadata.error is not None:
                 if not required and metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -105,14 +110,15 @@ class Reader:
 
         Where those are is asked now, so that from here on every partition has a position.
         """
-        self.partitions = tuple(partitions)
-        self._numbers = {partition: i for i, partition in enumerate(partitions)}
-        self.positions = dict(offsets)
+        positions = dict(offsets)
         for partition in partitions:
-            if partition not in self.positions:
+            if partition not in positions:
                 low, high = self._ends(partition)
-                self.positions[partition] = low if from_beginning else high
-        self._consumer.assign([TopicPartition(t, p, self.positions[t, p]) for t, p in partitions])
+                positions[partition] = low if from_beginning else high
+        self.partitions = tuple(partitions)
+        self.positions = positions
+        self._numbers = {partition: i for i, partition in enumerate(partitions)}
+        self._assign()
 
     def first_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the first offset that the broker still holds of each of these partitions."""
@@ -127,18 +133,35 @@ class Reader:
         topic, number = partition
         try:
             low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, number), timeout=15.0
+                TopicPartition(topic, number), timeout=ANSWER_S
             )
         except KafkaException as error:
+            self._renew()
             raise failure(f"looking up the offsets of {topic} {number}", error) from error
         return low, high
 
+    def _renew(self) -> None:
+        """Go on with another client, from the same positions.
+
+        One that a restart of the broker has hit may never find it again, and says nothing of it.
+        """
+        left, self._consumer = self._consumer, Consumer(self._settings)
+        # Beside the loop, as it may take long.
+        threading.Thread(target=left.close, name="kafka-leaving", daemon=True).start()
+        paused, self.paused = self.paused, frozenset()
+        self._assign()
+        self.pause(paused)
+
+    def _assign(self) -> None:
+        """Read from the positions."""
+        at = [(*partition, self.positions[partition]) for partition in self.partitions]
+        self._consumer.assign(list(starmap(TopicPartition, at)))
+
     def extend(self, added: list[tuple[str, int]]) -> None:
         """Read further partitions from their beginning."""
+        self.positions |= self.first_offsets(added)
         self.partitions += tuple(added)
         self._numbers = {partition: i for i, partition in enumerate(self.partitions)}
-        for partition in added:
-            self.positions[partition] = self._ends(partition)[0]
         self._consumer.incremental_assign(
             [TopicPartition(t, p, self.positions[t, p]) for t, p in added]
         )
@@ -159,15 +182,19 @@ class Reader:
         except KafkaException as error:
             raise failure("reading events", error) from error
         ends: dict[int, int] = {}
-        sources: list[Message] = []
-        for message in received:
-            problem = message.error()
-            if problem is None:
-                sources.append(message)
-            elif problem.code() == KafkaError._PARTITION_EOF:
-                ends[self._numbers[message.topic(), message.partition()]] = message.offset() or 0
-            else:
-                self._judge(message, problem)
+        problems = list(map(_kind(received).error, received))
+        sources = received
+        # By type: the client's errors cannot be compared.
+        if not set(map(type, problems)) <= {type(None)}:
+            sources = []
+            for message, problem in zip(received, problems, strict=True):
+                if problem is None:
+                    sources.append(message)
+                elif problem.code() == KafkaError._PARTITION_EOF:
+                    number = self._numbers[message.topic(), message.partition()]
+                    ends[number] = message.offset() or 0
+                else:
+                    self._judge(message, problem)
         messages = self._columns(sources)
         for number, end in ends.items():
             # Beyond the last message lie the markers of transactions: they count as read.
@@ -176,12 +203,9 @@ class Reader:
         return Poll(messages, sources, frozenset(ends))
 
     def _columns(self, sources: list[Message]) -> RawMessages:
-        count = len(sources)
-        # A map of the class's own methods takes two thirds of the time of a generator.
-        kind = type(sources[0]) if sources else Message
-        places = zip(map(kind.topic, sources), map(kind.partition, sources), strict=True)
-        partition = np.fromiter(map(self._numbers.__getitem__, places), np.int32, count)
-        offset = np.fromiter(map(kind.offset, sources), np.int64, count)
+        kind = _kind(sources)
+        partition = self._numbers_of(sources)
+        offset = np.fromiter(map(kind.offset, sources), np.int64, len(sources))
         for number in np.unique(partition).tolist():
             last = int(offset[partition == number].max())
             self.positions[self.partitions[number]] = last + 1
@@ -192,9 +216,18 @@ class Reader:
             keys=list(map(kind.key, sources)),
             partition=partition,
             offset=offset,
-            broker_timestamp=np.fromiter(times, np.int64, count),
+            broker_timestamp=np.fromiter(times, np.int64, len(sources)),
             arrow=which_are_arrow(values, sources),
         )
+
+    def _numbers_of(self, sources: list[Message]) -> CodeArray:
+        """Return the number of each message's partition."""
+        kind = _kind(sources)
+        topics, partition = list(map(kind.topic, sources)), list(map(kind.partition, sources))
+        if topics and topics.count(topics[0]) == len(topics):
+            numbers = {p: n for (topic, p), n in self._numbers.items() if topic == topics[0]}
+            return int32s(map(numbers.__getitem__, partition))
+        return int32s(map(self._numbers.__getitem__, zip(topics, partition, strict=True)))
 
     def _judge(self, message: Message, error: KafkaError) -> None:
         where = f"{message.topic()} partition {message.partition()}"
@@ -249,6 +282,11 @@ class Reader:
     def close(self) -> None:
         """Stop reading."""
         self._consumer.close()
+
+
+def _kind(messages: Sequence[Message]) -> type[Message]:
+    """Return the class of messages: a map of its methods takes two thirds of a generator's time."""
+    return type(messages[0]) if messages else Message
 
 
 def _largest(values: Sequence[bytes | None]) -> bytes:

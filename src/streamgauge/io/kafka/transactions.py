@@ -255,6 +255,10 @@ class TransactionalWriter:
         """Raise what an error asks for; a producer that is of no more use goes."""
         where = f"{step} ({topic})" if topic else step
         cause = self._root(error) if step in (Step.WRITE, Step.DELIVERY) else error
+        # The client never lets go of what it has raised out of a callback, and an error holds on to
+        # everybody who was at work when it came, with all that they had.
+        for each in (error, cause):
+            each.__traceback__ = None
         if step is Step.FENCE and cause.args[0].retriable():
             raise failure(step, cause) from error
         then = _verdict(step, cause, patient=False)
