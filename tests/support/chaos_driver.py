@@ -25,7 +25,7 @@ class Measured:
         return f"{self.done}, median {middle:.1f} s, at most {most:.1f} s"
 
 
-def kill_over_and_over(app: App, seed: int, times: int, *, longest_life: float = 1.5) -> Measured:
+def kill_over_and_over(app: App, seed: int, times: int, *, longest_life: float = 1.0) -> Measured:
     """Kill -9 the only replica at random moments of its life, and start it again.
 
     One time in five its join store is lost as well, one in ten state and offsets are compared. Some

@@ -109,6 +109,7 @@ class FakeMembership:
     active: bool = True
     joined: bool = True
     fenced: bool = False
+    is_attended: bool = False
     rebalances: int = 0
     epoch: int = 0
     on_poll: list[Any] = field(default_factory=list)
@@ -125,7 +126,11 @@ class FakeMembership:
             if self.active is not active:
                 raise NotMemberError("kafka: others are active")
 
-        yield still
+        self.is_attended = True
+        try:
+            yield still
+        finally:
+            self.is_attended = False
         still()
 
     def committed(
@@ -158,7 +163,13 @@ class FakeReader:
     paused: frozenset[int] = frozenset()
     started: list[tuple[dict[Partition, int], bool]] = field(default_factory=list)
 
-    def partitions_of(self, topics: tuple[str, ...], *, required: bool = True) -> list[Partition]:
+    def partitions_of(
+        self,
+        topics: tuple[str, ...],
+        patience: float = 1.0,  # noqa: ARG002
+        *,
+        required: bool = True,
+    ) -> list[Partition]:
         there = [t for t in topics if required or t in self.broker.partitions]
         return [(t, p) for t in there for p in range(self.broker.partitions[t])]
 
@@ -231,6 +242,7 @@ class FakeWriter:
     broker: FakeBroker
     membership: FakeMembership
     broken: bool = False
+    on_commit: Callable[[], None] = lambda: None
     _open: list[tuple[str, bytes | None, bytes | None, Headers]] | None = None
 
     def fence(self) -> None:
@@ -254,6 +266,7 @@ class FakeWriter:
     def commit(self, positions: Mapping[Partition, Kept], group: GroupMetadata) -> None:
         assert self._open is not None
         assert group.generation >= 0
+        self.on_commit()
         if self.membership.fenced:
             raise FencedError("kafka: committing offsets: fenced")
         if self.broken:

@@ -69,7 +69,7 @@ class World:
             ("StateReader", self.state),
         ):
             self.patch.setattr(f"streamgauge.runner.loop.{name}", lambda *_, fake=fake: fake)
-        stop = Event()
+        self.stop = stop = Event()
 
         def happens(turn: Turn, *, last: bool) -> None:
             self.clock.now += seconds
@@ -137,6 +137,27 @@ def test_a_replica_that_is_not_active_any_more_once_it_has_read_the_state_stands
     world.state.on_read = nothing
     world.run(nothing)
     assert world.broker.offsets == world.held()
+
+
+def test_a_stop_is_not_held_up_by_a_takeover(world: World) -> None:
+    world.produce(20)
+
+    def stops() -> None:
+        world.stop.set()
+
+    world.state.on_read = stops
+    world.run(nothing, nothing, nothing)
+    assert world.broker.offsets == {}
+    assert not any(what.startswith("poll") for what in world.broker.journal)
+    assert world.publisher.status.phase is Phase.STOPPED
+
+
+def test_the_group_is_served_while_a_commit_takes_long(world: World) -> None:
+    world.produce(20)
+    served: list[bool] = []
+    world.writer.on_commit = lambda: served.append(world.membership.is_attended)
+    world.run(nothing)
+    assert served == [True]
 
 
 def test_everything_read_is_committed_when_it_stops(world: World) -> None:

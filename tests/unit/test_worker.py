@@ -134,6 +134,18 @@ def test_everything_read_is_shipped_with_its_offsets(world: World) -> None:
     assert world.publisher.status.phase is Phase.STOPPED
 
 
+@pytest.mark.parametrize(("backlog", "shipments"), [(1_000, 7), (10, 4)])
+def test_with_a_backlog_shipments_are_fewer(
+    world: World, monkeypatch: pytest.MonkeyPatch, backlog: int, shipments: int
+) -> None:
+    monkeypatch.setattr("streamgauge.runner.workers.worker.BACKLOG", backlog)
+    world.reader.most = 5
+    world.produce(100)
+    world.run(*[nothing] * 7)
+    assert sum(isinstance(m, Progress) for m in world.shipped()) == shipments
+    assert world.consumed() == world.counted() == 70
+
+
 def test_dead_letters_go_in_the_same_transaction(world: World) -> None:
     world.produce(10)
     world.broker.produce(0, b"{", b"bad", T0)
@@ -290,7 +302,7 @@ def test_what_others_have_had_to_read_for_long_is_waited_for(world: World) -> No
     def read() -> None:
         kept[P1] = Kept(2, 2, begin)
 
-    world.run(*[look] * 7, read, *[look] * 3)
-    assert paused[:3] == [frozenset()] * 3, "it may only not be committed yet"
-    assert paused[6] == frozenset({0})
+    world.run(*[look] * 10, read, *[look] * 3)
+    assert paused[:6] == [frozenset()] * 6, "it may only not be committed yet"
+    assert paused[9] == frozenset({0})
     assert paused[-1] == frozenset(), "nothing is left to read"

@@ -67,11 +67,13 @@ class NumericBins:
         """Number of cells: value bins and special bins."""
         return self.value_bins + len(Special)
 
-    def assign(self, values: FloatArray) -> npt.NDArray[np.intp]:
-        """Return the bin of every value `(n,)`; NaN stands for a missing value."""
+    def assign(self, values: FloatArray, *, whole: bool = False) -> npt.NDArray[np.intp]:
+        """Return the bin of every value `(n,)`; NaN stands for a missing value.
+
+        `whole` tells that all are known to be finite.
+        """
         bins = self._lookup.bins(values)
-        finite = np.isfinite(values)
-        if not finite.all():
+        if not whole and not np.isfinite(values).all():
             special = self.value_bins
             bins[np.isnan(values)] = special + Special.MISSING
             bins[np.isposinf(values)] = special + Special.POSITIVE_INFINITY

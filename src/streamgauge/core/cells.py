@@ -10,7 +10,7 @@ import numpy.typing as npt
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
-from streamgauge.core.columns import Column
+from streamgauge.core.columns import Column, Numbers
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import Layout
 
@@ -193,11 +193,15 @@ def powers_of(layout: Layout, column: Column) -> Powers | None:
         return None
     bins = layout.fields[column.position].bins
     assert isinstance(bins, NumericBins)
-    shifted = column.numbers - bins.center
-    finite = np.isfinite(column.numbers)
-    if not finite.all():
-        shifted[~finite] = 0.0
-    np.clip(shifted, -LARGEST, LARGEST, out=shifted)
+    values, extremes = column.numbers
+    shifted = values - bins.center
+    if extremes is None:
+        shifted[~np.isfinite(values)] = 0.0
+        low, high = shifted.min(initial=0.0), shifted.max(initial=0.0)
+    else:
+        low, high = extremes[0] - bins.center, extremes[1] - bins.center
+    if low < -LARGEST or high > LARGEST:
+        np.clip(shifted, -LARGEST, LARGEST, out=shifted)
     return Powers(shifted, shifted * shifted)
 
 
@@ -216,11 +220,18 @@ class _Places:
         self._places = places
         self._size = size
         self._known: _Sorted | None = None
+        self._begun: tuple[int, Places] | None = None
 
     def count(self, bins: npt.NDArray[np.intp], width: int) -> IntArray:
         """Return how many events of each place are in each bin `(size, width) int64`."""
-        at = bins if self._size == 1 else self._places * width + bins
+        at = bins if self._size == 1 else self._starts(width) + bins
         return np.bincount(at, minlength=self._size * width).reshape(self._size, width)
+
+    def _starts(self, width: int) -> Places:
+        """Return the first cell of each place; most fields are as wide as the one before."""
+        if self._begun is None or self._begun[0] != width:
+            self._begun = width, self._places * width
+        return self._begun[1]
 
     def sum(self, values: FloatArray) -> FloatArray:
         """Return the sum of values `(n,)` over each place `(size,)`."""
@@ -239,21 +250,25 @@ class _Places:
         return self._known
 
     def moments(
-        self, numbers: FloatArray, center: float, sums: FloatArray, extremes: FloatArray
+        self, numbers: Numbers, center: float, sums: FloatArray, extremes: FloatArray
     ) -> None:
         """Set sums about the centre and extremes `(size, 2)` of the places with finite numbers."""
-        finite = np.isfinite(numbers)
-        whole = bool(finite.all())
-        if not finite.any():
-            return
+        values, whole = numbers.values, numbers.extremes is not None
+        if not whole:
+            finite = np.isfinite(values)
+            if not finite.any():
+                return
         if self._size == 1:
-            values = numbers if whole else numbers[finite]
-            extremes[0] = low, high = values.min(), values.max()
+            if not whole:
+                numbers = Numbers.of(values[finite])
+            assert numbers.extremes is not None
+            extremes[0] = low, high = numbers.extremes
+            values = numbers.values
             shifted = _shifted(values, center, low, high)
             sums[0] = shifted.sum(), (shifted * shifted).sum()
             return
         order, at, starts = self._sorted()
-        values = numbers.take(order)
+        values = values.take(order)
         if whole:
             extremes[at, MINIMUM] = np.minimum.reduceat(values, starts)
             extremes[at, MAXIMUM] = np.maximum.reduceat(values, starts)

@@ -1,7 +1,8 @@
 """Columns: a batch's events, field by field, as bins and numbers."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from math import isfinite
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +21,38 @@ from streamgauge.core.layout import LABEL, LATENCY, PREDICTION, SCORE, STATUS, L
 Bins = npt.NDArray[np.intp]
 
 
+class Numbers(NamedTuple):
+    """The `values (n,) float64` of a numeric field, not finite where there is none.
+
+    `extremes` are their least and greatest where all are finite, and there are any, else None:
+    found once, so that no other step has to look whether a value is missing.
+    """
+
+    values: FloatArray
+    extremes: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Self:
+        """Find the extremes of values."""
+        if not len(values):
+            return cls(values, None)
+        # A NaN is the least and the greatest of all.
+        low, high = float(values.min()), float(values.max())
+        return cls(values, (low, high) if isfinite(low) and isfinite(high) else None)
+
+
 class Column(NamedTuple):
     """One field of some events.
 
     `position` is the field's in the layout; `bins (n,)` count from the field's own first bin;
-    `numbers (n,) float64` are the values of a numeric field, not finite where there is none, and
-    None for other fields. `served` tells that the column holds only the events that were served:
-    those of an error status count in the status and the latency alone.
+    `numbers` are the values of a numeric field, None for other fields. `served` tells that the
+    column holds only the events that were served: those of an error status count in the status and
+    the latency alone.
     """
 
     position: int
     bins: Bins
-    numbers: FloatArray | None
+    numbers: Numbers | None
     served: bool
 
 
@@ -70,15 +91,15 @@ def columns(layout: Layout, batch: EventBatch, part: slice) -> Iterator[Column]:
             yield Column(position, item.bins.assign(Categories(codes, source.values)), None, served)
             continue
         assert isinstance(item.bins, NumericBins)
-        numbers = source[part]
-        bins = item.bins.assign(numbers)
+        numbers = Numbers.of(source[part])
+        bins = item.bins.assign(numbers.values, whole=numbers.extremes is not None)
         if subject.kind is SubjectKind.FEATURE and len(faults.row):
             mine = faults.feature == numeric[subject.name]
             for fault, special in FAULT_BIN.items():
                 rows = faults.row[mine & (faults.fault == fault)]
                 bins[rows] = item.bins.value_bins + special
         if served and keep is not None:
-            bins, numbers = bins[keep], numbers[keep]
+            bins, numbers = bins[keep], Numbers.of(numbers.values[keep])
         yield Column(position, bins, numbers, served)
 
 

@@ -50,6 +50,7 @@ class EdgeLookup:
         self._pivot = np.full(CELLS, np.inf)
         self._pivot[held > 0] = edges[self._base[held > 0]]
         self._base[held > 1] = -2
+        self._crowded = bool((held > 1).any())
 
     def bins(self, values: FloatArray) -> npt.NDArray[np.intp]:
         """Return the number of edges at or below each value `(n,)`; arbitrary for NaN."""
@@ -66,8 +67,8 @@ class EdgeLookup:
         cells = self._cells(values)
         self._base.take(cells, out=bins, mode="clip")
         bins += values >= self._pivot.take(cells, mode="clip")
-        crowded = np.flatnonzero(bins < 0)
-        if len(crowded):
+        if self._crowded:
+            crowded = np.flatnonzero(bins < 0)
             bins[crowded] = self._edges.searchsorted(values[crowded], side="right")
 
     def _cells(self, values: FloatArray) -> npt.NDArray[np.intp]:

@@ -2,7 +2,8 @@
 
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Event
 from typing import Final, NamedTuple
 
@@ -24,7 +25,7 @@ from streamgauge.io.kafka.errors import (
 )
 from streamgauge.io.kafka.group_settings import lasting
 from streamgauge.io.kafka.membership import Membership
-from streamgauge.io.kafka.reader import Poll, Reader
+from streamgauge.io.kafka.reader import ANSWER_S, Poll, Reader
 from streamgauge.io.kafka.state_topic import StateReader
 from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner.checkpoints import Begun, Checkpoints, Commits
@@ -45,6 +46,8 @@ LONGEST_TURN_S: Final = 0.5
 """A turn that took longer halves the next batch: signals and the group must be served in time."""
 STANDBY_WAIT_S: Final = 0.2
 LOOK_FOR_PARTITIONS_S: Final = 30.0
+LOOK_WAIT_S: Final = 3.0
+"""How long each look may take: nothing else is done meanwhile, nor the group served."""
 ALERT_WAIT_S: Final = 0.5
 """An alert waits no longer than this for the next checkpoint."""
 HOLD_BACK: Final = 2.0
@@ -101,6 +104,7 @@ class Loop:
         self._reader = Reader(settings, config.group_id, client_id)
         self._membership, self._writer, self._checkpoints = self._connect(settings, client_id)
         self._discard = discard_state
+        self._stop = Event()
         self._was_active = False
         self._retry_at = 0.0
         self._storm = StormWatch(config.events.dead_letter_storm)
@@ -137,12 +141,13 @@ class Loop:
 
         Raises StreamgaugeError where going on would lose events or make no sense.
         """
+        self._stop = stop
         try:
             while not stop.is_set():
                 if self._membership.poll(0.0):
                     self._work()
                 else:
-                    self._stand_by(stop)
+                    self._stand_by()
             if self._pipeline is not None:
                 self._finish(self._pipeline)
         finally:
@@ -176,7 +181,7 @@ class Loop:
                 # Set up by `run`, which lets nothing else look through old objects soon.
                 gc.collect()
 
-    def _stand_by(self, stop: Event) -> None:
+    def _stand_by(self) -> None:
         if self._pipeline is not None:
             log.warning("another replica took over; standing by")
             self._leave()
@@ -185,7 +190,7 @@ class Loop:
             self._publisher.announce(Phase.STANDBY)
         due = self._clock.monotonic() >= self._next_refresh
         if due and self._membership.joined and self._keeps_stores:
-            self._refresh(stop)
+            self._refresh()
             self._next_refresh = self._clock.monotonic() + REFRESH_S
         self._membership.poll(STANDBY_WAIT_S)
 
@@ -196,19 +201,19 @@ class Loop:
         labelled = any(model.labels is not None for model in config.models.values())
         return bool(labelled and config.topics.labels and self._plan.join_folder is not None)
 
-    def _refresh(self, stop: Event) -> None:
+    def _refresh(self) -> None:
         """Bring the join stores up to what is committed, so that taking over does not wait for it.
 
         It is what a takeover begins with, without shutting anybody out or counting anything.
         """
         try:
-            with self._membership.attended(active=False) as still:
+            with self._attended(active=False) as still:
                 partitions, labelled = self._inputs()
                 begun = self._checkpoints.begin(None, still=still)
                 if begun.kept is None:
                     return
                 pipeline, missing = self._set_up(begun, partitions, labelled, still)
-                while self._behind and not stop.is_set():
+                while self._behind:
                     still()
                     self._catch_up(pipeline)
                 log.debug("the join store was %d messages behind", missing)
@@ -216,7 +221,7 @@ class Loop:
             log.debug("%s; the join store stays as it is", error)
         except StreamgaugeError as error:
             # It may be another's matter: once it is this one's turn, it is told in full.
-            log.info("%s; bringing the join store up to date later", error)
+            log.debug("%s; bringing the join store up to date later", error)
         finally:
             self._leave()
 
@@ -248,7 +253,10 @@ class Loop:
         try:
             return self._begin()
         except NotMemberError as error:
-            self._go_back(error, "standing by until it is its turn")
+            if self._stop.is_set():
+                self._leave()
+            else:
+                self._go_back(error, "standing by until it is its turn")
             return None
         except BrokerError as error:
             if not self._was_active:
@@ -289,7 +297,7 @@ class Loop:
         That may take longer than the group waits for a member. Raises NotMemberError where it has
         made another one active meanwhile.
         """
-        with self._membership.attended() as still:
+        with self._attended() as still:
             pipeline, begun = self._prepare(still)
         now = self._clock.monotonic()
         self._showing.begin(now, restored=begun.kept is not None)
@@ -303,6 +311,22 @@ class Loop:
         topics = dict.fromkeys(topic for topic, _ in partitions)
         log.info("active: reading %d partitions of %s", len(partitions), ", ".join(topics))
         return pipeline
+
+    @contextmanager
+    def _attended(self, *, active: bool = True) -> Iterator[Still]:
+        """Serve the group beside long work, as the membership does; a stop meanwhile ends it too.
+
+        What it yields raises NotMemberError in either case.
+        """
+        told_before = self._stop.is_set()
+        with self._membership.attended(active=active) as still:
+
+            def look() -> None:
+                still()
+                if self._stop.is_set() and not told_before:
+                    raise NotMemberError("told to stop")
+
+            yield look
 
     def _prepare(self, still: Still) -> tuple[Work, Begun]:
         """Return what takes in the messages, restored, with reading begun; and what it rests on."""
@@ -411,11 +435,11 @@ class Loop:
             pipeline.flush(self._committed)
             self._showing.begin(self._clock.monotonic(), restored=True)
 
-    def _inputs(self) -> tuple[list[Partition], bool]:
+    def _inputs(self, patience: float = ANSWER_S) -> tuple[list[Partition], bool]:
         """Return all partitions to read, and whether any of them hold labels."""
         topics = self._config.topics
-        predictions = self._reader.partitions_of(topics.predictions)
-        labels = self._reader.partitions_of(topics.labels, required=False)
+        predictions = self._reader.partitions_of(topics.predictions, patience)
+        labels = self._reader.partitions_of(topics.labels, patience, required=False)
         return [*predictions, *labels], bool(labels)
 
     def _checkpoint(self) -> None:
@@ -432,7 +456,10 @@ class Loop:
         offsets = self._reader.positions
         positions = self._positions(pipeline, offsets)
         group = self._membership.group_metadata()
-        if self._checkpoints.commit(pipeline.parts(), positions, group):
+        # Where the broker is away a commit takes long, and the way back into the group begins now.
+        with self._membership.attended():
+            changed = self._checkpoints.commit(pipeline.parts(), positions, group)
+        if changed:
             self._committed.update(offsets)
             pipeline.flush(offsets)
         self._checkpoint_count += 1
@@ -450,7 +477,7 @@ class Loop:
         self._next_look = self._clock.monotonic() + LOOK_FOR_PARTITIONS_S
         known = set(self._reader.partitions)
         try:
-            found, _ = self._inputs()
+            found, _ = self._inputs(LOOK_WAIT_S)
         except BrokerError as error:
             log.warning("%s; looking for new partitions later", error)
             return

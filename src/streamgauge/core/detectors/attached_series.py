@@ -49,7 +49,7 @@ class NamedSeries:
         if self.is_rate:
             return np.isin(column.bins, self.bad).astype(np.float64)
         assert column.numbers is not None
-        return column.numbers
+        return column.numbers.values
 
     def mean_of(self, cells: IntArray, total: float) -> float:
         """Return the mean or share of a pane: counts of the field's cells, Σ(x−c) of its numbers.

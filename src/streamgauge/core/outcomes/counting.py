@@ -10,7 +10,7 @@ import numpy.typing as npt
 from streamgauge.core.batch import CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.bins import CategoricalBins, NumericBins, Special
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block
-from streamgauge.core.columns import Column
+from streamgauge.core.columns import Column, Numbers
 from streamgauge.core.detectors.series import UNITS
 from streamgauge.core.grouping import compact
 from streamgauge.core.layout import LABEL, Subject
@@ -88,8 +88,9 @@ class OutcomeCounter:
                 yield Column(position, self._label_bins[events.label], None, served=True)
             else:
                 assert isinstance(bins, NumericBins)
-                numbers = self._numbers(item.subject, events, scored)
-                yield Column(position, bins.assign(numbers), numbers, served=True)
+                numbers = Numbers.of(self._numbers(item.subject, events, scored))
+                assigned = bins.assign(numbers.values, whole=numbers.extremes is not None)
+                yield Column(position, assigned, numbers, served=True)
 
     def _numbers(
         self, subject: Subject, events: Outcomes, scored: npt.NDArray[np.bool_]
@@ -149,7 +150,8 @@ class OutcomeCounter:
                 bins = layout.watched.fields[column.position].bins
                 assert isinstance(bins, NumericBins)
                 first = 2 * layout.watched.numeric.index(column.position)
-                shifted = np.where(np.isfinite(column.numbers), column.numbers - bins.center, 0.0)
+                values = column.numbers.values
+                shifted = np.where(np.isfinite(values), values - bins.center, 0.0)
                 sums += (_Sum(first + SUM, shifted), _Sum(first + SUM_SQUARES, shifted**2))
         if layout.task is Task.REGRESSION:
             wrong = expected = None

@@ -79,16 +79,16 @@ class Reader:
         self._numbers: dict[tuple[str | None, int | None], int] = {}
 
     def partitions_of(
-        self, topics: tuple[str, ...], *, required: bool = True
+        self, topics: tuple[str, ...], patience: float = ANSWER_S, *, required: bool = True
     ) -> list[tuple[str, int]]:
-        """Return all partitions of topics.
+        """Return all partitions of topics; the broker has so long (s) to tell of each.
 
         Raises BrokerError for a topic that does not exist; one that is not `required` has none.
         """
         found = []
         for topic in topics:
             try:
-                metadata = self._consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
+                metadata = self._consumer.list_topics(topic, timeout=patience).topics[topic]
             except KafkaException as error:
                 self._renew()
                 raise failure(f"looking up topic {topic}", error) from error

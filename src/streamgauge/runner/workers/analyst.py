@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from streamgauge.errors import StreamgaugeError
 from streamgauge.io.kafka.attended import Still
+from streamgauge.io.kafka.reader import ANSWER_S
 from streamgauge.runner.checkpoints import Begun
 from streamgauge.runner.loop import Loop
 from streamgauge.runner.plan import Plan
@@ -21,10 +22,10 @@ class Analyst(Loop):
 
     _events: Sequence[Partition] = ()
 
-    def _inputs(self) -> tuple[list[Partition], bool]:
-        self._events, labelled = super()._inputs()
+    def _inputs(self, patience: float = ANSWER_S) -> tuple[list[Partition], bool]:
+        self._events, labelled = super()._inputs(patience)
         topic = self._config.partials_topic
-        partitions = self._reader.partitions_of((topic,))
+        partitions = self._reader.partitions_of((topic,), patience)
         if len(partitions) != 1:
             raise StreamgaugeError(
                 f"kafka: topic {topic} has {len(partitions)} partitions, but what comes after what"

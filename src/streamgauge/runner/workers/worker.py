@@ -13,10 +13,11 @@ from streamgauge.formats.state_manifest import Position
 from streamgauge.io.kafka.attended import Still
 from streamgauge.io.kafka.errors import BrokerError, NotMemberError
 from streamgauge.io.kafka.membership import WorkerMembership, committed_by
+from streamgauge.io.kafka.reader import ANSWER_S
 from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner.checkpoints import Begun
 from streamgauge.runner.intake import Counts
-from streamgauge.runner.loop import Connected, Loop
+from streamgauge.runner.loop import BATCH, Connected, Loop
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.stores import (
@@ -33,6 +34,11 @@ from streamgauge.runner.workers.shipments import Shipments
 
 SHIP_S: Final = 1.0
 """A worker ships at least this often, so that figures are not much older than in one process."""
+BACKLOG_SHIP_S: Final = 3.0
+"""With a backlog it ships this often: figures are old then in any case, and each shipment has a
+price of its own, which as many workers pay as there are."""
+BACKLOG: Final = 10 * BATCH
+"""So many messages to read make a backlog."""
 COMPARE_S: Final = 1.0
 """How often a worker looks how far the others have come."""
 
@@ -43,8 +49,9 @@ transaction holds up the offsets of its partitions, and nobody else's work is to
 MOST_WORKERS: Final = 64
 """Workers that may have join stores below one folder at the same time."""
 
-COMPARISONS: Final = 3
-"""Comparisons before what a partition held then must have been read and committed."""
+COMPARISONS: Final = 6
+"""Comparisons before what a partition held then must have been read and committed: longer than
+two shipments are apart."""
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +119,8 @@ class Worker(Loop):
         self._held, self._epoch = self._membership.tokens, self._membership.epoch
         return super()._begin()
 
-    def _inputs(self) -> tuple[list[Partition], bool]:
-        partitions, labelled = super()._inputs()
+    def _inputs(self, patience: float = ANSWER_S) -> tuple[list[Partition], bool]:
+        partitions, labelled = super()._inputs(patience)
         topics = self._config.topics
         shared = {number for topic, number in partitions if topic == topics.predictions[0]}
         for topic, number in partitions:
@@ -190,6 +197,9 @@ class Worker(Loop):
                 self._checkpoints.write(self._config.partials_topic, key, value, [])
         before = dict(self._committed)
         super()._checkpoint()
+        if sum(self._reader.lag().values()) >= BACKLOG:
+            seldom = min(BACKLOG_SHIP_S, super()._longest_interval())
+            self._next_checkpoint += seldom - self._interval
         self._tell_ranges(before)
         self._shipped = pipeline.counts.copy()
 
