@@ -242,6 +242,8 @@ class Loop:
 
     def _go_back(self, error: BrokerError, so: str) -> None:
         log.warning("%s; %s", error, so)
+        # The error holds on to what was at work, which would still be there beside what comes next.
+        error.__traceback__ = None
         self._leave()
         self._retry_at = self._clock.monotonic() + RETRY_S
 
