@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -206,6 +207,13 @@ class Replica:
         body = self.get("/api/v1/status")
         lag = json.loads(body)["lag_messages"] if body else None
         return float("inf") if lag is None else lag
+
+    @property
+    def shown_at(self) -> float:
+        """When the models' figures were made (s since the epoch), 0 where there are none."""
+        body = self.get("/api/v1/status")
+        at = json.loads(body)["snapshot_at"] if body else None
+        return datetime.fromisoformat(at).timestamp() if at else 0.0
 
     def answer(self, path: str) -> bytes:
         """Return what its server answers, be it an error."""
@@ -414,7 +422,11 @@ class App:
             return bool(active) and active[0].lag == 0
 
         wait_for("all of it is published", told, 60.0, 0.3)
-        # The models' figures are made anew twice a second, a little after the process's own.
+        # The models' figures are made anew less often than the process's own: after much to read,
+        # on a slow machine, ten seconds later.
+        read = time.time()
+        wait_for("the models' figures are of now", lambda: active[0].shown_at > read, 60.0, 0.3)
+        # The page is written from them a little later.
         time.sleep(3.0)
         evidence = Evidence(ledger)
         self._read_figures(active[0], evidence)
