@@ -204,16 +204,19 @@ class Replica:
     @property
     def lag(self) -> float:
         """How many messages it has not read yet; infinite while it does not tell."""
-        body = self.get("/api/v1/status")
-        lag = json.loads(body)["lag_messages"] if body else None
+        lag = self._told("lag_messages")
         return float("inf") if lag is None else lag
 
     @property
     def shown_at(self) -> float:
         """When the models' figures were made (s since the epoch), 0 where there are none."""
-        body = self.get("/api/v1/status")
-        at = json.loads(body)["snapshot_at"] if body else None
+        at = self._told("snapshot_at")
         return datetime.fromisoformat(at).timestamp() if at else 0.0
+
+    def _told(self, name: str) -> Any:
+        """Return a field of its status, None while it does not tell."""
+        body = self.get("/api/v1/status")
+        return json.loads(body)[name] if body else None
 
     def answer(self, path: str) -> bytes:
         """Return what its server answers, be it an error."""

@@ -253,7 +253,7 @@ class _Places:
         self, numbers: Numbers, center: float, sums: FloatArray, extremes: FloatArray
     ) -> None:
         """Set sums about the centre and extremes `(size, 2)` of the places with finite numbers."""
-        values, whole = numbers.values, numbers.extremes is not None
+        values, whole = numbers.values, numbers.whole
         if not whole:
             finite = np.isfinite(values)
             if not finite.any():

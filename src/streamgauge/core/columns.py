@@ -31,6 +31,11 @@ class Numbers(NamedTuple):
     values: FloatArray
     extremes: tuple[float, float] | None
 
+    @property
+    def whole(self) -> bool:
+        """Whether all values are known to be finite."""
+        return self.extremes is not None
+
     @classmethod
     def of(cls, values: FloatArray) -> Self:
         """Find the extremes of values."""
@@ -92,7 +97,7 @@ def columns(layout: Layout, batch: EventBatch, part: slice) -> Iterator[Column]:
             continue
         assert isinstance(item.bins, NumericBins)
         numbers = Numbers.of(source[part])
-        bins = item.bins.assign(numbers.values, whole=numbers.extremes is not None)
+        bins = item.bins.assign(numbers.values, whole=numbers.whole)
         if subject.kind is SubjectKind.FEATURE and len(faults.row):
             mine = faults.feature == numeric[subject.name]
             for fault, special in FAULT_BIN.items():

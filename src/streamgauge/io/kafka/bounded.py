@@ -47,3 +47,8 @@ def bounded(call: Callable[[float], None], seconds: float) -> None:
         raise LeftError
     if thread.raised is not None:
         raise thread.raised
+
+
+def aside(leave: Callable[[], object]) -> None:
+    """Close what nobody needs any more in a thread of its own: that may take long, or never end."""
+    threading.Thread(target=leave, name="kafka-leaving", daemon=True).start()

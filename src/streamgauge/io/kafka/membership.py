@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import struct
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -15,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streamgauge.config.librdkafka import Setting
 from streamgauge.formats.state_manifest import Position, Positions
 from streamgauge.io.kafka.attended import Still, attended
+from streamgauge.io.kafka.bounded import aside
 from streamgauge.io.kafka.client_log import client_logger
 from streamgauge.io.kafka.errors import PASSING, BrokerError, NotMemberError, failure
 from streamgauge.io.kafka.group_settings import (
@@ -192,7 +192,7 @@ class Membership:
         self.tokens, self.joined, self._stands, self._stood = frozenset(), False, None, 0.0
         self.epoch += 1
         # A client in such a state may never come back from this.
-        threading.Thread(target=left.close, name="kafka-leaving", daemon=True).start()
+        aside(left.close)
 
     def committed(
         self, partitions: list[tuple[str, int]], patience: float = PATIENCE_S

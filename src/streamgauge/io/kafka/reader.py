@@ -1,6 +1,5 @@
 """Reader: all partitions of the input topics, in big batches."""
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import starmap
@@ -17,9 +16,10 @@ from confluent_kafka import (
 )
 
 from streamgauge.config.librdkafka import Setting
-from streamgauge.core.batch import BoolArray, CodeArray
+from streamgauge.core.batch import BoolArray
 from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
 from streamgauge.formats.numbers import int32s
+from streamgauge.io.kafka.bounded import aside
 from streamgauge.io.kafka.client_log import client_logger
 from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
 from streamgauge.io.kafka.group_settings import as_single
@@ -146,8 +146,7 @@ class Reader:
         One that a restart of the broker has hit may never find it again, and says nothing of it.
         """
         left, self._consumer = self._consumer, Consumer(self._settings)
-        # Beside the loop, as it may take long.
-        threading.Thread(target=left.close, name="kafka-leaving", daemon=True).start()
+        aside(left.close)
         paused, self.paused = self.paused, frozenset()
         self._assign()
         self.pause(paused)
@@ -204,7 +203,8 @@ class Reader:
 
     def _columns(self, sources: list[Message]) -> RawMessages:
         kind = _kind(sources)
-        partition = self._numbers_of(sources)
+        places = zip(map(kind.topic, sources), map(kind.partition, sources), strict=True)
+        partition = int32s(map(self._numbers.__getitem__, places))
         offset = np.fromiter(map(kind.offset, sources), np.int64, len(sources))
         for number in np.unique(partition).tolist():
             last = int(offset[partition == number].max())
@@ -219,15 +219,6 @@ class Reader:
             broker_timestamp=np.fromiter(times, np.int64, len(sources)),
             arrow=which_are_arrow(values, sources),
         )
-
-    def _numbers_of(self, sources: list[Message]) -> CodeArray:
-        """Return the number of each message's partition."""
-        kind = _kind(sources)
-        topics, partition = list(map(kind.topic, sources)), list(map(kind.partition, sources))
-        if topics and topics.count(topics[0]) == len(topics):
-            numbers = {p: n for (topic, p), n in self._numbers.items() if topic == topics[0]}
-            return int32s(map(numbers.__getitem__, partition))
-        return int32s(map(self._numbers.__getitem__, zip(topics, partition, strict=True)))
 
     def _judge(self, message: Message, error: KafkaError) -> None:
         where = f"{message.topic()} partition {message.partition()}"
