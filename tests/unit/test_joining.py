@@ -137,6 +137,31 @@ def test_a_store_that_is_behind_still_has_labels_that_its_state_has_forgotten() 
     assert store.sizes(Space.LABELS) == {}
 
 
+def test_a_store_that_is_only_brought_up_to_date_forgets_what_its_owner_does() -> None:
+    owner, owned = joiner()
+    store = MemoryStore()
+    behind = joiner()[0].state()
+    for step in range(60):
+        now = 100 + step * SPEC.width_ms
+        name = keys(step)
+        owner.predictions(name, pending(now))
+        owner.labels(name, labels((now, 3, 1)))
+        owner.labels(keys(1000 + step), labels((now, 3, 1)))  # nobody's
+        owner.advance(now)
+        standby = Joiner.restore(SPEC, FORM, store, behind)
+        standby.overtake(owner.state())
+        with standby.indexing():
+            standby.predictions(name, pending(now))
+            standby.labels(name, labels((now, 3, 1)))
+            standby.labels(keys(1000 + step), labels((now, 3, 1)))
+        standby.caught_up()
+        behind = standby.state()
+        assert counted(standby) == counted(owner)
+        for space in Space:
+            assert store.sizes(space) == owned.sizes(space)
+    assert 1 < len(store.sizes(Space.PREDICTIONS)) < 15
+
+
 @pytest.mark.parametrize(("label_at", "known_at"), [(130, 130), (90, 100)])
 def test_a_pair_becomes_known_with_the_later_of_both(label_at: int, known_at: int) -> None:
     there, _ = joiner()

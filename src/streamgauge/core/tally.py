@@ -9,6 +9,7 @@ from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.batch import EventBatch, LabelBatch, Task
 from streamgauge.core.contribution import Contribution
 from streamgauge.core.engine import ModelSpec
+from streamgauge.core.joining.joiner import KEPT_BUCKETS
 from streamgauge.core.joining.ledger import GROWING
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.records import Joined, Pending
@@ -123,7 +124,12 @@ class ModelTally:
         state: dict[str, Any] = joiner.state()
         first = (watermark - labels.max_delay_ms) // joiner.width_ms
         kept = state["ledger"]
-        newest = {"watermark": watermark, "open_from": first, "labels_from": first}
+        newest = {
+            "watermark": watermark,
+            "open_from": first,
+            "predictions_from": first - KEPT_BUCKETS,
+            "labels_from": first,
+        }
         later = {name: max(value, kept[name]) for name, value in newest.items()}
         joiner.overtake(state | {"ledger": kept | later})
 

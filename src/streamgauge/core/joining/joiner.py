@@ -80,8 +80,8 @@ class Joiner:
         self._shelf = Shelf(Space.PREDICTIONS, spec.max_bytes, store, self._ledger)
         self._labels = Shelf(Space.LABELS, spec.max_waiting_bytes, store, self._ledger)
         self._waiting = WaitingLabels(self._labels, form, spec.width_ms, self._ledger)
-        self._over: int | None = None
-        """The first bucket of labels that may still wait once the store has caught up."""
+        self._over: tuple[int, int] | None = None
+        """The first buckets of predictions and of labels to keep once the store has caught up."""
 
     @classmethod
     def restore(
@@ -119,7 +119,7 @@ class Joiner:
         if difference:
             raise ValueError(difference)
         self._ledger.overtake(state["ledger"])
-        self._over = state["ledger"]["labels_from"]
+        self._over = state["ledger"]["predictions_from"], state["ledger"]["labels_from"]
 
     @contextmanager
     def indexing(self) -> Iterator[None]:
@@ -131,7 +131,8 @@ class Joiner:
     def caught_up(self) -> None:
         """Note that the store knows all that is counted, having been built again.
 
-        `advance` does so too, when it was not told before. Labels whose time was over go now.
+        `advance` does so too, when it was not told before. What was over by then goes now: a store
+        that is only ever brought up to date would grow without end.
         Labels that waited although their prediction had been there, and was forgotten before they
         came, do not wait in it: read again, they find that prediction. Nothing can come of them, so
         they count as orphans now. The other way round, labels wait in a store that was only brought
@@ -140,8 +141,10 @@ class Joiner:
         """
         if self._over is None:
             return
+        predictions_from, labels_from = self._over
         with self.indexing():
-            self._labels.drop_before(self._over)
+            self._shelf.drop_before(predictions_from)
+            self._labels.drop_before(labels_from)
         self._over = None
         counts = self.counts()
         found = counts.joined + counts.corrections + counts.waiting + counts.orphans
