@@ -37,12 +37,12 @@ class DiskBucket:
     def __init__(self, entry: BucketEntry, filter_: Filter) -> None:
         self.entry = entry
         self.filter = filter_
-        self._unsaved = sum(segment.count for segment in filter_.segments) - sum(entry.segments)
+        self._unsaved = filter_.count - sum(entry.segments)
 
     @classmethod
-    def empty(cls, entry: BucketEntry) -> Self:
-        """Return a bucket whose table has just been made."""
-        return cls(entry, Filter())
+    def empty(cls, entry: BucketEntry, expected: int) -> Self:
+        """Return a bucket whose table has just been made, for about so many keys."""
+        return cls(entry, Filter(expected=expected))
 
     @classmethod
     def restored(cls, entry: BucketEntry, tables: Tables) -> Self:
@@ -57,9 +57,9 @@ class DiskBucket:
             raise ValueError(f"table {entry.table} lacks parts of its filter")
         saved = parts[: len(entry.segments)]
         segments = map(Segment.restored, saved, entry.segments)
+        listed = b"".join(parts[len(entry.segments) :])
         filter_ = Filter(list(segments))
-        for part in parts[len(entry.segments) :]:
-            filter_.add(marks_of(part))
+        filter_.add(marks_of(listed))
         return cls(entry, filter_)
 
     def write(self, batch: Batch, keys: Sequence[bytes], values: Sequence[bytes]) -> None:

@@ -208,7 +208,8 @@ class JoinStore:
             table = f"{space.value}-{number}-{self._made}"
             self._made += 1
             self._tables.create(table)
-            buckets[number] = DiskBucket.empty(BucketEntry(space, number, table))
+            expected = max((each.filter.count for each in buckets.values()), default=0)
+            buckets[number] = DiskBucket.empty(BucketEntry(space, number, table), expected)
         return buckets[number]
 
     def _find(self, table: str, keys: list[bytes]) -> list[bytes | None]:
