@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from streamgauge.core.joining.memory import MemoryStore
-from streamgauge.core.joining.store import Space, Store
+from streamgauge.core.joining.store import KEY_BYTES, Space, Store
 from streamgauge.io.joining import bucket as bucket_module
-from streamgauge.io.joining import filters
+from streamgauge.io.joining import catalogue, filters
 from streamgauge.io.joining.join_store import JoinStore
 from streamgauge.io.joining.opening import Origin
 from tests.support.stores import ALL_KEYS, Model, assert_same, work
@@ -201,6 +201,27 @@ def test_random_work_with_openings_leaves_what_dictionaries_hold(
     assert_same(store, model.content)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_every_key_is_found_again_however_full_its_filter_was(
+    opened: Callable[..., JoinStore], seed: int
+) -> None:
+    # A key that a full filter took for one that it has is not listed: when the store is opened its
+    # marks have to be there all the same.
+    data = np.random.default_rng(seed).bytes(KEY_BYTES * 40_000)
+    keys = [data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES)]
+    store = opened()
+    for bucket in range(2):
+        mine = keys[bucket::2]
+        for start in range(0, len(mine), 300):
+            some = mine[start : start + 300]
+            store.put(Space.PREDICTIONS, bucket, some, some)
+            store.flush(b"")
+            if start % 9_000 == 6_000:
+                store = opened()
+                assert store.origin is Origin.KEPT
+    assert opened().get(Space.PREDICTIONS, keys) == keys
+
+
 @pytest.mark.parametrize("other", ["g", "", "F"])
 def test_a_store_of_another_fingerprint_is_begun_anew(
     opened: Callable[..., JoinStore], other: str
@@ -220,7 +241,7 @@ def test_a_store_of_another_format_is_begun_anew(
     opened: Callable[..., JoinStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened().flush(b"offsets")
-    monkeypatch.setattr("streamgauge.io.joining.catalogue.FORMAT", 2)
+    monkeypatch.setattr(catalogue, "FORMAT", catalogue.FORMAT + 1)
     store = opened()
     assert (store.origin, store.reason) == (Origin.REPLACED, "it has another format")
 

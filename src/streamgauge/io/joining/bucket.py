@@ -21,7 +21,7 @@ class BucketEntry(msgspec.Struct, frozen=True):
     """What the catalogue says of a bucket.
 
     `segments` are the numbers of keys in the saved segments; the keys added since are listed in
-    `lists[0]` up to, not including, `lists[1]`.
+    `lists[0]` up to, not including, `lists[1]`. `expected` is what its filter was made for.
     """
 
     space: Space
@@ -29,6 +29,7 @@ class BucketEntry(msgspec.Struct, frozen=True):
     table: str
     segments: tuple[int, ...] = ()
     lists: tuple[int, int] = (0, 0)
+    expected: int = 0
 
 
 class DiskBucket:
@@ -40,9 +41,9 @@ class DiskBucket:
         self._unsaved = filter_.count - sum(entry.segments)
 
     @classmethod
-    def empty(cls, entry: BucketEntry, expected: int) -> Self:
-        """Return a bucket whose table has just been made, for about so many keys."""
-        return cls(entry, Filter(expected=expected))
+    def empty(cls, entry: BucketEntry) -> Self:
+        """Return a bucket whose table has just been made."""
+        return cls(entry, Filter(expected=entry.expected))
 
     @classmethod
     def restored(cls, entry: BucketEntry, tables: Tables) -> Self:
@@ -57,9 +58,11 @@ class DiskBucket:
             raise ValueError(f"table {entry.table} lacks parts of its filter")
         saved = parts[: len(entry.segments)]
         segments = map(Segment.restored, saved, entry.segments)
-        listed = b"".join(parts[len(entry.segments) :])
-        filter_ = Filter(list(segments))
-        filter_.add(marks_of(listed))
+        filter_ = Filter(list(segments), entry.expected)
+        # As they were added, so that segments are what they were: a key that was taken for one of
+        # the filter's is in no list, and its marks are those of others in the same segment.
+        for part in parts[len(entry.segments) :]:
+            filter_.add(marks_of(part))
         return cls(entry, filter_)
 
     def write(self, batch: Batch, keys: Sequence[bytes], values: Sequence[bytes]) -> None:

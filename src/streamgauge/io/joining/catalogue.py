@@ -6,7 +6,7 @@ import msgspec
 
 from streamgauge.io.joining.bucket import BucketEntry
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of what is in the folder; a store of another one is begun anew."""
 
 

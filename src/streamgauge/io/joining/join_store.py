@@ -209,7 +209,8 @@ class JoinStore:
             self._made += 1
             self._tables.create(table)
             expected = max((each.filter.count for each in buckets.values()), default=0)
-            buckets[number] = DiskBucket.empty(BucketEntry(space, number, table), expected)
+            entry = BucketEntry(space, number, table, expected=expected)
+            buckets[number] = DiskBucket.empty(entry)
         return buckets[number]
 
     def _find(self, table: str, keys: list[bytes]) -> list[bytes | None]:
