@@ -41,7 +41,7 @@ CARRIERS: Final = 10
 TRAINING_ROWS: Final = 50_000
 LOOKS: Final = 6
 START_MS: Final = 1_764_000_000_000
-_POLL: Final = 10_000
+_POLL: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import streamgauge.runner.intake as intake_module
 from benchmarks.throughput_stream import Filled
+from streamgauge.cli.run import look_seldom_for_garbage
 from streamgauge.clock import SystemClock
 from streamgauge.config import load
 from streamgauge.core.aggregate import Aggregator
@@ -115,6 +116,7 @@ def staged(config: Path, filled: Filled) -> Stages:
     pipeline.assign(partitions, clock.monotonic())
     reader.start(partitions, {}, from_beginning=True)
     pipeline.resume({}, {})
+    look_seldom_for_garbage()
     with counters.installed():
         began, cpu = time.perf_counter(), time.process_time()
         with counters.stage("the rest"):

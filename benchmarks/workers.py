@@ -1,11 +1,12 @@
 """Split roles: one topic counted by 1, 2 and 4 workers, against what one process with all does.
 
-Run with `python -m benchmarks.workers [--quick] [--json]`. A broker on this machine is filled with
-the stream of `benchmarks.throughput` without labels (18 numeric and 2 categorical features, 100
-slices, 400 bytes an event), but 40,000 events to a second of event time instead of 2,000: what one
-process analyses grows with the panes that close, and streams that need workers have many events in
-each. Then the same topic is counted anew, by an app of its own each time:
-by one process that does everything, and by 1, 2 and 4 processes that count for one that analyses.
+Run with `python -m benchmarks.workers [--quick] [--json]`; `--arrow` sends the events in Arrow
+batches of 5,000, and four times as many of them. A broker on this machine is filled with the stream
+of `benchmarks.throughput` without labels (18 numeric and 2 categorical features, 100 slices, 400
+bytes an event), but 40,000 events to a second of event time instead of 20,000: what one process
+analyses grows with the panes that close, and streams that need workers have many events in each.
+Then the same topic is counted anew, by an app of its own each time: by one process that does
+everything, and by 1, 2 and 4 processes that count for one that analyses.
 Time runs from when all workers have their share of the partitions, some of which have been read
 from by then, to the last event counted by the process that analyses, as its `/metrics` tells.
 
@@ -17,6 +18,7 @@ from one to four, each in the cheaper of its runs, and `analyse_share` the proce
 process that analyses to that of everything of ours with two workers.
 """
 
+import argparse
 import json
 import os
 import re
@@ -29,8 +31,8 @@ from typing import Final
 from unittest.mock import patch
 
 from benchmarks import throughput_stream
-from benchmarks.common import Row, arguments, report
-from benchmarks.throughput import broker
+from benchmarks.common import Row, report
+from benchmarks.throughput import ARROW_ROWS, broker
 from benchmarks.throughput_stream import PARTITIONS, Stream, configure, fill, reference
 from streamgauge.config import load
 from streamgauge.io.loopback import free_port
@@ -40,6 +42,7 @@ from tests.support.topics import create_topics
 EVENTS: Final = 1_500_000
 EVENTS_PER_MS: Final = 40
 QUICK_EVENTS: Final = 600_000
+ARROW_FACTOR: Final = 4
 WORKERS: Final = (1, 2, 4)
 LONGEST_S: Final = 240.0
 _LOOK_S: Final = 0.1
@@ -169,9 +172,16 @@ def _busy_seconds() -> float:
 
 def main() -> None:
     """Measure and print."""
-    options = arguments("Workers that count for one process that analyses")
+    parser = argparse.ArgumentParser(description="Workers that count for one that analyses")
+    parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--arrow", action="store_true", help="send Arrow batches instead of JSON")
+    options = parser.parse_args()
     events = QUICK_EVENTS if options.quick else EVENTS
     stream = Stream(events)
+    if options.arrow:
+        events *= ARROW_FACTOR
+        stream = Stream(events, arrow_rows=ARROW_ROWS)
     runs: dict[int, Run] = {}
     least: dict[int, float] = {}
     with broker() as (name, bootstrap), tempfile.TemporaryDirectory() as folder:
@@ -190,6 +200,7 @@ def main() -> None:
     one, two = runs[1], runs[2]
     processors = os.cpu_count() or 1
     figures = {
+        "two_workers_per_second": events / two.seconds,
         "ratio_two_to_one": one.seconds / two.seconds,
         "cpu_per_event_growth_four_to_one": least[4] / least[1] - 1,
         "broker_share": two.broker / (two.seconds * processors),

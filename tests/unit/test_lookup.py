@@ -34,6 +34,11 @@ def test_the_lookup_agrees_with_the_search(edges: FloatArray) -> None:
     values = np.concatenate([edges, *beside, *others, extremes])
     found = EdgeLookup(edges).bins(values)
     np.testing.assert_array_equal(found, np.searchsorted(edges, values, side="right"))
+    for most in (np.inf, 1e100, 1e17, 1e3):
+        some = values[np.abs(values) < most]
+        if len(some):
+            found = EdgeLookup(edges).bins(some, (float(some.min()), float(some.max())))
+            np.testing.assert_array_equal(found, np.searchsorted(edges, some, side="right"))
 
 
 def test_more_values_than_a_block_are_looked_up_alike() -> None:

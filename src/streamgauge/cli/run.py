@@ -32,9 +32,10 @@ from streamgauge.runner.workers.worker import Worker
 from streamgauge.web.app import build_app
 from streamgauge.web.server import serve
 
-YOUNGEST: Final = 20_000
+YOUNGEST: Final = 50_000
 """Objects made since the last look for garbage that call for the next, 700 by default: each message
 that is read is one, and a poll's are let go of together."""
+
 
 log = logging.getLogger("streamgauge")
 
@@ -136,6 +137,17 @@ def _loop(planned: Plan, role: Role, *, discard_state: bool) -> MakeLoop:
     return make
 
 
+def look_seldom_for_garbage() -> None:
+    """Leave out of the search for garbage what there is now, and search seldom for the rest.
+
+    Modules and references stay as they are: looked through again and again, as messages come and
+    go, they would take a tenth of the loop's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNGEST, *gc.get_threshold()[1:])
+
+
 def _serve(settings: Config, port: int, stop: Event, make: MakeLoop) -> None:
     """Run a loop until it is to stop, with its HTTP server."""
     return_large_blocks()
@@ -150,11 +162,7 @@ def _serve(settings: Config, port: int, stop: Event, make: MakeLoop) -> None:
     app = build_app(publisher, metrics, host=settings.http.host, clock=clock)
     with serve(app, settings.http.host, port) as server:
         log.info("metrics, health and status page at %s", server.url)
-        # Modules and references stay as they are: looked through again and again for garbage, as
-        # messages come and go, they would take a tenth of the loop's time.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNGEST, *gc.get_threshold()[1:])
+        look_seldom_for_garbage()
         make(clock, publisher, metrics.checkpoint_took).run(stop)
 
 

@@ -101,13 +101,14 @@ class Aggregator:
         sliced = () if grouping is None else places[1:]
         slices = [SliceTally(self._of_slices, each, ok) for each in crossed(sliced)]
         for column in columns(self.layout, batch, part):
+            powers = powers_of(self.layout, column)
             for tally in tallies:
-                tally.add(column)
+                tally.add(column, powers)
             for call in also:
                 call(part, column)
             if grouping is None or not slices:
                 continue
-            powers, fewer = powers_of(self._of_slices, column), grouping.of(column)
+            fewer = grouping.of(column)
             for each in slices:
                 each.add(fewer, powers)
         fine = [piece for tally in tallies for piece in tally.blocks()]

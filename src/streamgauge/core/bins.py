@@ -67,13 +67,15 @@ class NumericBins:
         """Number of cells: value bins and special bins."""
         return self.value_bins + len(Special)
 
-    def assign(self, values: FloatArray, *, whole: bool = False) -> npt.NDArray[np.intp]:
+    def assign(
+        self, values: FloatArray, extremes: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.intp]:
         """Return the bin of every value `(n,)`; NaN stands for a missing value.
 
-        `whole` tells that all are known to be finite.
+        `extremes` are their least and greatest where all are known to be finite.
         """
-        bins = self._lookup.bins(values)
-        if not whole and not np.isfinite(values).all():
+        bins = self._lookup.bins(values, extremes)
+        if extremes is None and not np.isfinite(values).all():
             special = self.value_bins
             bins[np.isnan(values)] = special + Special.MISSING
             bins[np.isposinf(values)] = special + Special.POSITIVE_INFINITY

@@ -41,7 +41,7 @@ class Where(NamedTuple):
 
 
 class Counted:
-    """Counts of some events by place and cell, and which `ok (n,)` of them were served.
+    """Counts and sums of some events by place and cell, and which `ok (n,)` of them were served.
 
     `places (n,)` tell where each event falls, each below `size`.
     """
@@ -49,14 +49,20 @@ class Counted:
     def __init__(self, layout: Layout, places: Places, size: int, ok: BoolArray) -> None:
         self._layout = layout
         self._counts = np.zeros((size, layout.width), np.int32)
+        self._moment = {position: i for i, position in enumerate(layout.numeric)}
+        self._sums = np.zeros((size, len(layout.numeric), 2))
         self._all = _Places(places, size)
         self._served = self._all if ok.all() else _Places(places[ok], size)
 
-    def add(self, column: Column) -> None:
-        """Count one field of the events."""
+    def add(self, column: Column, powers: "Powers | None") -> None:
+        """Count one field of the events, and of a numeric one sum its `powers`."""
         places = self._served if column.served else self._all
         cells = self._layout.cells(column.position)
         self._counts[:, cells] = places.count(column.bins, cells.stop - cells.start)
+        if powers is not None:
+            at = self._moment[column.position]
+            self._sums[:, at, SUM] = places.sum(powers.first)
+            self._sums[:, at, SUM_SQUARES] = places.sum(powers.second)
 
 
 class RowTally(Counted):
@@ -66,22 +72,16 @@ class RowTally(Counted):
         self._where = where
         self._keys, places = compact(where.keys)
         super().__init__(layout, places, len(self._keys), ok)
-        self._moment = {position: i for i, position in enumerate(layout.numeric)}
-        shape = (len(self._keys), len(layout.numeric), 2)
-        self._sums = np.zeros(shape)
-        self._extremes = np.empty(shape)
+        self._extremes = np.empty(self._sums.shape)
         self._extremes[..., MINIMUM] = np.inf
         self._extremes[..., MAXIMUM] = -np.inf
 
-    def add(self, column: Column) -> None:
+    def add(self, column: Column, powers: "Powers | None") -> None:
         """Count one field of the events."""
-        super().add(column)
+        super().add(column, powers)
         if column.numbers is not None:
             places = self._served if column.served else self._all
-            at = self._moment[column.position]
-            bins = self._layout.fields[column.position].bins
-            assert isinstance(bins, NumericBins)
-            places.moments(column.numbers, bins.center, self._sums[:, at], self._extremes[:, at])
+            places.extremes(column.numbers, self._extremes[:, self._moment[column.position]])
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """Yield the statistics of each pane, with the pane's code."""
@@ -98,17 +98,6 @@ class SliceTally(Counted):
     def __init__(self, layout: Layout, crossed: "Crossed", ok: BoolArray) -> None:
         super().__init__(layout, crossed.places, crossed.size, ok)
         self._crossed = crossed
-        self._moment = {position: i for i, position in enumerate(layout.numeric)}
-        self._sums = np.zeros((crossed.size, len(layout.numeric), 2))
-
-    def add(self, column: Column, powers: "Powers | None" = None) -> None:
-        """Count one field of the events, and of a numeric one sum what `powers_of` gives."""
-        super().add(column)
-        if powers is not None:
-            places = self._served if column.served else self._all
-            at = self._moment[column.position]
-            self._sums[:, at, SUM] = places.sum(powers.first)
-            self._sums[:, at, SUM_SQUARES] = places.sum(powers.second)
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """Yield the statistics of each pane, with the pane's code."""
@@ -235,6 +224,8 @@ class _Places:
 
     def sum(self, values: FloatArray) -> FloatArray:
         """Return the sum of values `(n,)` over each place `(size,)`."""
+        if self._size == 1:
+            return np.array([values.sum()])
         summed = np.bincount(self._places, values, minlength=self._size)
         return np.asarray(summed, np.float64)
 
@@ -249,43 +240,24 @@ class _Places:
             self._known = _Sorted(order, filled, (np.cumsum(held) - held)[filled])
         return self._known
 
-    def moments(
-        self, numbers: Numbers, center: float, sums: FloatArray, extremes: FloatArray
-    ) -> None:
-        """Set sums about the centre and extremes `(size, 2)` of the places with finite numbers."""
-        values, whole = numbers.values, numbers.whole
-        if not whole:
-            finite = np.isfinite(values)
-            if not finite.any():
-                return
+    def extremes(self, numbers: Numbers, extremes: FloatArray) -> None:
+        """Set the extremes `(size, 2)` of the places with finite numbers."""
+        values = numbers.values
+        finite = None if numbers.whole else np.isfinite(values)
+        if finite is not None and not finite.any():
+            return
         if self._size == 1:
-            if not whole:
+            if finite is not None:
                 numbers = Numbers.of(values[finite])
-            assert numbers.extremes is not None
-            extremes[0] = low, high = numbers.extremes
-            values = numbers.values
-            shifted = _shifted(values, center, low, high)
-            sums[0] = shifted.sum(), (shifted * shifted).sum()
+            extremes[0] = numbers.extremes
             return
         order, at, starts = self._sorted()
         values = values.take(order)
-        if whole:
-            extremes[at, MINIMUM] = np.minimum.reduceat(values, starts)
-            extremes[at, MAXIMUM] = np.maximum.reduceat(values, starts)
-        else:
-            absent = ~finite.take(order)
-            values[absent] = np.inf
-            extremes[at, MINIMUM] = np.minimum.reduceat(values, starts)
-            values[absent] = -np.inf
-            extremes[at, MAXIMUM] = np.maximum.reduceat(values, starts)
-            values[absent] = center
-        shifted = _shifted(values, center, extremes[at, MINIMUM].min(), extremes[at, MAXIMUM].max())
-        sums[at, SUM] = np.add.reduceat(shifted, starts)
-        sums[at, SUM_SQUARES] = np.add.reduceat(shifted * shifted, starts)
+        absent = None if finite is None else ~finite.take(order)
+        for which, reduce, nothing in _EXTREMES:
+            if absent is not None:
+                values[absent] = nothing
+            extremes[at, which] = reduce.reduceat(values, starts)
 
 
-def _shifted(values: FloatArray, center: float, low: float, high: float) -> FloatArray:
-    """Return finite values less their centre, clipped if their extremes call for it."""
-    if low < -LARGEST or high > LARGEST:
-        values = np.clip(values, -LARGEST, LARGEST)
-    return values - center
+_EXTREMES: Final = ((MINIMUM, np.minimum, np.inf), (MAXIMUM, np.maximum, -np.inf))

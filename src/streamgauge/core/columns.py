@@ -97,7 +97,7 @@ def columns(layout: Layout, batch: EventBatch, part: slice) -> Iterator[Column]:
             continue
         assert isinstance(item.bins, NumericBins)
         numbers = Numbers.of(source[part])
-        bins = item.bins.assign(numbers.values, whole=numbers.whole)
+        bins = item.bins.assign(*numbers)
         if subject.kind is SubjectKind.FEATURE and len(faults.row):
             mine = faults.feature == numeric[subject.name]
             for fault, special in FAULT_BIN.items():

@@ -63,10 +63,12 @@ def compact(values: IntArray | CodeArray | Places) -> tuple[IntArray, Places]:
     if high - low > 8 * len(values) + 1024:
         distinct, places = np.unique(values, return_inverse=True)
         return distinct.astype(np.int64), places
-    relative = values - low
-    present = np.bincount(relative, minlength=high - low + 1) > 0
+    relative = (values if low == 0 else values - low).astype(np.intp, copy=False)
+    present = np.bincount(relative) > 0
+    if present.all():
+        return np.arange(low, high + 1), relative
     table = np.cumsum(present) - 1
-    return np.flatnonzero(present).astype(np.int64) + low, table[relative]
+    return np.flatnonzero(present).astype(np.int64) + low, table.take(relative)
 
 
 def by_value(values: IntArray) -> Iterator[tuple[int, BoolArray | slice]]:

@@ -22,6 +22,8 @@ BLOCK: Final = 8_192
 """Values looked up at a time: what is made of them on the way stays in the processor's cache."""
 _OUTER: Final = 3
 """Edges at each end that do not stretch the range: far tails would empty the cells."""
+_BOUND: Final = 2.0**62
+"""Below this a float becomes an integer as such."""
 
 
 class EdgeLookup:
@@ -52,29 +54,44 @@ class EdgeLookup:
         self._base[held > 1] = -2
         self._crowded = bool((held > 1).any())
 
-    def bins(self, values: FloatArray) -> npt.NDArray[np.intp]:
-        """Return the number of edges at or below each value `(n,)`; arbitrary for NaN."""
+    def bins(
+        self, values: FloatArray, extremes: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.intp]:
+        """Return the number of edges at or below each value `(n,)`; arbitrary for NaN.
+
+        `extremes` are the least and the greatest value, which spare a step where they are known.
+        """
         if not self._table:
             return self._edges.searchsorted(values, side="right")
+        bounded = extremes is not None and all(
+            abs(value - self._low) * self._factor < _BOUND for value in extremes
+        )
         bins = np.empty(len(values), np.intp)
         for first in range(0, len(values), BLOCK):
             part = slice(first, first + BLOCK)
-            self._look_up(values[part], bins[part])
+            self._look_up(values[part], bins[part], bounded=bounded)
         return bins
 
-    def _look_up(self, values: FloatArray, bins: npt.NDArray[np.intp]) -> None:
+    def _look_up(
+        self, values: FloatArray, bins: npt.NDArray[np.intp], *, bounded: bool = False
+    ) -> None:
         """Write the bins of some values."""
-        cells = self._cells(values)
+        cells = self._cells(values, bounded=bounded)
         self._base.take(cells, out=bins, mode="clip")
         bins += values >= self._pivot.take(cells, mode="clip")
         if self._crowded:
             crowded = np.flatnonzero(bins < 0)
             bins[crowded] = self._edges.searchsorted(values[crowded], side="right")
 
-    def _cells(self, values: FloatArray) -> npt.NDArray[np.intp]:
-        # Infinities, NaN and overflow end up in the outer cells, so they need no warning; what is
-        # below the first is clipped where it is looked up.
+    def _cells(self, values: FloatArray, *, bounded: bool = False) -> npt.NDArray[np.intp]:
+        """Return the cells of values; what is before the first is clipped where it is looked up.
+
+        So is what is after the last where the values are `bounded`: they become integers as such.
+        """
+        # Infinities, NaN and overflow end up in the outer cells, so they need no warning.
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = values - self._low
             scaled *= self._factor
-            return np.fmin(scaled, CELLS - 1, out=scaled).astype(np.intp)
+            if not bounded:
+                np.fmin(scaled, CELLS - 1, out=scaled)
+            return scaled.astype(np.intp)

@@ -38,7 +38,7 @@ from streamgauge.runner.status import Phase, Status
 from streamgauge.runner.stores import DiskStores, MemoryStores, Offsets, Partition
 from streamgauge.runner.work import Work
 
-BATCH: Final = 10_000
+BATCH: Final = 20_000
 """Messages taken in at once at most."""
 SMALLEST_BATCH: Final = 500
 CAREFUL_BATCH: Final = 1_000

@@ -89,7 +89,7 @@ class OutcomeCounter:
             else:
                 assert isinstance(bins, NumericBins)
                 numbers = Numbers.of(self._numbers(item.subject, events, scored))
-                assigned = bins.assign(numbers.values, whole=numbers.whole)
+                assigned = bins.assign(*numbers)
                 yield Column(position, assigned, numbers, served=True)
 
     def _numbers(

@@ -39,6 +39,8 @@ ANSWER_S: Final = 15.0
 """How long the broker may take to answer."""
 POLL_WAIT_S = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
+PLENTY_BYTES: Final = 4 << 20
+"""A batch of this much is not waited for any more: a few Arrow batches are as much as full."""
 
 Headers = Sequence[tuple[str, str | bytes | None]]
 
@@ -77,6 +79,8 @@ class Reader:
         self.positions: dict[tuple[str, int], int] = {}
         self.paused: frozenset[int] = frozenset()
         self._numbers: dict[tuple[str | None, int | None], int] = {}
+        self._of_one_topic: dict[int | None, int] = {}
+        """The same by the partition's number alone, where all partitions are of one topic."""
 
     def partitions_of(
         self, topics: tuple[str, ...], patience: float = ANSWER_S, *, required: bool = True
@@ -115,9 +119,8 @@ class Reader:
             if partition not in positions:
                 low, high = self._ends(partition)
                 positions[partition] = low if from_beginning else high
-        self.partitions = tuple(partitions)
         self.positions = positions
-        self._numbers = {partition: i for i, partition in enumerate(partitions)}
+        self._number(tuple(partitions))
         self._assign()
 
     def first_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
@@ -151,6 +154,12 @@ class Reader:
         self._assign()
         self.pause(paused)
 
+    def _number(self, partitions: tuple[tuple[str, int], ...]) -> None:
+        self.partitions = partitions
+        self._numbers = {partition: i for i, partition in enumerate(partitions)}
+        alone = len({topic for topic, _ in partitions}) == 1
+        self._of_one_topic = {p: i for i, (_, p) in enumerate(partitions)} if alone else {}
+
     def _assign(self) -> None:
         """Read from the positions."""
         at = [(*partition, self.positions[partition]) for partition in self.partitions]
@@ -159,8 +168,7 @@ class Reader:
     def extend(self, added: list[tuple[str, int]]) -> None:
         """Read further partitions from their beginning."""
         self.positions |= self.first_offsets(added)
-        self.partitions += tuple(added)
-        self._numbers = {partition: i for i, partition in enumerate(self.partitions)}
+        self._number((*self.partitions, *added))
         self._consumer.incremental_assign(
             [TopicPartition(t, p, self.positions[t, p]) for t, p in added]
         )
@@ -177,16 +185,18 @@ class Reader:
         Raises OffsetsGoneError, or BrokerError where trying again does not help.
         """
         try:
-            received = self._consumer.consume(most, POLL_WAIT_S)
+            received = self._consumer.consume(most, 0.0)
+            if len(received) < most and _size(received) < PLENTY_BYTES:
+                received += self._consumer.consume(most - len(received), POLL_WAIT_S)
         except KafkaException as error:
             raise failure("reading events", error) from error
         ends: dict[int, int] = {}
-        problems = list(map(_kind(received).error, received))
         sources = received
         # By type: the client's errors cannot be compared.
-        if not set(map(type, problems)) <= {type(None)}:
+        if not set(map(type, map(_kind(received).error, received))) <= {type(None)}:
             sources = []
-            for message, problem in zip(received, problems, strict=True):
+            for message in received:
+                problem = message.error()
                 if problem is None:
                     sources.append(message)
                 elif problem.code() == KafkaError._PARTITION_EOF:
@@ -203,8 +213,12 @@ class Reader:
 
     def _columns(self, sources: list[Message]) -> RawMessages:
         kind = _kind(sources)
-        places = zip(map(kind.topic, sources), map(kind.partition, sources), strict=True)
-        partition = int32s(map(self._numbers.__getitem__, places))
+        places = map(kind.partition, sources)
+        if self._of_one_topic:
+            partition = int32s(map(self._of_one_topic.__getitem__, places))
+        else:
+            whole = zip(map(kind.topic, sources), places, strict=True)
+            partition = int32s(map(self._numbers.__getitem__, whole))
         offset = np.fromiter(map(kind.offset, sources), np.int64, len(sources))
         for number in np.unique(partition).tolist():
             last = int(offset[partition == number].max())
@@ -278,6 +292,10 @@ class Reader:
 def _kind(messages: Sequence[Message]) -> type[Message]:
     """Return the class of messages: a map of its methods takes two thirds of a generator's time."""
     return type(messages[0]) if messages else Message
+
+
+def _size(messages: Sequence[Message]) -> int:
+    return sum(map(len, filter(None, map(_kind(messages).value, messages))))
 
 
 def _largest(values: Sequence[bytes | None]) -> bytes:

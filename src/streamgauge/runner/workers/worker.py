@@ -17,7 +17,7 @@ from streamgauge.io.kafka.reader import ANSWER_S
 from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner.checkpoints import Begun
 from streamgauge.runner.intake import Counts
-from streamgauge.runner.loop import BATCH, Connected, Loop
+from streamgauge.runner.loop import Connected, Loop
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.stores import (
@@ -37,7 +37,7 @@ SHIP_S: Final = 1.0
 BACKLOG_SHIP_S: Final = 3.0
 """With a backlog it ships this often: figures are old then in any case, and each shipment has a
 price of its own, which as many workers pay as there are."""
-BACKLOG: Final = 10 * BATCH
+BACKLOG: Final = 100_000
 """So many messages to read make a backlog."""
 COMPARE_S: Final = 1.0
 """How often a worker looks how far the others have come."""
