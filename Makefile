@@ -67,7 +67,7 @@ else
 	  exit $$failed
 endif
 
-chaos: setup ## The long form of the chaos tests, on Apache Kafka: 40 minutes
+chaos: setup ## The long form of the chaos tests, on Apache Kafka: about half an hour
 	$(PYTEST) tests/chaos --chaos=long -s $(ARGS)
 
 bench: setup ## Run one benchmark: make bench NAME=... ARGS=...

@@ -51,14 +51,14 @@ from tests.support.apache_kafka import ApacheKafka, why_unavailable
 from tests.support.monitors import Monitor
 from tests.support.topics import unique_name
 
-EVENTS: Final = 1_500_000
+EVENTS: Final = 3_000_000
 QUICK_EVENTS: Final = 200_000
 SIDE_EVENTS: Final = 400_000
 FEW_SLICES, MANY_SLICES, MANY_FEATURES = (20, 10), (20, 2_000), (100, 100)
 SIDES: Final = (FEW_SLICES, MANY_SLICES, (5, 100), (20, 100), MANY_FEATURES)
 """Features and slices of the other streams, without labels."""
 ARROW_ROWS: Final = 5_000
-ARROW_EVENTS: Final = 4_000_000
+ARROW_EVENTS: Final = 8_000_000
 BATCH: Final = 10_000
 LONGEST_S: Final = 240.0
 _LOOK_S: Final = 0.1

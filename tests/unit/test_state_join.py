@@ -92,6 +92,39 @@ def behind(pipeline: Pipeline) -> None:
 FLUSHES: Mapping[str, Callable[[Pipeline], None]] = {"current": current, "behind": behind}
 
 
+@pytest.mark.parametrize("store", ["behind", "lost"])
+def test_building_a_store_again_goes_on_after_a_crash_in_the_midst_of_it(store: str) -> None:
+    disk = Disk()
+    first = begun(disk)
+    read(first, EVENTS[: CUT // 2])
+    first.flush(offsets(EVENTS[: CUT // 2]))
+    read(first, EVENTS[CUT // 2 : CUT])
+    data, committed = kept(first), offsets(EVENTS[:CUT])
+    there = Disk() if store == "lost" else disk
+    sizes = []
+    for crash_after in (50, 100, None):
+        again = begun(there)
+        again.restore(data)
+        start = again.resume(committed, dict.fromkeys(committed, 0))
+        old = [e for e in EVENTS[:CUT] if e.offset >= start[e.topic, e.partition]]
+        sizes.append(len(old))
+        for at in range(0, len(old[:crash_after]), 50):
+            again.index(raw(old[at : at + 50], PARTITIONS))
+        if crash_after is not None:
+            read_up_to = EVENTS[: CUT - len(old) + crash_after]
+            again.flush_indexed(offsets(read_up_to))
+    assert sizes[1:] == [sizes[0] - 50, sizes[0] - 150]
+    again.caught_up()
+    assert joined(again) == joined(first)
+    read(again, EVENTS[CUT:])
+    expected = whole()
+    for pipeline in (again, expected):
+        settle(pipeline, PARTITIONS)
+    assert joined(again) == joined(expected)
+    for name in MODELS:
+        assert counted(again, name) == counted(expected, name)
+
+
 @pytest.mark.parametrize("store", ["current", "behind", "lost"])
 def test_nothing_is_counted_twice_and_nothing_lost_whatever_is_left_of_the_stores(
     store: str,

@@ -32,6 +32,8 @@ from streamgauge.runner.stores import (
 
 BEGIN_TOGETHER_S: Final = 5.0
 """So long partitions wait for each other at the start, before event time is known."""
+MOST_UNFLUSHED: Final = 16 << 20
+"""Bytes of records in the join stores that the next checkpoint should not wait for any more."""
 MOST_PANES_AHEAD = 100
 """A partition this many panes ahead of the watermark is held back: open panes take memory."""
 
@@ -170,10 +172,24 @@ class Intake(ABC, Generic[E]):
         """
         return self._floors.at(offsets, self.watermark.value)
 
+    @property
+    def full(self) -> bool:
+        """Whether so much waits in memory that the next checkpoint should not."""
+        return sum(join.unflushed() for join in self.joins.values()) >= MOST_UNFLUSHED
+
     def flush(self, offsets: Offsets) -> None:
         """Write the stores, which reflect all input up to these offsets."""
         for join in self.joins.values():
             join.flush(offsets)
+
+    def flush_indexed(self, offsets: Offsets) -> None:
+        """Write the stores in the midst of being built again, when all up to here is indexed.
+
+        Another process that begins with them goes on from here.
+        """
+        for join in self.joins.values():
+            known = join.offsets or {}
+            join.flush({p: max(offset, known.get(p, 0)) for p, offset in offsets.items()})
 
     def close(self) -> None:
         """Close the stores."""

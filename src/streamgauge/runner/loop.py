@@ -281,7 +281,7 @@ class Loop:
         self._reader.pause(pipeline.ahead())
         if outcome.alerts:
             self._next_checkpoint = min(self._next_checkpoint, now + ALERT_WAIT_S)
-        if now >= self._next_checkpoint or self._checkpoints.full:
+        if now >= self._next_checkpoint or self._checkpoints.full or pipeline.full:
             self._checkpoint()
         if now >= self._next_look:
             self._look_for_partitions(pipeline)
@@ -430,6 +430,8 @@ class Loop:
         )
         if self._behind:
             self._reader.pause(frozenset(range(len(partitions))) - self._behind)
+            if pipeline.full:
+                pipeline.flush_indexed(self._reader.positions)
         else:
             self._reader.pause(frozenset())
             self._start_reading(list(partitions), self._committed)

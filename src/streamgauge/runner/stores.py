@@ -33,6 +33,10 @@ class KeptStore(Store, Protocol):
         """Return what the last flush was given, None where there has been none."""
         ...
 
+    def unflushed(self) -> int:
+        """Return about how many bytes wait for the next flush."""
+        ...
+
     def flush(self, meta: bytes) -> None:
         """Write everything since the last flush, and `meta`, all or nothing."""
         ...
@@ -91,6 +95,10 @@ class _Forgetful(MemoryStore):
     def meta(self) -> bytes | None:
         return None
 
+    def unflushed(self) -> int:
+        """Return 0: nothing is written anywhere."""
+        return 0
+
     def flush(self, meta: bytes) -> None:
         """Do nothing: what is in memory is there already."""
 
@@ -148,6 +156,10 @@ class Join:
         }
         self._store.flush(msgspec.msgpack.encode(kept))
         self.offsets = dict(offsets)
+
+    def unflushed(self) -> int:
+        """Return about how many bytes wait for the next flush."""
+        return self._store.unflushed()
 
     def close(self) -> None:
         """Close the store."""

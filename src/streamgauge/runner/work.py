@@ -66,8 +66,17 @@ class Work(Shown, Protocol):
         """Note that all up to these offsets is taken in; return the floors to keep beside them."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Whether so much waits in memory that the next checkpoint should not."""
+        ...
+
     def flush(self, offsets: Offsets) -> None:
         """Write the stores, which reflect all input up to these offsets."""
+        ...
+
+    def flush_indexed(self, offsets: Offsets) -> None:
+        """Write the stores in the midst of being built again, when all up to here is indexed."""
         ...
 
     def close(self) -> None:

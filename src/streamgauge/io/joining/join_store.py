@@ -93,6 +93,10 @@ class JoinStore:
         """Return what the last flush was given, None where there has been none."""
         return self._meta
 
+    def unflushed(self) -> int:
+        """Return about how many bytes wait for the next flush, on disk; in memory it is thrice."""
+        return sum(sum(sizes.values()) for sizes in self._waiting_bytes.values())
+
     @property
     def nbytes(self) -> int:
         """How many bytes the files take."""

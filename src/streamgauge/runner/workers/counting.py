@@ -81,7 +81,8 @@ class Counting(Intake[ModelTally]):
     @property
     def full(self) -> bool:
         """Whether so much waits that the next checkpoint should not."""
-        return sum(tally.cells for tally in self.engines.values()) >= MOST_CELLS
+        cells = sum(tally.cells for tally in self.engines.values())
+        return cells >= MOST_CELLS or super().full
 
     def ship(self) -> Iterator[Message]:
         """Yield the messages of all that was counted since the last time, progress last.

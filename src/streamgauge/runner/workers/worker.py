@@ -156,8 +156,6 @@ class Worker(Loop):
     def _turn(self, pipeline: Work) -> None:
         super()._turn(pipeline)
         assert isinstance(pipeline, Counting)
-        if pipeline.full:
-            self._checkpoint()
         now = self._clock.monotonic()
         if now >= self._next_comparison:
             self._next_comparison = now + COMPARE_S
