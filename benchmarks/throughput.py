@@ -61,7 +61,7 @@ ARROW_ROWS: Final = 5_000
 ARROW_EVENTS: Final = 8_000_000
 BATCH: Final = 10_000
 LONGEST_S: Final = 240.0
-_LOOK_S: Final = 0.1
+_LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)

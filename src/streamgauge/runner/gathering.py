@@ -11,7 +11,7 @@ import numpy as np
 
 from streamgauge.core.batch import Categories, EventBatch, NumericFaults
 
-LARGE: Final = 20_000
+LARGE: Final = 40_000
 """Events of one batch, from which on more would gain little."""
 
 Add = Callable[[EventBatch, Sequence[str]], None]

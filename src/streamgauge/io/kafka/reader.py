@@ -41,6 +41,8 @@ POLL_WAIT_S = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
 PLENTY_BYTES: Final = 4 << 20
 """A batch of this much is not waited for any more: a few Arrow batches are as much as full."""
+_LOOKS: Final = 5
+"""How often it is looked meanwhile whether there is that much."""
 
 Headers = Sequence[tuple[str, str | bytes | None]]
 
@@ -186,8 +188,11 @@ class Reader:
         """
         try:
             received = self._consumer.consume(most, 0.0)
-            if len(received) < most and _size(received) < PLENTY_BYTES:
-                received += self._consumer.consume(most - len(received), POLL_WAIT_S)
+            size, looks = _size(received), 0
+            while len(received) < most and size < PLENTY_BYTES and looks < _LOOKS:
+                more = self._consumer.consume(most - len(received), POLL_WAIT_S / _LOOKS)
+                received += more
+                size, looks = size + _size(more), looks + 1
         except KafkaException as error:
             raise failure("reading events", error) from error
         ends: dict[int, int] = {}
