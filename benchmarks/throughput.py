@@ -30,6 +30,8 @@ monitor's processor time for each, with all its threads.
 import argparse
 import json
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -37,8 +39,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
-
-from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.common import Row, report
 from benchmarks.throughput_stages import staged
@@ -59,7 +59,6 @@ SIDES: Final = (FEW_SLICES, MANY_SLICES, (5, 100), (20, 100), MANY_FEATURES)
 """Features and slices of the other streams, without labels."""
 ARROW_ROWS: Final = 5_000
 ARROW_EVENTS: Final = 8_000_000
-BATCH: Final = 10_000
 LONGEST_S: Final = 240.0
 _LOOK_S: Final = 0.2
 
@@ -97,26 +96,25 @@ class Consumed(NamedTuple):
 def consumed(
     bootstrap: str, filled: Filled, settings: Mapping[str, Setting] = FETCHING
 ) -> Consumed:
-    """Let a client of this process read everything, with these settings besides."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": unique_name("consume"),
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            **settings,
-        }
+    """Let a client in a process of its own read everything, with these settings besides."""
+    order = {
+        "bootstrap": bootstrap,
+        "group": unique_name("consume"),
+        "partitions": filled.partitions,
+        "messages": filled.messages,
+        "settings": dict(settings),
+        "longest_s": LONGEST_S,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.throughput_consume"],
+        input=json.dumps(order),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    consumer.assign([TopicPartition(*partition, 0) for partition in filled.partitions])
-    read, began, cpu = 0, time.perf_counter(), time.process_time()
-    while read < filled.messages:
-        values = [message.value() for message in consumer.consume(BATCH, 0.1)]
-        read += len(values)
-        if time.perf_counter() > began + LONGEST_S:
-            raise RuntimeError(f"only {read} of {filled.messages} messages were there to consume")
-    found = Consumed(time.perf_counter() - began, time.process_time() - cpu)
-    consumer.close()
-    return found
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return Consumed(*json.loads(done.stdout))
 
 
 def monitored(config: Path, port: int, messages: int) -> Run:
