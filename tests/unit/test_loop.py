@@ -465,7 +465,7 @@ def test_alerts_are_written_to_their_topic(world: World) -> None:
             event["features"]["distance"] = distance * 1.5
         world.append(i % 2, event)
     # Nothing is published before the end: the alerts are what is asked for here.
-    world.patch.setattr(world.publisher, "publish", lambda _pipeline: None)
+    world.patch.setattr(world.publisher, "publish", lambda *_, **__: None)
     world.run(*[nothing] * 8)
     alerts = [w for w in world.broker.written if w[0] == "streamgauge.alerts"]
     assert alerts

@@ -10,7 +10,7 @@ from streamgauge.io.metrics.exposition import Form
 from streamgauge.io.metrics.page import KEPT_READY_S
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.pipeline import Pipeline
-from streamgauge.runner.publisher import LONGEST_S, SHARE, SHORTEST_S, Publisher
+from streamgauge.runner.publisher import IDLE_SHARE, LONGEST_S, SHARE, SHORTEST_S, Publisher
 from streamgauge.runner.status import Phase, Status
 from tests.support.kafka_fakes import FakeClock
 
@@ -39,24 +39,27 @@ def publisher(clock: FakeClock) -> Publisher:
     return Publisher(clock, RenderLimits(total=100, models={}))
 
 
-def waits(publisher: Publisher, clock: FakeClock, takes: list[float]) -> list[float]:
+def waits(
+    publisher: Publisher, clock: FakeClock, takes: list[float], *, idle: bool = False
+) -> list[float]:
     """Return the time from the beginning of each snapshot to the next one that is due."""
     pipeline = SlowPipeline(clock, [*takes])
     found = []
     for _ in takes:
         began = clock.now
-        publisher.publish(cast("Pipeline", pipeline))
+        publisher.publish(cast("Pipeline", pipeline), idle=idle)
         while not publisher.snapshot_due():
             clock.now += 0.001
         found.append(clock.now - began)
     return found
 
 
+@pytest.mark.parametrize(("idle", "share"), [(False, SHARE), (True, IDLE_SHARE)])
 def test_snapshots_take_their_share_of_time_and_no_more(
-    publisher: Publisher, clock: FakeClock
+    publisher: Publisher, clock: FakeClock, *, idle: bool, share: float
 ) -> None:
-    found = waits(publisher, clock, [0.1, 0.1, 0.1])
-    assert found[1:] == pytest.approx([0.1 / SHARE] * 2, abs=0.01)
+    found = waits(publisher, clock, [0.1, 0.1, 0.1], idle=idle)
+    assert found[1:] == pytest.approx([0.1 / share] * 2, abs=0.01)
 
 
 def test_dear_snapshots_still_come(publisher: Publisher, clock: FakeClock) -> None:

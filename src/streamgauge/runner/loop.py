@@ -291,7 +291,7 @@ class Loop:
         if due[0]:
             self._report(pipeline)
         if due[1]:
-            self._publisher.publish(pipeline)
+            self._publisher.publish(pipeline, idle=not poll.full)
 
     def _begin(self) -> Work:
         """Become active: shut out the owner before, and go on from what it committed.

@@ -15,7 +15,9 @@ from streamgauge.web.source import Health
 
 SHORTEST_S: Final = 0.5
 SHARE: Final = 0.03
-"""Share of the loop's time that snapshots may take."""
+"""Share of the loop's time that snapshots may take while there is more to read than it can."""
+IDLE_SHARE: Final = 0.1
+"""The same of a loop that waits for messages between polls."""
 LONGEST_S: Final = 10.0
 """A snapshot gets no older than this before the next is begun, whatever its share."""
 
@@ -86,18 +88,19 @@ class Publisher:
         """Tell whether it is time for a new snapshot."""
         return self._clock.monotonic() >= self._next_snapshot
 
-    def publish(self, work: Shown) -> None:
+    def publish(self, work: Shown, *, idle: bool = False) -> None:
         """Make a snapshot and swap it in; its metrics are written when they are wanted.
 
-        The next one is due when its share of time allows, going by the cheaper of the last two: a
-        single dear one, such as the first with its simulations, does not hold up those after it.
+        `idle` is whether the loop has time to spare. The next one is due when its share of time
+        allows, going by the cheaper of the last two: a single dear one, such as the first with its
+        simulations, does not hold up those after it.
         """
         began = self._clock.monotonic()
         self._snapshot = work.snapshot(self._clock.wall())
         self.page.offer(self._snapshot)
         return_free_pages()
         cost = self._clock.monotonic() - began
-        wait = min(cost, self._last_cost) / SHARE
+        wait = min(cost, self._last_cost) / (IDLE_SHARE if idle else SHARE)
         self._next_snapshot = began + min(max(SHORTEST_S, wait), LONGEST_S)
         self._last_cost = cost
 

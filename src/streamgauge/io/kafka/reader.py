@@ -49,11 +49,15 @@ Headers = Sequence[tuple[str, str | bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One poll: messages as columns, their source messages, partitions read to their end."""
+    """One poll: messages as columns, their source messages, partitions read to their end.
+
+    It is `full` where it did not wait for more.
+    """
 
     messages: RawMessages
     sources: list[Message]
     drained: frozenset[int]
+    full: bool = False
 
 
 class Reader:
@@ -214,7 +218,7 @@ class Reader:
             # Beyond the last message lie the markers of transactions: they count as read.
             at = self.partitions[number]
             self.positions[at] = max(self.positions[at], end)
-        return Poll(messages, sources, frozenset(ends))
+        return Poll(messages, sources, frozenset(ends), looks < _LOOKS)
 
     def _columns(self, sources: list[Message]) -> RawMessages:
         kind = _kind(sources)
