@@ -108,7 +108,8 @@ class Loop:
         self._was_active = False
         self._retry_at = 0.0
         self._storm = StormWatch(config.events.dead_letter_storm)
-        self._batch = BATCH
+        # The first poll has no watermark yet: however late its events are, they are taken in.
+        self._batch = CAREFUL_BATCH
         self._pipeline: Work | None = None
         self._committed: dict[tuple[str, int], int] = {}
         self._behind: frozenset[int] = frozenset()
