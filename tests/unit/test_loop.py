@@ -15,7 +15,7 @@ from streamgauge.io.kafka.errors import BrokerError
 from streamgauge.io.kafka.membership import GroupMetadata, Kept
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.dead_letters import PREFIX, DeadLetterStormError
-from streamgauge.runner.loop import BATCH, LOOK_FOR_PARTITIONS_S, Loop, next_batch
+from streamgauge.runner.loop import LOOK_FOR_PARTITIONS_S, Loop, next_batch
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.status import Phase
 from tests.support.flights import MODEL, MONTH, SECOND, T0, flights, planned, reference_of, send
@@ -517,11 +517,11 @@ def test_every_message_is_accounted_for_in_the_status(world: World) -> None:
 
 
 def test_slow_turns_take_in_less_and_quick_ones_more_within_bounds() -> None:
-    assert next_batch(BATCH, 0.6) == BATCH // 2
+    assert next_batch(20_000, 0.6) == 10_000
     assert next_batch(600, 9.0) == 500
     assert next_batch(4_000, 0.3) == 4_000
     assert next_batch(4_000, 0.1) == 8_000
-    assert next_batch(BATCH - 100, 0.0) == BATCH
+    assert next_batch(16_000, 0.0) == 20_000
 
 
 def test_a_broker_that_is_away_when_partitions_are_looked_for_ends_nothing(world: World) -> None:

@@ -36,7 +36,6 @@ YOUNGEST: Final = 50_000
 """Objects made since the last look for garbage that call for the next, 700 by default: each message
 that is read is one, and a poll's are let go of together."""
 
-
 log = logging.getLogger("streamgauge")
 
 

@@ -191,12 +191,15 @@ class Reader:
         Raises OffsetsGoneError, or BrokerError where trying again does not help.
         """
         try:
-            received = self._consumer.consume(most, 0.0)
-            size, looks = _size(received), 0
-            while len(received) < most and size < PLENTY_BYTES and looks < _LOOKS:
+            more = received = self._consumer.consume(most, 0.0)
+            size = looks = 0
+            while len(received) < most and looks < _LOOKS:
+                size += _size(more)
+                if size >= PLENTY_BYTES:
+                    break
                 more = self._consumer.consume(most - len(received), POLL_WAIT_S / _LOOKS)
                 received += more
-                size, looks = size + _size(more), looks + 1
+                looks += 1
         except KafkaException as error:
             raise failure("reading events", error) from error
         ends: dict[int, int] = {}
