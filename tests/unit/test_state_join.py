@@ -125,6 +125,21 @@ def test_building_a_store_again_goes_on_after_a_crash_in_the_midst_of_it(store: 
         assert counted(again, name) == counted(expected, name)
 
 
+def test_a_store_in_the_midst_of_being_built_again_knows_no_more_than_was_counted() -> None:
+    first = begun(Disk())
+    read(first, EVENTS[:CUT])
+    committed = offsets(EVENTS[:CUT])
+    again = begun(Disk())
+    again.restore(kept(first))
+    again.resume(committed, dict.fromkeys(committed, 0))
+    # A poll takes no notice of where the committed offsets are.
+    beyond = EVENTS[: CUT + POLL]
+    again.index(raw(beyond, PARTITIONS))
+    again.flush_indexed(offsets(beyond))
+    for name in MODELS:
+        assert again.joins[name].offsets == committed
+
+
 @pytest.mark.parametrize("store", ["current", "behind", "lost"])
 def test_nothing_is_counted_twice_and_nothing_lost_whatever_is_left_of_the_stores(
     store: str,

@@ -183,13 +183,15 @@ class Intake(ABC, Generic[E]):
             join.flush(offsets)
 
     def flush_indexed(self, offsets: Offsets) -> None:
-        """Write the stores in the midst of being built again, when all up to here is indexed.
+        """Write the stores in the midst of being built again, when all up to here is read.
 
-        Another process that begins with them goes on from here.
+        Another process that begins with them goes on from here. What was read beyond the committed
+        offsets is not indexed: others may count it before it is read again.
         """
+        indexed = {p: min(at, offsets[p]) for p, at in self._inputs.committed.items()}
         for join in self.joins.values():
             known = join.offsets or {}
-            join.flush({p: max(offset, known.get(p, 0)) for p, offset in offsets.items()})
+            join.flush({p: max(offset, known.get(p, 0)) for p, offset in indexed.items()})
 
     def close(self) -> None:
         """Close the stores."""

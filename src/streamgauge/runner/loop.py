@@ -432,10 +432,7 @@ class Loop:
         if self._behind:
             self._reader.pause(frozenset(range(len(partitions))) - self._behind)
             if pipeline.full:
-                # What was read beyond is not indexed: others may count it before it is read again.
-                read = self._reader.positions
-                counted = self._committed.items()
-                pipeline.flush_indexed({p: min(offset, read[p]) for p, offset in counted})
+                pipeline.flush_indexed(self._reader.positions)
         else:
             self._reader.pause(frozenset())
             self._start_reading(list(partitions), self._committed)

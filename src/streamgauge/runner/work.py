@@ -76,7 +76,7 @@ class Work(Shown, Protocol):
         ...
 
     def flush_indexed(self, offsets: Offsets) -> None:
-        """Write the stores in the midst of being built again, when all up to here is indexed."""
+        """Write the stores in the midst of being built again, when all up to here is read."""
         ...
 
     def close(self) -> None:
