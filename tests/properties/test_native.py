@@ -14,6 +14,7 @@ from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.learned_names import SIGHTINGS
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.native import NativeDecoder
+from streamgauge.formats.typed import TypedDecoder
 from tests.support.native_draws import anything, mutate, part, sent, timestamps
 from tests.support.native_events import BINARY, T0, Outcome, event, messages, outcomes
 from tests.support.native_oracle import judge
@@ -81,6 +82,8 @@ def message(draw: st.DrawFn) -> tuple[bytes | None, bytes | None]:
     return draw(sent(fields))
 
 
+Decoder = type[NativeDecoder] | type[TypedDecoder]
+each_decoder = pytest.mark.parametrize("decoder", [NativeDecoder, TypedDecoder])
 polls = st.lists(message(), min_size=1, max_size=12)
 clocks = st.sampled_from([T0 + 1000, -1])
 
@@ -109,13 +112,14 @@ def _result(decoded: Decoded, n: int) -> tuple[list[Outcome], int]:
     return outcomes(decoded, n), decoded.unknown_fields
 
 
+@each_decoder
 @settings(deadline=None, max_examples=200)
-@given(polls, clocks)
+@given(pairs=polls, clock=clocks)
 def test_a_poll_becomes_what_the_oracle_says(
-    pairs: list[tuple[bytes | None, bytes | None]], clock: int
+    decoder: Decoder, pairs: list[tuple[bytes | None, bytes | None]], clock: int
 ) -> None:
     poll = _poll(pairs, clock)
-    assert _result(NativeDecoder(SCHEMAS).decode(poll), len(poll)) == _judge(poll)
+    assert _result(decoder(SCHEMAS).decode(poll), len(poll)) == _judge(poll)
 
 
 @settings(deadline=None, max_examples=60)
@@ -135,33 +139,38 @@ def test_a_poll_decodes_the_same_whole_or_in_parts(
         assert (joined, sum(unknown for _, unknown in results)) == whole
 
 
+@each_decoder
 @settings(deadline=None, max_examples=60)
-@given(polls)
+@given(pairs=polls)
 def test_what_a_decoder_learns_changes_no_result(
-    pairs: list[tuple[bytes | None, bytes | None]],
+    decoder: Decoder, pairs: list[tuple[bytes | None, bytes | None]]
 ) -> None:
     poll = _poll(pairs)
-    fresh = _result(NativeDecoder(SCHEMAS).decode(poll), len(poll))
-    decoder = NativeDecoder(SCHEMAS)
-    decoder.decode(_poll(pairs * SIGHTINGS))
-    assert _result(decoder.decode(poll), len(poll)) == fresh
+    fresh = _result(decoder(SCHEMAS).decode(poll), len(poll))
+    taught = decoder(SCHEMAS)
+    taught.decode(_poll(pairs * SIGHTINGS))
+    assert _result(taught.decode(poll), len(poll)) == fresh
 
 
 @pytest.mark.parametrize("number", [b"0", b"-7", b"12345678901234567890123", b"1" + b"0" * 400])
-def test_whole_numbers_are_numbers_where_wrong_types_have_been_seen_often(number: bytes) -> None:
+@each_decoder
+def test_whole_numbers_are_numbers_where_wrong_types_have_been_seen_often(
+    decoder: Decoder, number: bytes
+) -> None:
     text = (
         b'{"prediction_id": "p1", "timestamp": 1764000000000, "model": "flight-delay",'
         b' "features": {"distance": %s, "dep_delay": 1.5, "carrier": "UA", "holiday": true},'
         b' "prediction": 1, "score": 0.83}'
     )
     pairs = [(text % number, b"p1")]
-    fresh = _result(NativeDecoder(SCHEMAS).decode(_poll(pairs)), 1)
-    decoder = NativeDecoder(SCHEMAS)
-    decoder.decode(_poll([(text % b"true", b"p1")] * SIGHTINGS * 3))
-    assert _result(decoder.decode(_poll(pairs)), 1) == fresh
+    fresh = _result(decoder(SCHEMAS).decode(_poll(pairs)), 1)
+    taught = decoder(SCHEMAS)
+    taught.decode(_poll([(text % b"true", b"p1")] * SIGHTINGS * 3))
+    assert _result(taught.decode(_poll(pairs)), 1) == fresh
 
 
-def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> None:
+@each_decoder
+def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says(decoder: Decoder) -> None:
     rng = Random(20_250_101)
     unknown: dict[str, Any] = {"trace": "4bf92f", "größe": [1, {"a": "é"}]}
     good = [
@@ -177,15 +186,16 @@ def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> N
     mutated = [mutate(rng, rng.choice(values)) for _ in range(2_000)]
     poll = _poll([(value, b"p1") for value in mutated])
     expected = _judge(poll)
-    decoder = NativeDecoder(SCHEMAS)
-    assert _result(decoder.decode(poll), len(poll)) == expected
+    taught = decoder(SCHEMAS)
+    assert _result(taught.decode(poll), len(poll)) == expected
     # Once more, now that the unknown fields and the loose feature are learned.
-    assert _result(decoder.decode(poll), len(poll)) == expected
+    assert _result(taught.decode(poll), len(poll)) == expected
     kinds = {type(outcome).__name__ for outcome in expected[0]}
     assert kinds == {"Event", "Refused", "NoneType"}
 
 
-def test_blocks_leave_no_seam_in_a_long_poll() -> None:
+@each_decoder
+def test_blocks_leave_no_seam_in_a_long_poll(decoder: Decoder) -> None:
     rng = np.random.default_rng(3)
     pairs: list[tuple[bytes | None, bytes | None]] = []
     for row in range(3_000):
@@ -196,4 +206,4 @@ def test_blocks_leave_no_seam_in_a_long_poll() -> None:
             fields["features"] = {"distance": "far", "carrier": 1, "dep_delay": None}
         pairs.append((json.dumps(fields).encode(), f"p{row}".encode()))
     poll = _poll(pairs)
-    assert _result(NativeDecoder([BINARY]).decode(poll), len(poll)) == _judge(poll)
+    assert _result(decoder([BINARY]).decode(poll), len(poll)) == _judge(poll)

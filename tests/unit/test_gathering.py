@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.core.batch import EventBatch, ModelSchema, Task
+from streamgauge.core.concatenation import concatenated
 from streamgauge.formats.native import NativeDecoder
-from streamgauge.runner.gathering import LARGE, Gathering, joined
+from streamgauge.runner.gathering import LARGE, Gathering
 from tests.support.native_events import BINARY, event, messages, read_back, read_faults
 
 OPEN = ModelSchema("flight-delay", Task.REGRESSION, ("distance",), ("carrier",), (), ("region",))
@@ -49,7 +50,7 @@ def test_joined_batches_read_like_one_after_the_other(
 ) -> None:
     numbers = iter(range(100))
     found = [decoded(schema, [some(next(numbers), *each) for each in part]) for part in parts]
-    whole = joined([batch for batch, _ in found])
+    whole = concatenated([batch for batch, _ in found])
     expected = [each for batch, ids in found for each in read(batch, ids)]
     assert read(whole, [name for _, ids in found for name in ids]) == expected
     for column in (*whole.categorical, *whole.tags, whole.version):
@@ -61,7 +62,7 @@ def test_joined_batches_read_like_one_after_the_other(
 
 def test_a_batch_alone_is_not_copied() -> None:
     batch, _ = decoded(BINARY, [event()])
-    assert joined([batch]) is batch
+    assert concatenated([batch]) is batch
 
 
 @pytest.mark.parametrize("size", [LARGE // 2, LARGE // 3])
@@ -69,7 +70,7 @@ def test_batches_wait_until_they_are_large_or_released(size: int) -> None:
     taken: list[tuple[int, list[str]]] = []
     gathering = Gathering(lambda batch, ids: taken.append((len(batch), list(ids))))
     batch, _ = decoded(BINARY, [event()])
-    many = joined([batch] * size)
+    many = concatenated([batch] * size)
     turns = -(-LARGE // size)
     for turn in range(turns):
         assert not taken

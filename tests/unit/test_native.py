@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from streamgauge.core.batch import Categories, ModelSchema, Task
-from streamgauge.formats.native import BLOCK, NativeDecoder
+from streamgauge.formats.native import NativeDecoder
+from streamgauge.formats.typed import BLOCK
 from tests.support.native_events import (
     BINARY,
     T0,

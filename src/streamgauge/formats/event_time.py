@@ -77,11 +77,16 @@ class EventTime:
     unit: TimestampUnit = "ms"
     max_future_ms: int = 300_000
 
+    @property
+    def scale(self) -> tuple[int, int]:
+        """What an integer is multiplied by, and divided by then, to be milliseconds."""
+        return _SCALE[self.unit]
+
     def milliseconds(self, value: int | str) -> int | None:
         """Milliseconds since the epoch, floored, or None if a string is no RFC 3339 date-time."""
         if isinstance(value, str):
             return parse_rfc3339(value)
-        multiplier, divisor = _SCALE[self.unit]
+        multiplier, divisor = self.scale
         return value * multiplier // divisor
 
     def possible(self, milliseconds: int, broker_timestamp: int) -> bool:
@@ -100,13 +105,16 @@ class EventTime:
             ]
             return np.array(bounded, np.int64)
         raw = np.fromiter(values, np.int64, len(values))
-        multiplier, divisor = _SCALE[self.unit]
+        multiplier, divisor = self.scale
         if multiplier != 1:
             raw = np.clip(raw, -_CLIP, _CLIP) * multiplier
         return raw if divisor == 1 else raw // divisor
 
     def possible_many(self, milliseconds: IntArray, broker_timestamp: IntArray) -> BoolArray:
         """Which of `(n,)` event times can be true, given `(n,)` broker timestamps."""
+        return (milliseconds >= EARLIEST_MS) & (milliseconds <= self.latest_many(broker_timestamp))
+
+    def latest_many(self, broker_timestamp: IntArray) -> IntArray:
+        """The greatest event times that can be true, given `(n,)` broker timestamps."""
         known = np.minimum(broker_timestamp, LATEST_MS) + self.max_future_ms
-        latest = np.where(broker_timestamp < 0, LATEST_MS, np.minimum(known, LATEST_MS))
-        return (milliseconds >= EARLIEST_MS) & (milliseconds <= latest)
+        return np.where(broker_timestamp < 0, LATEST_MS, np.minimum(known, LATEST_MS))

@@ -1,201 +1,124 @@
 """Decodes native JSON prediction events into columnar batches."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from msgspec import Struct
+import numpy as np
 
-from streamgauge.core.batch import ModelSchema
-from streamgauge.formats import checks, doubts
-from streamgauge.formats.block_reader import BlockReader, Parse, build_parser, group_by_type
-from streamgauge.formats.columns import BatchBuilder, Columns, transpose
+from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
+from streamgauge.core.concatenation import concatenated, reordered
 from streamgauge.formats.event_time import EventTime, TimestampUnit
-from streamgauge.formats.event_types import KNOWN_FIELDS, event_types, feature_names, is_typed
-from streamgauge.formats.learned_names import LearnedNames
 from streamgauge.formats.messages import Decoded, RawMessages
+from streamgauge.formats.plain_events import PlainColumns, PlainText, library
+from streamgauge.formats.plain_predictions import PlainPredictions
+from streamgauge.formats.typed import TypedDecoder
 
-BLOCK: Final = 1024
-"""Messages decoded at a time: their structs stay in the processor's cache."""
-_ENVELOPE: Final = frozenset({*KNOWN_FIELDS, "model"})
-_FEATURES: Final = KNOWN_FIELDS.index("features")
-_TAGS: Final = KNOWN_FIELDS.index("tags")
+_Part = tuple[EventBatch, IntArray, list[str]]
 
 
 class NativeDecoder:
     """Decodes polls of prediction events in JSON, for several models on one topic.
 
-    A message is parsed straight into a struct that was generated from its model's schema; what
-    that parser refuses, or what a check over the columns doubts, is read again by the rules in
-    `checks`. Those rules alone decide, so the result of a message depends on nothing but the
-    message. Raises ValueError if two schemas are of one model or a schema names a feature twice.
+    Plain events are read by compiled code, where it was built; all others by `TypedDecoder`. The
+    result is the same, and of a message depends on nothing but the message. Of models that are not
+    `identified` by name, where that is given, ids are checked, but not made. Raises ValueError if
+    two schemas are of one model or a schema names a feature twice.
     """
 
     def __init__(
         self,
         schemas: Sequence[ModelSchema],
         *,
+        identified: Collection[str] | None = None,
         timestamp_unit: TimestampUnit = "ms",
         max_future_ms: int = 300_000,
     ) -> None:
+        self._typed = TypedDecoder(
+            schemas, timestamp_unit=timestamp_unit, max_future_ms=max_future_ms
+        )
+        self._schemas = {schema.model: schema for schema in schemas}
         self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
-        self._models = {schema.model: _Model(schema) for schema in schemas}
-        if len(self._models) != len(schemas):
-            raise ValueError("two schemas are of the same model")
-        # Each block is grouped by model, so that many models on a topic want longer blocks.
-        self._block = BLOCK * max(1, len(schemas))
-        self._parse = self._build_parser()
+        self._identified = frozenset(self._schemas if identified is None else identified)
+        self._plain: dict[str, PlainPredictions] = {}
+        self._prepare(self._schemas)
 
     def decode(self, messages: RawMessages) -> Decoded:
         """The events of one poll as one batch for each model, and what became of the rest."""
-        learned = [model.learn() for model in self._models.values()]
-        if any(learned):
-            self._parse = self._build_parser()
-        poll = _Poll(messages, self._models, self._times)
-        for start in range(0, len(messages), self._block):
-            poll.decode_block(self._parse, start, min(start + self._block, len(messages)))
-        return poll.finish()
-
-    def _build_parser(self) -> Parse | None:
-        return build_parser(
-            model.types.event for model in self._models.values() if is_typed(model.schema)
-        )
-
-
-class _Model:
-    """A schema, the structs made from it, and what else its events keep bringing."""
-
-    def __init__(self, schema: ModelSchema) -> None:
-        self.schema = schema
-        self.features = feature_names(schema)
-        self.known_features = frozenset(self.features)
-        if len(self.known_features) != len(self.features):
-            raise ValueError(f"model {schema.model!r}: a feature is named twice")
-        self.unknown_fields = LearnedNames()
-        self.unknown_features = LearnedNames()
-        self.loose_features = LearnedNames()
-        self.other_tags = LearnedNames()
-        self.types = event_types(schema)
-
-    def learn(self) -> bool:
-        """Make room for what was seen often; whether the structs are new."""
-        names = (
-            self.unknown_fields,
-            self.unknown_features,
-            self.loose_features,
-            self.other_tags,
-        )
-        learned = [each.learn() for each in names]
-        if not any(learned):
-            return False
-        self.types = event_types(self.schema, *(each.learned for each in names))
-        return True
-
-
-class _Poll:
-    """One call of `decode`: where its events, refusals and counts gather."""
-
-    def __init__(
-        self, messages: RawMessages, models: Mapping[str, _Model], times: EventTime
-    ) -> None:
-        self._messages = messages
-        self._times = times
-        self._reader = BlockReader(messages, models)
-        self._by_type = {model.types.event: model for model in models.values()}
-        self._builders = {name: BatchBuilder(model.schema) for name, model in models.items()}
-        self._wrong_types: dict[int, list[int]] = {}
-
-    def decode_block(self, parse: Parse | None, start: int, stop: int) -> None:
-        """Decode the messages from `start` up to `stop`."""
-        events, examined = self._reader.read_block(parse, start, stop, self._read_event)
-        self._set_wrong_types_aside(events, start)
-        groups = self._transpose(events, start)
-        doubtful: set[int] = set()
-        for model, columns in groups:
-            doubtful |= doubts.doubtful_rows(model.schema, columns, self._messages, self._times)
-        doubtful -= examined
-        if doubtful:
-            self._reader.read_again(events, doubtful, start, self._read_event)
-            groups = self._transpose(events, start)
-        for model, columns in groups:
-            self._builders[model.schema.model].add(columns, self._wrong_types)
-
-    def finish(self) -> Decoded:
-        """What the whole poll became."""
-        reader = self._reader
-        builders = [builder for builder in self._builders.values() if len(builder)]
-        built = [builder.build(self._messages) for builder in builders]
+        self._prepare(self._typed.learn())
+        found = self._read_plain(messages)
+        is_left = np.ones(len(messages), np.bool_)
+        for columns in found.values():
+            is_left[columns.rows] = False
+        left = np.flatnonzero(is_left)
+        rest = self._typed.decode(messages if len(left) == len(messages) else messages.take(left))
+        parts = [self._part(name, columns, messages) for name, columns in found.items()]
+        parts += [
+            (batch, left[rows], ids)
+            for batch, rows, ids in zip(rest.batches, rest.rows, rest.ids, strict=True)
+        ]
+        of_models = [[part for part in parts if part[0].schema.model == m] for m in self._schemas]
+        whole = [_merged(parts) for parts in of_models if parts]
         return Decoded(
-            batches=tuple(batch for batch, _, _ in built),
-            rows=tuple(rows for _, rows, _ in built),
-            ids=tuple(ids for _, _, ids in built),
-            rejected=reader.rejected,
-            tombstones=reader.tombstones,
-            unknown_models=reader.unknown_models,
-            unknown_fields=reader.unknown_fields + sum(b.unknown_fields for b in builders),
+            batches=tuple(batch for batch, _, _ in whole),
+            rows=tuple(rows for _, rows, _ in whole),
+            ids=tuple(
+                ids if batch.schema.model in self._identified else [] for batch, _, ids in whole
+            ),
+            rejected=tuple(replace(each, index=int(left[each.index])) for each in rest.rejected),
+            tombstones=rest.tombstones,
+            unknown_models=rest.unknown_models,
+            unknown_fields=rest.unknown_fields + sum(each.unknown for each in found.values()),
         )
 
-    def _set_wrong_types_aside(self, events: list[Struct | None], start: int) -> None:
-        """Note the values that only a loose field has let in, and leave None in their place.
+    def _prepare(self, models: Collection[str]) -> None:
+        """Make the readers of some models, with room for what was learned."""
+        reader = library()
+        if reader is None:
+            return
+        for name in models:
+            if PlainPredictions.reads(self._schemas[name]):
+                learned = self._typed.learned(name)
+                self._plain[name] = PlainPredictions(
+                    reader, self._schemas[name], learned, self._times
+                )
 
-        A whole number is a number; one that no float can hold is left to the rules.
-        """
-        beyond: set[int] = set()
-        for kind, model in self._by_type.items():
-            for name, place, accepted in model.types.loose:
-                for row, event in enumerate(events, start):
-                    features = getattr(event, "features", None) if type(event) is kind else None
-                    value = getattr(features, name, None)
-                    if value is None or type(value) is accepted:
-                        continue
-                    if accepted is float and type(value) is int:
-                        try:
-                            setattr(features, name, float(value))
-                        except OverflowError:
-                            beyond.add(row)
-                        continue
-                    setattr(features, name, None)
-                    self._wrong_types.setdefault(row, []).append(place)
-        for row in beyond:
-            self._wrong_types.pop(row, None)
-        self._reader.read_again(events, beyond, start, self._read_event)
+    def _read_plain(self, messages: RawMessages) -> dict[str, PlainColumns]:
+        """The plain events of each model that has any."""
+        if not self._plain:
+            return {}
+        text = PlainText.of(messages, self._times)
+        found = {}
+        rows = text.rows
+        for name, plain in self._plain.items():
+            if len(rows):
+                columns = plain.read(text, rows)
+                rows = columns.left
+                if len(columns.rows):
+                    found[name] = columns
+        # The models that had most are tried first the next time.
+        order = sorted(self._plain, key=lambda n: -len(found[n].rows) if n in found else 0)
+        self._plain = {name: self._plain[name] for name in order}
+        return found
 
-    def _transpose(
-        self, events: Sequence[Struct | None], start: int
-    ) -> list[tuple[_Model, Columns]]:
-        """The block's events by model."""
-        groups = []
-        for kind, rows, members in group_by_type(events, start, self._by_type):
-            model = self._by_type[kind]
-            groups.append((model, transpose(rows, members, model.types, self._times)))
-        return groups
+    def _part(self, model: str, columns: PlainColumns, messages: RawMessages) -> _Part:
+        ids: list[str] = []
+        if model in self._identified:
+            keys = messages.keys
+            if len(columns.rows) < len(messages):
+                keys = [keys[row] for row in columns.rows.tolist()]
+            ids = list(map(bytes.decode, keys))  # type: ignore[arg-type]  # they are the ids
+        batch = self._plain[model].batch(columns, messages)
+        return batch, columns.rows.astype(np.int64), ids
 
-    def _read_event(self, row: int, document: Mapping[str, Any], model: _Model) -> Struct:
-        """The struct that the parser would have made, with None for features of a wrong type."""
-        schema = model.schema
-        envelope = checks.read_envelope(
-            document,
-            self._messages.keys[row],
-            int(self._messages.broker_timestamp[row]),
-            self._times,
-        )
-        features = checks.read_features(document, envelope.ok)
-        values, wrong = checks.read_values(features or {}, schema)
-        checks.read_prediction(document, schema.task, envelope.ok)
-        checks.read_score(document, schema.task, schema.classes)
-        fields = list(map(document.get, KNOWN_FIELDS))
-        if features is not None:
-            fields[_FEATURES] = model.types.features(*values)
-            self._reader.count_unknown(features, model.known_features, model.unknown_features)
-        if envelope.tags:
-            names = model.types.tag_names
-            fields[_TAGS] = model.types.tags(*map(envelope.tags.get, names))
-            for name in envelope.tags.keys() - names:
-                model.other_tags.see(name)
-        else:
-            fields[_TAGS] = None
-        self._reader.count_unknown(document, _ENVELOPE, model.unknown_fields)
-        for place in wrong:
-            model.loose_features.see(model.features[place])
-        if wrong:
-            self._wrong_types[row] = wrong
-        return model.types.event(*fields)
+
+def _merged(parts: Sequence[_Part]) -> _Part:
+    """Parts of one model as one, in the order of the messages."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([rows for _, rows, _ in parts])
+    order = np.argsort(rows, kind="stable")
+    ids = [name for _, _, ids in parts for name in ids]
+    if ids:
+        ids = [ids[place] for place in order.tolist()]
+    batch = reordered(concatenated([batch for batch, _, _ in parts]), order)
+    return batch, rows[order], ids

@@ -13,9 +13,9 @@ from streamgauge.formats.native import NativeDecoder
 class PredictionDecoder:
     """Decodes prediction events in JSON and in Arrow batches, for several models on one topic.
 
-    Of models that are not `identified` by name, prediction ids in Arrow batches are checked, but
-    not made: they are for the join alone. Raises ValueError if two
-    schemas are of one model or a schema names a feature twice.
+    Of models that are not `identified` by name, prediction ids are checked, but not made: they are
+    for the join alone. Raises ValueError if two schemas are of one model or a schema names a
+    feature twice.
     """
 
     def __init__(
@@ -30,14 +30,17 @@ class PredictionDecoder:
         self._identified = frozenset(identified)
         self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
         self._json = NativeDecoder(
-            self._schemas, timestamp_unit=timestamp_unit, max_future_ms=max_future_ms
+            self._schemas,
+            identified=self._identified,
+            timestamp_unit=timestamp_unit,
+            max_future_ms=max_future_ms,
         )
 
     def decode(self, messages: RawMessages) -> Decoded:
         """The events of messages of one form, any number in JSON or one Arrow batch.
 
         The index of what is refused is its message's place; `ids` of models that are not identified
-        are empty if they come in Arrow.
+        are empty.
         """
         if messages.arrow is None:
             return self._json.decode(messages)

@@ -1,0 +1,95 @@
+"""Batches of one schema as one batch, and a batch's events in another order."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from streamgauge.core.batch import Categories, EventBatch, IntArray, NumericFaults
+
+
+def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
+    """Return the events of batches of one schema, one or more, as one batch in their order.
+
+    >>> concatenated([batch]) is batch  # doctest: +SKIP
+    True
+    """
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    assert all(batch.schema == first.schema for batch in batches)
+    begins = np.cumsum([0, *map(len, batches)])
+    faults = [batch.faults for batch in batches]
+    rows = [each.row + begin for each, begin in zip(faults, begins.tolist(), strict=False)]
+    numbers = [b.prediction for b in batches if not isinstance(b.prediction, Categories)]
+    classes = [b.prediction for b in batches if isinstance(b.prediction, Categories)]
+    assert not (numbers and classes)
+    return EventBatch(
+        schema=first.schema,
+        timestamp=np.concatenate([batch.timestamp for batch in batches]),
+        partition=np.concatenate([batch.partition for batch in batches]),
+        version=_column([batch.version for batch in batches]),
+        numeric=np.concatenate([batch.numeric for batch in batches], axis=1),
+        faults=NumericFaults(
+            feature=np.concatenate([each.feature for each in faults]),
+            row=np.concatenate(rows).astype(np.int32),
+            fault=np.concatenate([each.fault for each in faults]),
+        ),
+        categorical=_columns([batch.categorical for batch in batches]),
+        tags=_columns([batch.tags for batch in batches]),
+        prediction=_column(classes) if classes else np.concatenate(numbers),
+        score=np.concatenate([batch.score for batch in batches]),
+        latency=np.concatenate([batch.latency for batch in batches]),
+        ok=np.concatenate([batch.ok for batch in batches]),
+    )
+
+
+def _columns(batches: Sequence[tuple[Categories, ...]]) -> tuple[Categories, ...]:
+    return tuple(map(_column, zip(*batches, strict=True)))
+
+
+def _column(columns: Sequence[Categories]) -> Categories:
+    """One column with the values of all, in the order in which they are first named."""
+    values = columns[0].values
+    if all(column.values == values for column in columns):
+        return Categories(np.concatenate([column.codes for column in columns]), values)
+    place = {value: code for code, value in enumerate(dict.fromkeys(_values(columns)))}
+    codes = []
+    for column in columns:
+        # The codes below zero, of what is no value, stay what they are.
+        table = np.array([place[value] for value in column.values] or [0], np.int32)
+        known = column.codes >= 0
+        codes.append(np.where(known, table[np.where(known, column.codes, 0)], column.codes))
+    return Categories(np.concatenate(codes).astype(np.int32, copy=False), tuple(place))
+
+
+def _values(columns: Sequence[Categories]) -> list[str]:
+    return [value for column in columns for value in column.values]
+
+
+def reordered(batch: EventBatch, order: IntArray) -> EventBatch:
+    """The events of a batch without labels in an order, a permutation `(n,)` of their places."""
+    assert batch.label is None
+    new_place = np.empty(len(order), np.int32)
+    new_place[order] = np.arange(len(order), dtype=np.int32)
+    prediction = batch.prediction
+    return replace(
+        batch,
+        timestamp=batch.timestamp[order],
+        partition=batch.partition[order],
+        version=_picked(batch.version, order),
+        numeric=batch.numeric[:, order],
+        faults=replace(batch.faults, row=new_place[batch.faults.row]),
+        categorical=tuple(_picked(column, order) for column in batch.categorical),
+        tags=tuple(_picked(column, order) for column in batch.tags),
+        prediction=_picked(prediction, order)
+        if isinstance(prediction, Categories)
+        else prediction[order],
+        score=batch.score[order],
+        latency=batch.latency[order],
+        ok=batch.ok[order],
+    )
+
+
+def _picked(column: Categories, order: IntArray) -> Categories:
+    return Categories(column.codes[order], column.values)

@@ -1,0 +1,353 @@
+"""Plain JSON events into columns, by compiled code (plain_events.c): a short cut past the parser.
+
+The library is built where there is a C compiler (see hatch_build.py). Without it every message goes
+to the typed decoder, with the same result.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArray, IntArray
+from streamgauge.formats.checks import tag_text
+from streamgauge.formats.event_time import EARLIEST_MS, EventTime
+from streamgauge.formats.messages import RawMessages
+
+LIBRARY: Final = Path(__file__).with_name("libplain_events.so")
+_LAYOUT: Final = 1
+"""Of the structures that are handed over; plain_events.c has the same number."""
+WRONG_NUMBER: Final = np.uint64(0x7FF8000000000001)
+"""The bits of what stands for a value that is no number: a NaN."""
+_OBJECTS: Final = 4
+_PAD: Final = bytes(16)
+_LEAST_POWER: Final = -342
+_GREATEST_POWER: Final = 308
+_MOST_FIELDS: Final = 2**15 - 1
+_LEAST_SLOTS: Final = 64
+_WHOLE: Final = 0
+
+
+class Kind(IntEnum):
+    """What a field may hold besides null."""
+
+    OBJECT = 0
+    """One of our objects, whose number is the field's column."""
+    MODEL = 1
+    IDENTITY = 2
+    """The message's key."""
+    TIME = 3
+    STATUS = 4
+    """"ok": events in error are left to the typed decoder."""
+    NUMBER = 5
+    BOOLEAN = 6
+    TEXT = 7
+    """A string."""
+    NAME = 8
+    """A string or an integer."""
+    TAG = 9
+    """A string, a number or a boolean."""
+    SCALAR = 10
+    """The same, of which nothing is kept."""
+    UNKNOWN = 11
+    """Anything, which is counted."""
+
+
+class Field(NamedTuple):
+    """A field of one of the objects of an event: 0 is the event itself.
+
+    `column` counts among the numbers (NUMBER) or the codes (BOOLEAN, TEXT, NAME, TAG). One that is
+    `required` must be there, and not null, wherever its object is. One that is `tolerant`, a
+    NUMBER, TEXT or BOOLEAN, may hold a value of another type, which is a fault.
+    """
+
+    name: str
+    kind: Kind
+    home: int = _WHOLE
+    column: int = 0
+    required: bool = False
+    tolerant: bool = False
+    low: float = -inf
+    high: float = inf
+
+
+class _Table(ctypes.Structure):
+    _fields_ = (
+        ("fields", ctypes.c_int64),
+        ("slots_mask", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("names", "begins", "home", "kind", "flags")),
+        *((name, ctypes.c_void_p) for name in ("column", "low", "high", "slots", "next", "seen")),
+        ("model", ctypes.c_void_p),
+        ("model_length", ctypes.c_int64),
+        ("time_factor", ctypes.c_int64),
+        ("time_divisor", ctypes.c_int64),
+        ("powers", ctypes.c_void_p),
+    )
+
+
+class _Messages(ctypes.Structure):
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("rows", "text", "begins", "keys", "key_begins")),
+        ("earliest", ctypes.c_int64),
+        ("latest", ctypes.c_void_p),
+    )
+
+
+class _Columns(ctypes.Structure):
+    _fields_ = (
+        ("room", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("rows", "left", "times", "numbers", "codes")),
+        ("tokens_mask", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("slots", "tokens", "token_begins")),
+        *((name, ctypes.c_void_p) for name in ("token_lengths", "added")),
+        ("unknown", ctypes.c_int64),
+        ("faults", ctypes.c_int64),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled reader, None where it was not built or is of another version."""
+    return load(LIBRARY) if LIBRARY.exists() else None
+
+
+def load(path: Path) -> ctypes.CDLL | None:
+    """The compiled reader in a file, None where it is of another version.
+
+    Calls let the interpreter's lock go.
+    """
+    found = ctypes.CDLL(str(path))
+    found.streamgauge_layout.restype = ctypes.c_int64
+    found.streamgauge_read.restype = ctypes.c_int64
+    found.streamgauge_prepare.restype = None
+    return found if found.streamgauge_layout() == _LAYOUT else None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainText:
+    """A poll's messages in one piece, as the compiled reader takes them.
+
+    `begins (n + 1,) int64` are the messages' places in `text`, each followed by a NUL; likewise of
+    their keys. `latest (n,) int64` is the greatest possible event time of each. `rows (m,) int32`
+    are those that are valid UTF-8.
+    """
+
+    text: bytes
+    begins: IntArray
+    keys: bytes
+    key_begins: IntArray
+    latest: IntArray
+    rows: CodeArray
+
+    @classmethod
+    def of(cls, messages: RawMessages, times: EventTime) -> "PlainText":
+        """Join messages; what is None becomes empty, which is no event."""
+        text, begins = _joined(messages.values)
+        keys, key_begins = _joined(messages.keys)
+        rows = np.arange(len(messages), dtype=np.int32)
+        if not _is_utf8(text):
+            valid = [value is not None and _is_utf8(value) for value in messages.values]
+            rows = rows[valid]
+        latest = times.latest_many(messages.broker_timestamp)
+        return cls(text, begins, keys, key_begins, latest, rows)
+
+
+class PlainColumns(NamedTuple):
+    """Events of one model as columns, and what is left.
+
+    `rows (n,) int32` index the messages, ascending; `left (m,) int32` are all others that were
+    given. `times (n,) int64` in ms, `numbers (k, n) float64`, NaN where there
+    is none, and `codes (c, n) int32`, `MISSING_CODE` where there is none: of booleans 0 and 1, of
+    others indices of their column's `tokens`, which are JSON, in the order in which they are first
+    seen. `unknown` counts unknown fields, `faults` values of a wrong type, for which there stands
+    `WRONG_NUMBER` or `WRONG_TYPE_CODE`.
+    """
+
+    rows: CodeArray
+    left: CodeArray
+    times: IntArray
+    numbers: FloatArray
+    codes: npt.NDArray[np.int32]
+    tokens: tuple[bytes, ...]
+    unknown: int
+    faults: int
+
+    def categories(self, column: int, missing_text: str | None = None) -> Categories:
+        """A column as text; 1 and "1" are one value."""
+        codes = self.codes[column]
+        texts = [tag_text(value) for value in orjson.loads(self.tokens[column])]
+        places = {text: code for code, text in enumerate(dict.fromkeys(texts)) if text is not None}
+        if len(places) < len(texts):
+            table = np.array([places[text] for text in texts if text is not None], np.int32)
+            codes = np.where(codes >= 0, table[np.maximum(codes, 0)], codes)
+        if missing_text is not None and (codes == MISSING_CODE).any():
+            code = places.setdefault(missing_text, len(places))
+            codes = np.where(codes == MISSING_CODE, np.int32(code), codes)
+        return Categories(codes, tuple(places))
+
+
+class PlainReader:
+    """Reads the events of one model that have these fields, of the types they should have."""
+
+    def __init__(
+        self, reader: ctypes.CDLL, model: str, fields: Sequence[Field], times: EventTime
+    ) -> None:
+        assert len(fields) <= _MOST_FIELDS
+        assert all(field.home < _OBJECTS for field in fields)
+        self._reader = reader
+        self._numbers = _count(fields, Kind.NUMBER)
+        self._codes = _count(fields, Kind.BOOLEAN, Kind.TEXT, Kind.NAME, Kind.TAG)
+        names = [field.name.encode() for field in fields]
+        slots = _power_of_two(4 * len(fields))
+        name = model.encode()
+        multiplier, divisor = times.scale
+        self._arrays: dict[str, Any] = {
+            "names": _bytes(b"".join(names)),
+            "begins": np.cumsum([0, *map(len, names)], dtype=np.int32),
+            "home": np.array([field.home for field in fields], np.uint8),
+            "kind": np.array([field.kind for field in fields], np.uint8),
+            "flags": np.array([f.required + 2 * f.tolerant for f in fields], np.uint8),
+            "column": np.array([field.column for field in fields], np.int32),
+            "low": np.array([field.low for field in fields]),
+            "high": np.array([field.high for field in fields]),
+            "slots": np.full(slots, -1, np.int16),
+            "next": np.full(len(fields) + _OBJECTS, -1, np.int16),
+            "seen": np.zeros(len(fields), np.int64),
+            "model": _bytes(name),
+            "powers": powers_of_ten(),
+        }
+        self._table = _Table(
+            fields=len(fields),
+            slots_mask=slots - 1,
+            model_length=len(name),
+            time_factor=multiplier,
+            time_divisor=divisor,
+            **_pointers(self._arrays),
+        )
+        reader.streamgauge_prepare(ctypes.byref(self._table))
+
+    def read(self, text: PlainText, rows: CodeArray) -> PlainColumns:
+        """Read some of the messages, ascending."""
+        room = len(rows)
+        token_slots = _power_of_two(2 * room)
+        arrays: dict[str, Any] = {
+            "rows": np.empty(room, np.int32),
+            "left": np.empty(room, np.int32),
+            "times": np.empty(room, np.int64),
+            "numbers": np.empty((self._numbers, room)),
+            "codes": np.empty((self._codes, room), np.int32),
+            # Zeros that nobody writes to take no memory.
+            "slots": np.zeros((self._codes, token_slots), np.int32),
+            "tokens": np.zeros(self._codes, np.int32),
+            "token_begins": np.empty((self._codes, room), np.int64),
+            "token_lengths": np.empty((self._codes, room), np.int32),
+            "added": np.empty(self._codes, np.int32),
+        }
+        given: dict[str, Any] = {
+            "rows": rows,
+            "text": text.text,
+            "begins": text.begins,
+            "keys": text.keys,
+            "key_begins": text.key_begins,
+            "latest": text.latest,
+        }
+        messages = _Messages(count=room, earliest=EARLIEST_MS, **_pointers(given))
+        columns = _Columns(room=room, tokens_mask=token_slots - 1, **_pointers(arrays))
+        taken = self._reader.streamgauge_read(
+            ctypes.byref(self._table),
+            ctypes.byref(messages),
+            ctypes.byref(columns),
+            ctypes.c_int64(self._codes),
+        )
+        tokens = zip(arrays["token_begins"], arrays["token_lengths"], arrays["tokens"], strict=True)
+        return PlainColumns(
+            rows=arrays["rows"][:taken],
+            left=arrays["left"][: room - taken],
+            times=arrays["times"][:taken],
+            numbers=arrays["numbers"][:, :taken],
+            codes=arrays["codes"][:, :taken],
+            tokens=tuple(_array_of(text.text, b[:n], k[:n]) for b, k, n in tokens),
+            unknown=columns.unknown,
+            faults=columns.faults,
+        )
+
+
+@cache
+def powers_of_ten() -> npt.NDArray[np.uint64]:
+    """The 128 leading bits of each power of ten, high ones first: `(651, 2) uint64`.
+
+    From 10^-342 to 10^308, each as an integer c with 2^127 <= c < 2^128, cut off; rounded up for
+    exponents from -27 to -1, so that quotients that are whole come out whole (Lemire, Number
+    parsing at a gigabyte per second, 2021, section 5).
+    """
+    rows = []
+    for exponent in range(_LEAST_POWER, _GREATEST_POWER + 1):
+        power = 5 ** abs(exponent)
+        if exponent >= 0:
+            shift = 128 - power.bit_length()
+            bits = power << shift if shift >= 0 else power >> -shift
+        else:
+            bits = (1 << (127 + power.bit_length())) // power + (exponent >= -27)
+        rows.append(divmod(bits, 1 << 64))
+    return np.array(rows, np.uint64)
+
+
+def _array_of(text: bytes, begins: IntArray, lengths: CodeArray) -> bytes:
+    """Tokens as one JSON array."""
+    places = zip(begins.tolist(), (begins + lengths).tolist(), strict=True)
+    return b"[" + b",".join([text[begin:end] for begin, end in places]) + b"]"
+
+
+def _joined(values: Sequence[bytes | None]) -> tuple[bytes, IntArray]:
+    try:
+        text = b"\0".join((*values, _PAD))  # type: ignore[arg-type]  # most often none is None
+    except TypeError:
+        values = [value or b"" for value in values]
+        text = b"\0".join((*values, _PAD))  # type: ignore[arg-type]
+    begins = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1, out=begins[1:])  # type: ignore[arg-type]
+    return text, begins
+
+
+def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _bytes(text: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(text + _PAD, np.uint8)
+
+
+def _pointers(arrays: dict[str, Any]) -> dict[str, Any]:
+    """The addresses of arrays, who must be kept for as long as these are used."""
+    return {
+        name: ctypes.cast(ctypes.c_char_p(array), ctypes.c_void_p)
+        if isinstance(array, bytes)
+        else array.ctypes.data
+        for name, array in arrays.items()
+    }
+
+
+def _count(fields: Sequence[Field], *kinds: Kind) -> int:
+    columns = sorted(field.column for field in fields if field.kind in kinds)
+    assert all(after - before == 1 for before, after in pairwise(columns)), "a column each"
+    return len(columns)
+
+
+def _power_of_two(least: int) -> int:
+    return max(_LEAST_SLOTS, 1 << (least - 1).bit_length())
