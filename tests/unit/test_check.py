@@ -125,6 +125,21 @@ def test_plain_lines_are_for_reading_and_for_grep(tmp_path: Path) -> None:
     assert budget.startswith("ok: model made-up is allowed 1 false alarm per week over ")
 
 
+def test_a_note_says_that_events_could_be_read_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_config(tmp_path)
+    notes = [note for note in call("-c", str(path), "--offline")[1].splitlines() if "JSON" in note]
+    monkeypatch.setattr("streamgauge.runner.environment.library", lambda: None)
+    code, output, _ = call("-c", str(path), "--offline")
+    assert code == 0
+    [note] = [note for note in output.splitlines() if "JSON" in note]
+    assert note.startswith("note: ")
+    assert note.endswith("install a C compiler (cc), then streamgauge again")
+    # Without a compiler, the tests too run without the reader.
+    assert notes in ([], [note])
+
+
 def test_a_terminal_gets_a_checklist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")

@@ -11,7 +11,13 @@ from streamgauge.clock import SystemClock
 from streamgauge.config import Config, load
 from streamgauge.errors import ConfigError, UsageError
 from streamgauge.runner.checklist import Grade, Item, problems
-from streamgauge.runner.environment import Examined, client_items, create_missing, examine
+from streamgauge.runner.environment import (
+    Examined,
+    client_items,
+    create_missing,
+    examine,
+    reader_items,
+)
 from streamgauge.runner.outlook import outlook_items, outlooks
 from streamgauge.runner.plan import Plan, plan
 from streamgauge.runner.projection import project, projection_items
@@ -76,6 +82,7 @@ def _configuration(path: Path) -> tuple[Plan, Report]:
         Item(Grade.OK, f"configuration {path}", f"is complete ({models})"),
         *projection_items(planned, projections),
         *client_items(settings),
+        *reader_items(),
     )
     return planned, Report(path, items, projections)
 

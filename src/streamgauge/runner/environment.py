@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from streamgauge.config import Config
 from streamgauge.errors import ConfigError, StreamgaugeError
+from streamgauge.formats.plain_events import library
 from streamgauge.io.kafka.admin import PATIENCE_S, Admin, RefusedError
 from streamgauge.io.kafka.settings import unaccepted
 from streamgauge.runner.checklist import Grade, Item, problems
@@ -45,6 +46,15 @@ def client_items(config: Config) -> list[Item]:
         for key, text in unaccepted(settings)
     ]
     return wrong or [Item(Grade.OK, "kafka client:", "all settings are accepted")]
+
+
+def reader_items() -> list[Item]:
+    """Return a note where events are read slower than they could be."""
+    if library() is not None:
+        return []
+    text = "without the compiled reader, half as many a second"
+    remedy = "install a C compiler (cc), then streamgauge again"
+    return [Item(Grade.NOTE, "events in JSON are read", text, remedy)]
 
 
 class Examined(NamedTuple):
@@ -105,7 +115,7 @@ def create_missing(config: Config, patience: float = PATIENCE_S) -> Iterator[Ite
 def require(
     config: Config, path: Path, patience: float = PATIENCE_S, *, split: bool = False
 ) -> list[Item]:
-    """Return notes on the topics, found by a request for metadata; `split` roles need one more.
+    """Return notes, on topics by a request for metadata; `split` roles need one topic more.
 
     What is missing is asked for again before it is said to be. Raises ConfigError where a setting
     or topic has to be changed before anything is joined or written, and StreamgaugeError where the
@@ -115,7 +125,7 @@ def require(
     if not items:
         try:
             cluster = _admin(config, patience).cluster_with(needed(config, split=split))
-            items = [*topic_items(config, cluster, path, split=split)]
+            items = [*reader_items(), *topic_items(config, cluster, path, split=split)]
         except StreamgaugeError as error:
             items = [_unanswered(config, error)]
     if (wrong := problems(items, path)) is not None:
