@@ -4,6 +4,9 @@ import ctypes
 from typing import Any, Final
 
 LARGE_BYTES: Final = 1 << 20
+KEPT_BYTES: Final = 32 << 20
+"""What is free at the end of the heap is kept up to here, for the next poll."""
+_M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
 
@@ -12,10 +15,14 @@ def return_large_blocks(least: int = LARGE_BYTES) -> bool:
 
     The C library of GNU raises this threshold to the size of what it frees, up to 32 MB: from then
     on counts, windows and their copies of many sizes share one heap, whose holes stay resident.
-    Where there is no `mallopt` (musl, macOS, Windows) nothing happens.
+    Told so, it gives back the end of its heap whenever 128 kB of it are free, and a poll's objects
+    would have new pages each time: that end is kept, until `return_free_pages`. Where there is no
+    `mallopt` (musl, macOS, Windows) nothing happens.
     """
     mallopt = _of_c_library("mallopt")
-    return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, least))
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, least) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES))
 
 
 def return_free_pages() -> bool:
