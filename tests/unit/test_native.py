@@ -274,3 +274,13 @@ def test_the_event_of_the_contract_decodes() -> None:
     )
     decoded = NativeDecoder([BINARY]).decode(messages([value], broker_timestamp=-1))
     assert (decoded.accepted, decoded.unknown_fields) == (1, 0)
+
+
+@pytest.mark.parametrize("identified", [[], ["flight-delay"], None])
+def test_ids_are_made_of_models_that_are_to_be_joined(identified: list[str] | None) -> None:
+    events = [event(prediction_id=f"p{i}", status="ok" if i % 3 else "timeout") for i in range(9)]
+    decoder = NativeDecoder([BINARY], identified=identified)
+    decoded = decoder.decode(messages(events))
+    assert decoded.rows[0].tolist() == list(range(9))
+    assert decoded.batches[0].ok.tolist() == [i % 3 > 0 for i in range(9)]
+    assert decoded.ids == ([] if identified == [] else [f"p{i}" for i in range(9)],)

@@ -9,7 +9,7 @@ from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
 from streamgauge.core.concatenation import concatenated, reordered
 from streamgauge.formats.event_time import EventTime, TimestampUnit
 from streamgauge.formats.messages import Decoded, RawMessages
-from streamgauge.formats.plain_events import PlainColumns, PlainText, library
+from streamgauge.formats.plain_events import PlainColumns, PlainText, TextMemory, library
 from streamgauge.formats.plain_predictions import PlainPredictions
 from streamgauge.formats.typed import TypedDecoder
 
@@ -39,6 +39,7 @@ class NativeDecoder:
         self._schemas = {schema.model: schema for schema in schemas}
         self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
         self._identified = frozenset(self._schemas if identified is None else identified)
+        self._memory = TextMemory()
         self._plain: dict[str, PlainPredictions] = {}
         self._prepare(self._schemas)
 
@@ -53,7 +54,7 @@ class NativeDecoder:
         rest = self._typed.decode(messages if len(left) == len(messages) else messages.take(left))
         parts = [self._part(name, columns, messages) for name, columns in found.items()]
         parts += [
-            (batch, left[rows], ids)
+            (batch, left[rows], ids if batch.schema.model in self._identified else [])
             for batch, rows, ids in zip(rest.batches, rest.rows, rest.ids, strict=True)
         ]
         of_models = [[part for part in parts if part[0].schema.model == m] for m in self._schemas]
@@ -61,9 +62,7 @@ class NativeDecoder:
         return Decoded(
             batches=tuple(batch for batch, _, _ in whole),
             rows=tuple(rows for _, rows, _ in whole),
-            ids=tuple(
-                ids if batch.schema.model in self._identified else [] for batch, _, ids in whole
-            ),
+            ids=tuple(ids for _, _, ids in whole),
             rejected=tuple(replace(each, index=int(left[each.index])) for each in rest.rejected),
             tombstones=rest.tombstones,
             unknown_models=rest.unknown_models,
@@ -86,7 +85,7 @@ class NativeDecoder:
         """The plain events of each model that has any."""
         if not self._plain:
             return {}
-        text = PlainText.of(messages, self._times)
+        text = PlainText.of(messages, self._times, self._memory)
         found = {}
         rows = text.rows
         for name, plain in self._plain.items():

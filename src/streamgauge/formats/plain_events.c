@@ -146,7 +146,7 @@ static inline uint64_t hash_of(Place p, int64_t length) {
 }
 
 static inline Place space(Place p) {
-  while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') p++;
+  while (*p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
   return p;
 }
 

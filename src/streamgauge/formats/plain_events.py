@@ -35,6 +35,9 @@ _GREATEST_POWER: Final = 308
 _MOST_FIELDS: Final = 2**15 - 1
 _LEAST_SLOTS: Final = 64
 _WHOLE: Final = 0
+_BLOCK: Final = 1024
+MOST_KEPT: Final = 16 << 20
+"""Bytes of memory that are kept between polls."""
 
 
 class Kind(IntEnum):
@@ -133,6 +136,24 @@ def load(path: Path) -> ctypes.CDLL | None:
     return found if found.streamgauge_layout() == _LAYOUT else None
 
 
+class TextMemory:
+    """Memory for a poll's messages, which the next poll has again.
+
+    Pages that are new each time cost half as much as to read what is on them.
+    """
+
+    def __init__(self) -> None:
+        self._kept = np.empty(0, np.uint8)
+
+    def take(self, size: int) -> npt.NDArray[np.uint8]:
+        """Return at least so many bytes, in which anything may stand."""
+        if size > MOST_KEPT:
+            return np.empty(size, np.uint8)
+        if len(self._kept) < size:
+            self._kept = np.empty(min(2 * size, MOST_KEPT), np.uint8)
+        return self._kept
+
+
 @dataclass(frozen=True, slots=True)
 class PlainText:
     """A poll's messages in one piece, as the compiled reader takes them.
@@ -142,7 +163,7 @@ class PlainText:
     are those that are valid UTF-8.
     """
 
-    text: bytes
+    text: npt.NDArray[np.uint8]
     begins: IntArray
     keys: bytes
     key_begins: IntArray
@@ -150,16 +171,32 @@ class PlainText:
     rows: CodeArray
 
     @classmethod
-    def of(cls, messages: RawMessages, times: EventTime) -> "PlainText":
-        """Join messages; what is None becomes empty, which is no event."""
-        text, begins = _joined(messages.values)
-        keys, key_begins = _joined(messages.keys)
-        rows = np.arange(len(messages), dtype=np.int32)
-        if not _is_utf8(text):
-            valid = [value is not None and _is_utf8(value) for value in messages.values]
-            rows = rows[valid]
+    def of(
+        cls, messages: RawMessages, times: EventTime, memory: TextMemory | None = None
+    ) -> "PlainText":
+        """Join messages; what is None becomes empty, which is no event.
+
+        In a memory that is given they stand until the next are put there.
+        """
+        n = len(messages)
+        values = _without_none(messages.values)
+        begins = _begins(values)
+        text = (memory or TextMemory()).take(int(begins[-1]) + len(_PAD))
+        text[begins[-1] :][: len(_PAD)] = 0
+        valid = np.ones(n, np.bool_)
+        # Joined in blocks that are still in the processor's cache when they are copied.
+        for start in range(0, n, _BLOCK):
+            block = values[start : start + _BLOCK]
+            joined = b"\0".join((*block, b""))
+            text[begins[start] :][: len(joined)] = np.frombuffer(joined, np.uint8)
+            if not _is_utf8(joined):
+                valid[start : start + _BLOCK] = [_is_utf8(value) for value in block]
+        keys = _without_none(messages.keys)
+        key_begins = _begins(keys)
+        together = b"\0".join((*keys, _PAD))
+        rows = np.flatnonzero(valid).astype(np.int32)
         latest = times.latest_many(messages.broker_timestamp)
-        return cls(text, begins, keys, key_begins, latest, rows)
+        return cls(text, begins, together, key_begins, latest, rows)
 
 
 class PlainColumns(NamedTuple):
@@ -276,7 +313,7 @@ class PlainReader:
             times=arrays["times"][:taken],
             numbers=arrays["numbers"][:, :taken],
             codes=arrays["codes"][:, :taken],
-            tokens=tuple(_array_of(text.text, b[:n], k[:n]) for b, k, n in tokens),
+            tokens=tuple(_array_of(text.text.data, b[:n], k[:n]) for b, k, n in tokens),
             unknown=columns.unknown,
             faults=columns.faults,
         )
@@ -302,21 +339,23 @@ def powers_of_ten() -> npt.NDArray[np.uint64]:
     return np.array(rows, np.uint64)
 
 
-def _array_of(text: bytes, begins: IntArray, lengths: CodeArray) -> bytes:
+def _array_of(text: memoryview, begins: IntArray, lengths: CodeArray) -> bytes:
     """Tokens as one JSON array."""
     places = zip(begins.tolist(), (begins + lengths).tolist(), strict=True)
     return b"[" + b",".join([text[begin:end] for begin, end in places]) + b"]"
 
 
-def _joined(values: Sequence[bytes | None]) -> tuple[bytes, IntArray]:
-    try:
-        text = b"\0".join((*values, _PAD))  # type: ignore[arg-type]  # most often none is None
-    except TypeError:
-        values = [value or b"" for value in values]
-        text = b"\0".join((*values, _PAD))  # type: ignore[arg-type]
+def _without_none(values: Sequence[bytes | None]) -> Sequence[bytes]:
+    if None in values:
+        return [value or b"" for value in values]
+    return values  # type: ignore[return-value]  # none of them is None
+
+
+def _begins(values: Sequence[bytes]) -> IntArray:
+    """Where each value begins, and the next would, if a NUL follows each: `(n + 1,) int64`."""
     begins = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1, out=begins[1:])  # type: ignore[arg-type]
-    return text, begins
+    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1, out=begins[1:])
+    return begins
 
 
 def _is_utf8(text: bytes) -> bool:
