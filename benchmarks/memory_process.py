@@ -4,7 +4,6 @@
 `send` writes them, and tells its memory on its output after each pane.
 """
 
-import gc
 import json
 import pickle
 import sys
@@ -15,6 +14,7 @@ from typing import IO, Final
 import numpy as np
 
 import streamgauge.cli.main  # noqa: F401  (all that the command loads, Kafka's client with it)
+from streamgauge.cli.run import look_seldom_for_garbage
 from streamgauge.clock import SystemClock
 from streamgauge.config import load
 from streamgauge.formats.messages import RawMessages
@@ -58,8 +58,7 @@ def main() -> None:
     pipeline.resume({}, {})
     publisher, journal = Publisher(clock, render_limits(settings)), StateJournal("memory")
     form = Form(openmetrics=True, gzip=True)
-    gc.collect()
-    gc.freeze()
+    look_seldom_for_garbage()
     print(json.dumps({**resident_mb(), "windows MB": 0.0}), flush=True)
     offset = pane = 0
     while True:

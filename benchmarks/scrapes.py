@@ -45,8 +45,8 @@ from benchmarks.throughput_stream import Filled, Stream, configure, fill, refere
 from streamgauge.core.batch import FloatArray
 from streamgauge.io.loopback import free_port
 
-EVENTS: Final = 9_000_000
-QUICK_EVENTS: Final = 2_500_000
+EVENTS: Final = 28_000_000
+QUICK_EVENTS: Final = 6_000_000
 SLICES: Final = 500
 LEAST_SERIES: Final = 50_000
 EVERY_S: Final = 5.0

@@ -15,16 +15,16 @@ are read
 `events_per_second` are messages of the stream without labels (20 features, 100 slices), from the
 start of reading to a lag of 0 as the monitor tells it, so they include the first snapshot, and of
 the better of two runs unless `--quick`, as all rates of the first two streams; `ratio_to_consume`
-is that rate to the consumer's in the same run. `labels_ratio` is the rate of predictions with labels,
-where each comes with a label to read and to join, to that without. `cpu_ratio_to_consume` is the
-consumer's processor time to that of the monitor with all its threads. `checkpoint_ratio` is the
-rate with checkpoints every 5 s to that with one every 300 s, and `checkpoint_share` the share of
-time that the former spent in checkpoints, by its own histogram, which depends less on what else the
-machine does. `slices_fall` and `features_fall` say how much the rate falls from 10 slices to 2,000,
-and from 20 features to 100, for `features_bytes` as many bytes; `slices_cpu` and `features_cpu` how
-much the processor time grows. `arrow_rows_per_second` are rows of a stream without labels in Arrow
-batches of 5,000 (20 features, five slice dimensions of together 100 slices); `arrow_cpu_ns` is the
-monitor's processor time for each, with all its threads.
+is that rate to the consumer's in the same run. `labels_ratio` is the rate of predictions with
+labels, where each comes with a label to read and to join, to that without. `cpu_ratio_to_consume`
+is the consumer's processor time to that of the monitor with all its threads. `checkpoint_ratio` is
+the rate with checkpoints every 5 s to that with one every 300 s, and `checkpoint_share` the share
+of time that the former spent in checkpoints, by its own histogram, which depends less on what else
+the machine does. `slices_fall` and `features_fall` say how much the rate falls from 10 slices to
+2,000, and from 20 features to 100, for `features_bytes` as many bytes; `slices_cpu` and
+`features_cpu` how much the processor time grows. `arrow_rows_per_second` are rows of a stream
+without labels in Arrow batches of 5,000 (20 features, five slice dimensions of together 100
+slices); `arrow_cpu_ns` is the monitor's processor time for each, with all its threads.
 """
 
 import argparse
