@@ -115,6 +115,20 @@ def test_a_label_that_waits_anew_in_a_store_that_forgot_its_prediction_is_counte
     assert counted(again) == {**counted(other), "labels": 2, "orphans": 1}
 
 
+def test_the_next_to_go_on_is_told_what_was_forgotten_before_this_one_has_caught_up() -> None:
+    owner, _ = joiner()
+    owner.predictions(keys(1), pending(100))
+    owner.advance(100 + 3 * DELAY)
+    kept = owner.state()["ledger"]
+    again, _ = joiner()
+    again.overtake(owner.state())
+    found = again.state()["ledger"]
+    assert isinstance(found, dict)
+    assert isinstance(kept, dict)
+    for name in ("predictions_from", "labels_from", "open_from"):
+        assert found[name] == kept[name] > -(2**62)
+
+
 def test_a_store_that_is_behind_still_has_labels_that_its_state_has_forgotten() -> None:
     there, store = joiner()
     early = [(100, 3, 1), (101, 4, 2)]

@@ -194,6 +194,12 @@ class Simulation(RuleBasedStateMachine):
         self.world.pass_time(seconds)
         self.all_take_turns(turns)
 
+    @rule(seconds=st.sampled_from([-1e8, -3_600.0, 0.0, 3_600.0, 1e8]), turns=st.integers(0, 20))
+    def set_the_wall_clock(self, seconds: float, turns: int) -> None:
+        """Step the wall clock, so that it is so far ahead."""
+        self.world.wall_is_ahead_s = seconds
+        self.all_take_turns(turns)
+
     @precondition(lambda self: len(self.world.replicas) < MOST_REPLICAS)
     @rule(host=hosts)
     def start(self, host: int) -> None:

@@ -107,7 +107,11 @@ class Joiner:
 
     def state(self) -> dict[str, object]:
         """Return what the joiner knows besides the store, as plain data."""
-        return _identity(self._spec, self._form) | {"ledger": self._ledger.state()}
+        ledger = self._ledger.state()
+        if self._over is not None:  # not forgotten yet, but by whoever left the state
+            for name, first in zip(("predictions_from", "labels_from"), self._over, strict=True):
+                ledger[name] = max(getattr(self._ledger, name), first)
+        return _identity(self._spec, self._form) | {"ledger": ledger}
 
     def overtake(self, state: Mapping[str, Any]) -> None:
         """Count what a state does, whose events the store may still have to learn: see `indexing`.
