@@ -20,6 +20,7 @@ from streamgauge.formats.event_types import event_types
 from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.native import NativeDecoder
+from streamgauge.formats.typed import TypedDecoder
 
 START_MS = 1_764_000_000_000
 SCHEMA = ModelSchema(
@@ -160,6 +161,9 @@ def main() -> None:
         decoder = NativeDecoder([SCHEMA])
         decoder.decode(messages)  # learns what the stream keeps bringing
         works[f"batch: {name}"] = partial(decoder.decode, messages)
+        typed_decoder = TypedDecoder([SCHEMA])
+        typed_decoder.decode(messages)
+        works[f"batch without compiled code: {name}"] = partial(typed_decoder.decode, messages)
     for name, change in LABEL_STREAMS.items():
         messages = make_labels(n, change)
         labels = LabelDecoder([SCHEMA])
