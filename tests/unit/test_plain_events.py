@@ -219,6 +219,9 @@ def test_a_library_of_another_version_is_not_used(compiled: ctypes.CDLL, tmp_pat
     other = tmp_path / "other.so"
     assert compile_library(other, "-DLAYOUT=0") is None
     assert plain_events.load(other) is None
+    foreign = tmp_path / "foreign.so"
+    foreign.write_bytes(b"of another machine")
+    assert plain_events.load(foreign) is None
 
 
 def test_where_there_is_a_compiler_the_reader_was_built() -> None:

@@ -125,12 +125,15 @@ def library() -> ctypes.CDLL | None:
 
 
 def load(path: Path) -> ctypes.CDLL | None:
-    """The compiled reader in a file, None where it is of another version.
+    """The compiled reader in a file, None where it is of another version or another machine.
 
     Calls let the interpreter's lock go.
     """
-    found = ctypes.CDLL(str(path))
-    found.streamgauge_layout.restype = ctypes.c_int64
+    try:
+        found = ctypes.CDLL(str(path))
+        found.streamgauge_layout.restype = ctypes.c_int64
+    except (OSError, AttributeError):
+        return None
     found.streamgauge_read.restype = ctypes.c_int64
     found.streamgauge_prepare.restype = None
     return found if found.streamgauge_layout() == _LAYOUT else None
