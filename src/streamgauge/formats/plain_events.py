@@ -182,8 +182,7 @@ class PlainText:
         In a memory that is given they stand until the next are put there.
         """
         n = len(messages)
-        values = _without_none(messages.values)
-        begins = _begins(values)
+        values, begins = _placed(messages.values)
         text = (memory or TextMemory()).take(int(begins[-1]) + len(_PAD))
         text[begins[-1] :][: len(_PAD)] = 0
         valid = np.ones(n, np.bool_)
@@ -194,8 +193,7 @@ class PlainText:
             text[begins[start] :][: len(joined)] = np.frombuffer(joined, np.uint8)
             if not _is_utf8(joined):
                 valid[start : start + _BLOCK] = [_is_utf8(value) for value in block]
-        keys = _without_none(messages.keys)
-        key_begins = _begins(keys)
+        keys, key_begins = _placed(messages.keys)
         together = b"\0".join((*keys, _PAD))
         rows = np.flatnonzero(valid).astype(np.int32)
         latest = times.latest_many(messages.broker_timestamp)
@@ -348,17 +346,15 @@ def _array_of(text: memoryview, begins: IntArray, lengths: CodeArray) -> bytes:
     return b"[" + b",".join([text[begin:end] for begin, end in places]) + b"]"
 
 
-def _without_none(values: Sequence[bytes | None]) -> Sequence[bytes]:
-    if None in values:
-        return [value or b"" for value in values]
-    return values  # type: ignore[return-value]  # none of them is None
-
-
-def _begins(values: Sequence[bytes]) -> IntArray:
-    """Where each value begins, and the next would, if a NUL follows each: `(n + 1,) int64`."""
+def _placed(values: Sequence[bytes | None]) -> tuple[Sequence[bytes], IntArray]:
+    """Values, empty for None; where each begins, and the next would, if a NUL follows each."""
+    try:
+        lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
+    except TypeError:  # a None: looking for one first would take as long again
+        return _placed([value or b"" for value in values])
     begins = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1, out=begins[1:])
-    return begins
+    np.cumsum(lengths + 1, out=begins[1:])
+    return values, begins  # type: ignore[return-value]  # none of them is None
 
 
 def _is_utf8(text: bytes) -> bool:
