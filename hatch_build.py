@@ -40,7 +40,7 @@ def compile_library(library: Path, *flags: str) -> str | None:
     return None
 
 
-class PlainEventsHook(BuildHookInterface):
+class PlainEventsHook(BuildHookInterface[Any]):
     """Puts the library beside its source, and into wheels for the machine that built it."""
 
     PLUGIN_NAME = "custom"
