@@ -43,7 +43,7 @@ from benchmarks.peers_worker import Took
 from benchmarks.throughput import broker, monitored
 from streamgauge.io.loopback import free_port
 
-ROWS: Final = 1_000_000
+ROWS: Final = 3_000_000
 QUICK_ROWS: Final = 200_000
 REFERENCE_ROWS: Final = 50_000
 IN_MEMORY_ROWS: Final = 300_000

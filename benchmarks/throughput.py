@@ -53,7 +53,7 @@ from tests.support.topics import unique_name
 
 EVENTS: Final = 6_000_000
 QUICK_EVENTS: Final = 200_000
-SIDE_EVENTS: Final = 400_000
+SIDE_EVENTS: Final = 2_000_000
 FEW_SLICES, MANY_SLICES, MANY_FEATURES = (20, 10), (20, 2_000), (100, 100)
 SIDES: Final = (FEW_SLICES, MANY_SLICES, (5, 100), (20, 100), MANY_FEATURES)
 """Features and slices of the other streams, without labels."""

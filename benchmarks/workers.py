@@ -39,10 +39,10 @@ from streamgauge.io.loopback import free_port
 from tests.support.monitors import Monitor
 from tests.support.topics import create_topics
 
-EVENTS: Final = 1_500_000
+EVENTS: Final = 9_000_000
 EVENTS_PER_MS: Final = 40
-QUICK_EVENTS: Final = 600_000
-ARROW_FACTOR: Final = 4
+QUICK_EVENTS: Final = 1_500_000
+ARROW_FACTOR: Final = 2
 WORKERS: Final = (1, 2, 4)
 LONGEST_S: Final = 240.0
 _LOOK_S: Final = 0.1
