@@ -194,6 +194,36 @@ def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says(decode
     assert kinds == {"Event", "Refused", "NoneType"}
 
 
+def test_columns_name_their_values_in_the_same_order_however_events_are_decoded() -> None:
+    rng = Random(7)
+    sent = []
+    for row in range(2_000):
+        tags = {"region": f"r{rng.randrange(9)}", "desk": rng.choice([None, 1, "1", 0.5, "x"])}
+        fields = event(
+            prediction_id=f"p{row}",
+            tags=tags,
+            model_version=rng.choice([None, 1, "1", "2"]),
+            prediction=rng.choice([0, 1, "0", "b"]),
+            features=event()["features"] | {"carrier": f"c{rng.randrange(30)}"},
+            status=rng.choice(["ok", "ok", None, "timeout"]),
+        )
+        if rng.random() < 0.2:
+            fields["trace"] = 1
+        sent.append((json.dumps(fields).encode(), f"p{row}".encode()))
+    for some in (sent, sent[:1], sent[:40]):
+        poll = _poll(some)
+        (mine,), (other,) = (
+            NativeDecoder([BINARY]).decode(poll).batches,
+            TypedDecoder([BINARY]).decode(poll).batches,
+        )
+        for name in ("version", "prediction", "tags", "categorical"):
+            columns = [getattr(mine, name), getattr(other, name)]
+            pairs = zip(*columns, strict=True) if isinstance(columns[0], tuple) else [columns]
+            for one, two in pairs:
+                assert one.values == two.values, name
+                assert one.codes.tolist() == two.codes.tolist(), name
+
+
 @each_decoder
 def test_blocks_leave_no_seam_in_a_long_poll(decoder: Decoder) -> None:
     rng = np.random.default_rng(3)

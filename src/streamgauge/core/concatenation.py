@@ -68,8 +68,12 @@ def _values(columns: Sequence[Categories]) -> list[str]:
 
 
 def reordered(batch: EventBatch, order: IntArray) -> EventBatch:
-    """The events of a batch without labels in an order, a permutation `(n,)` of their places."""
+    """The events of a batch without labels in an order, a permutation `(n,)` of their places.
+
+    Values of columns are told in the order in which they come then, but those of booleans.
+    """
     assert batch.label is None
+    texts = len(batch.schema.categorical)
     new_place = np.empty(len(order), np.int32)
     new_place[order] = np.arange(len(order), dtype=np.int32)
     prediction = batch.prediction
@@ -80,7 +84,10 @@ def reordered(batch: EventBatch, order: IntArray) -> EventBatch:
         version=_picked(batch.version, order),
         numeric=batch.numeric[:, order],
         faults=replace(batch.faults, row=new_place[batch.faults.row]),
-        categorical=tuple(_picked(column, order) for column in batch.categorical),
+        categorical=tuple(
+            [_picked(column, order) for column in batch.categorical[:texts]]
+            + [Categories(c.codes[order], c.values) for c in batch.categorical[texts:]]
+        ),
         tags=tuple(_picked(column, order) for column in batch.tags),
         prediction=_picked(prediction, order)
         if isinstance(prediction, Categories)
@@ -92,4 +99,20 @@ def reordered(batch: EventBatch, order: IntArray) -> EventBatch:
 
 
 def _picked(column: Categories, order: IntArray) -> Categories:
-    return Categories(column.codes[order], column.values)
+    return by_appearance(Categories(column.codes[order], column.values))
+
+
+def by_appearance(column: Categories) -> Categories:
+    """A column whose values are in the order in which they first come.
+
+    >>> import numpy as np
+    >>> by_appearance(Categories(np.array([1, -1, 0], np.int32), ("b", "a"))).values
+    ('a', 'b')
+    """
+    known = column.codes >= 0
+    found, first = np.unique(column.codes[known], return_index=True)
+    order = found[np.argsort(first)]
+    table = np.zeros(len(column.values) or 1, np.int32)
+    table[order] = np.arange(len(order), dtype=np.int32)
+    codes = np.where(known, table[np.maximum(column.codes, 0)], column.codes)
+    return Categories(codes, tuple(column.values[code] for code in order.tolist()))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import orjson
 
 from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArray, IntArray
+from streamgauge.core.concatenation import by_appearance
 from streamgauge.formats.checks import tag_text
 from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.messages import RawMessages
@@ -231,6 +232,7 @@ class PlainColumns(NamedTuple):
         if missing_text is not None and (codes == MISSING_CODE).any():
             code = places.setdefault(missing_text, len(places))
             codes = np.where(codes == MISSING_CODE, np.int32(code), codes)
+            return by_appearance(Categories(codes, tuple(places)))
         return Categories(codes, tuple(places))
 
 
