@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamgauge.core.batch import Categories, EventBatch, IntArray, NumericFaults
+from streamgauge.core.batch import Categories, CodeArray, EventBatch, IntArray, NumericFaults
 
 
 def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
@@ -56,11 +56,9 @@ def _column(columns: Sequence[Categories]) -> Categories:
     place = {value: code for code, value in enumerate(dict.fromkeys(_values(columns)))}
     codes = []
     for column in columns:
-        # The codes below zero, of what is no value, stay what they are.
-        table = np.array([place[value] for value in column.values] or [0], np.int32)
-        known = column.codes >= 0
-        codes.append(np.where(known, table[np.where(known, column.codes, 0)], column.codes))
-    return Categories(np.concatenate(codes).astype(np.int32, copy=False), tuple(place))
+        table = np.array([place[value] for value in column.values], np.int32)
+        codes.append(recoded(column.codes, table))
+    return Categories(np.concatenate(codes), tuple(place))
 
 
 def _values(columns: Sequence[Categories]) -> list[str]:
@@ -112,7 +110,14 @@ def by_appearance(column: Categories) -> Categories:
     known = column.codes >= 0
     found, first = np.unique(column.codes[known], return_index=True)
     order = found[np.argsort(first)]
-    table = np.zeros(len(column.values) or 1, np.int32)
+    table = np.zeros(len(column.values), np.int32)
     table[order] = np.arange(len(order), dtype=np.int32)
-    codes = np.where(known, table[np.maximum(column.codes, 0)], column.codes)
-    return Categories(codes, tuple(column.values[code] for code in order.tolist()))
+    values = tuple(column.values[code] for code in order.tolist())
+    return Categories(recoded(column.codes, table), values)
+
+
+def recoded(codes: CodeArray, table: CodeArray) -> CodeArray:
+    """Codes by a table of those there were; those below zero, of what is no value, stay."""
+    if not len(table):
+        return codes
+    return np.where(codes >= 0, table[np.maximum(codes, 0)], codes)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import orjson
 
 from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArray, IntArray
-from streamgauge.core.concatenation import by_appearance
+from streamgauge.core.concatenation import by_appearance, recoded
 from streamgauge.formats.checks import tag_text
 from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.messages import RawMessages
@@ -228,7 +228,7 @@ class PlainColumns(NamedTuple):
         places = {text: code for code, text in enumerate(dict.fromkeys(texts)) if text is not None}
         if len(places) < len(texts):
             table = np.array([places[text] for text in texts if text is not None], np.int32)
-            codes = np.where(codes >= 0, table[np.maximum(codes, 0)], codes)
+            codes = recoded(codes, table)
         if missing_text is not None and (codes == MISSING_CODE).any():
             code = places.setdefault(missing_text, len(places))
             codes = np.where(codes == MISSING_CODE, np.int32(code), codes)

@@ -94,8 +94,8 @@ class World:
         patch.setattr(transactions, "Producer", lambda settings, **_: SimProducer(self, settings))
         patch.setattr(membership, "attended", _unattended)
         # Clients that are left say no more: in a thread of their own they would take others' turns.
-        for leaving in (membership, reader, transactions):
-            patch.setattr(leaving, "aside", lambda _: None, raising=False)
+        for leaving in (membership, reader):
+            patch.setattr(leaving, "aside", lambda _: None)
         for timed in (membership, state_topic, transactions):
             patch.setattr(timed, "time", clock)
         patch.setattr(loop, "Pipeline", lambda plan, stores: _Recorded(self, plan, stores))
