@@ -15,7 +15,8 @@ from streamgauge.core.joining.joiner import Joiner, JoinSpec
 from streamgauge.core.joining.ledger import JoinCounts
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat
-from streamgauge.core.joining.store import Space
+from streamgauge.core.joining.store import Keys, Space
+from tests.support.stores import words
 
 DELAY = 20
 SPEC = JoinSpec(DELAY, max_bytes=1 << 30, max_waiting_bytes=1 << 30, buckets=4)
@@ -75,8 +76,8 @@ STREAM = st.lists(
 CUTS = st.sets(st.integers(1, 50))
 
 
-def key(name: int) -> bytes:
-    return name.to_bytes(16, "big")
+def keys(events: Sequence[Prediction | Label]) -> Keys:
+    return words([event.name.to_bytes(16, "big") for event in events])
 
 
 def batches(events: Sequence[Event], cuts: set[int]) -> Iterator[list[Event]]:
@@ -126,10 +127,9 @@ def feed(joiner: Joiner, batch: Sequence[Event]) -> list[Pair]:
     predictions = [e for e in batch if isinstance(e, Prediction)]
     told = [e for e in batch if isinstance(e, Label)]
     if predictions:
-        keys = [key(e.name) for e in predictions]
-        return pairs(joiner.predictions(keys, pending(predictions)).joined)
+        return pairs(joiner.predictions(keys(predictions), pending(predictions)).joined)
     if told:
-        return pairs(joiner.labels([key(e.name) for e in told], labels(told)))
+        return pairs(joiner.labels(keys(told), labels(told)))
     for event in batch:
         joiner.advance(event.time)
     return []
@@ -145,7 +145,21 @@ def check(counts: JoinCounts) -> None:
 
 
 def contents(store: MemoryStore) -> dict[Space, dict[int, dict[bytes, bytes]]]:
-    return {space: store.contents(space) for space in Space}
+    found = {space: store.contents(space) for space in Space}
+    found[Space.LABELS] = {b: looked_at(rows) for b, rows in found[Space.LABELS].items()}
+    return found
+
+
+def looked_at(rows: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Labels that wait, without those that gave way: their records stay, but are not looked at."""
+    first, rest = 8 * b"\0", slice(8, None)  # the first word of an id's key is 0 here
+    counts = {key[rest]: rows[key][-1] for key in rows if key.startswith(first)}
+    numbers = {key: int.from_bytes(key[:8], "little") for key in rows}
+    return {
+        key: row
+        for key, row in rows.items()
+        if not numbers[key] or numbers[key] < counts[key[rest]]
+    }
 
 
 def net(found: Sequence[Pair]) -> dict[tuple[int, int], int]:

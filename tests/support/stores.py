@@ -3,11 +3,45 @@
 import random
 from collections.abc import Sequence
 
+import numpy as np
+
 from streamgauge.core.joining.keys import keys
-from streamgauge.core.joining.store import Space, Store
+from streamgauge.core.joining.store import KEY_BYTES, Keys, Space, Store
 
 Content = dict[Space, dict[int, dict[bytes, bytes]]]
-ALL_KEYS = keys("m", (f"p{i}" for i in range(3_000)))
+LENGTHS = {Space.PREDICTIONS: 60, Space.LABELS: 21}
+"""Lengths of the records of random work."""
+
+
+def octets(some: Keys) -> list[bytes]:
+    """Keys as bytes."""
+    return [key.tobytes() for key in some]
+
+
+def words(some: Sequence[bytes]) -> Keys:
+    """Bytes as keys."""
+    return np.frombuffer(b"".join(some), np.uint64).reshape(-1, KEY_BYTES // 8)
+
+
+ALL_KEYS = octets(keys("m", (f"p{i}" for i in range(3_000))))
+
+
+def put(
+    store: Store, space: Space, bucket: int, some: Sequence[bytes], values: Sequence[bytes]
+) -> None:
+    """Write records of one length, given as bytes."""
+    length = len(values[0]) if values else 0
+    records = np.frombuffer(b"".join(values), f"V{length}") if length else np.empty(0, "V0")
+    store.put(space, np.full(len(some), bucket), words(some), records)
+
+
+def get(store: Store, space: Space, some: Sequence[bytes]) -> list[bytes | None]:
+    """Look records up as bytes; None where there is none."""
+    values: list[bytes | None] = [None] * len(some)
+    found = store.get(space, words(some))
+    for place, record in zip(found.place.tolist(), found.records, strict=True):
+        values[place] = record.tobytes()
+    return values
 
 
 class Model:
@@ -57,8 +91,8 @@ def work(store: Store, model: Model, rng: random.Random, *, most: int = 200) -> 
         some = [key for key in rng.sample(ALL_KEYS, rng.randint(1, most)) if key not in held]
     if not some:
         return
-    values = [rng.randbytes(rng.randint(0, 80)) for _ in some]
-    store.put(space, bucket, some, values)
+    values = [rng.randbytes(LENGTHS[space]) for _ in some]
+    put(store, space, bucket, some, values)
     model.put(space, bucket, some, values)
 
 
@@ -68,5 +102,5 @@ def assert_same(store: Store, content: Content) -> None:
     model.content = content
     for space in Space:
         records = model.records(space)
-        assert store.get(space, ALL_KEYS) == [records.get(key) for key in ALL_KEYS]
+        assert get(store, space, ALL_KEYS) == [records.get(key) for key in ALL_KEYS]
         assert list(store.sizes(space)) == sorted(content[space])

@@ -4,19 +4,16 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
+from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.memory import MemoryStore
-from streamgauge.core.joining.store import KEY_BYTES, Space, Store
-from streamgauge.io.joining import bucket as bucket_module
-from streamgauge.io.joining import catalogue, filters
+from streamgauge.core.joining.store import Keys, Records, Space, Store
+from streamgauge.io.joining import catalogue, join_store, merging
 from streamgauge.io.joining.join_store import JoinStore
-from streamgauge.io.joining.opening import Origin
-from tests.support.stores import ALL_KEYS, Model, assert_same, work
-
-RECORDS = "join-store.rocksdb"
+from streamgauge.io.joining.opening import RECORDS, Origin
+from tests.support.stores import ALL_KEYS, Model, assert_same, get, octets, put, words, work
 
 
 class Flushed:
@@ -27,9 +24,9 @@ class Flushed:
         self.get = store.get
         self.sizes = store.sizes
 
-    def put(self, space: Space, bucket: int, keys: list[bytes], values: list[bytes]) -> None:
+    def put(self, space: Space, buckets: IntArray, keys: Keys, records: Records) -> None:
         """Put and flush."""
-        self.store.put(space, bucket, keys, values)
+        self.store.put(space, buckets, keys, records)
         self.store.flush(b"")
 
     def drop(self, space: Space, bucket: int) -> None:
@@ -69,24 +66,24 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., JoinStore]]:
 
 
 def test_what_was_put_is_there_for_the_next_get_and_nothing_else_is(store: Store) -> None:
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:2], [b"one", b""])
-    assert store.get(Space.PREDICTIONS, ALL_KEYS[:3]) == [b"one", b"", None]
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:2], [b"one", b"two"])
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:3]) == [b"one", b"two", None]
 
 
 def test_a_get_of_no_keys_finds_nothing(store: Store) -> None:
-    assert store.get(Space.PREDICTIONS, []) == []
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:2], [b"one", b"two"])
-    assert store.get(Space.PREDICTIONS, []) == []
+    assert get(store, Space.PREDICTIONS, []) == []
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:2], [b"one", b"two"])
+    assert get(store, Space.PREDICTIONS, []) == []
 
 
 def test_a_put_of_no_keys_makes_no_bucket(store: Store) -> None:
-    store.put(Space.PREDICTIONS, 3, [], [])
+    put(store, Space.PREDICTIONS, 3, [], [])
     assert store.sizes(Space.PREDICTIONS) == {}
 
 
 def test_a_key_may_be_sought_twice_at_once(store: Store) -> None:
-    store.put(Space.LABELS, 3, ALL_KEYS[:1], [b"one"])
-    assert store.get(Space.LABELS, [ALL_KEYS[0], ALL_KEYS[1], ALL_KEYS[0]]) == [
+    put(store, Space.LABELS, 3, ALL_KEYS[:1], [b"one"])
+    assert get(store, Space.LABELS, [ALL_KEYS[0], ALL_KEYS[1], ALL_KEYS[0]]) == [
         b"one",
         None,
         b"one",
@@ -94,45 +91,55 @@ def test_a_key_may_be_sought_twice_at_once(store: Store) -> None:
 
 
 def test_each_space_has_keys_of_its_own(store: Store) -> None:
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"prediction"])
-    store.put(Space.LABELS, 3, ALL_KEYS[:1], [b"label"])
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"prediction"])
+    put(store, Space.LABELS, 3, ALL_KEYS[:1], [b"label"])
     store.drop(Space.PREDICTIONS, 3)
-    assert store.get(Space.PREDICTIONS, ALL_KEYS[:1]) == [None]
-    assert store.get(Space.LABELS, ALL_KEYS[:1]) == [b"label"]
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:1]) == [None]
+    assert get(store, Space.LABELS, ALL_KEYS[:1]) == [b"label"]
 
 
 def test_a_record_that_is_put_again_is_replaced(store: Store) -> None:
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:2], [b"one", b"two"])
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[1:3], [b"TWO", b"three"])
-    assert store.get(Space.PREDICTIONS, ALL_KEYS[:3]) == [b"one", b"TWO", b"three"]
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:2], [b"one", b"two"])
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[1:3], [b"TWO", b"six"])
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:3]) == [b"one", b"TWO", b"six"]
 
 
 def test_a_dropped_bucket_is_gone_and_the_others_stay(store: Store) -> None:
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"one"])
-    store.put(Space.PREDICTIONS, 4, ALL_KEYS[1:2], [b"two"])
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"one"])
+    put(store, Space.PREDICTIONS, 4, ALL_KEYS[1:2], [b"two"])
     store.drop(Space.PREDICTIONS, 3)
     store.drop(Space.PREDICTIONS, 99)
-    assert store.get(Space.PREDICTIONS, ALL_KEYS[:2]) == [None, b"two"]
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:2]) == [None, b"two"]
     assert list(store.sizes(Space.PREDICTIONS)) == [4]
 
 
 def test_a_bucket_that_comes_again_does_not_have_what_was_dropped(store: Store) -> None:
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:2], [b"one", b"two"])
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:2], [b"one", b"two"])
     store.drop(Space.PREDICTIONS, 3)
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"ONE"])
-    assert store.get(Space.PREDICTIONS, ALL_KEYS[:2]) == [b"ONE", None]
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"ONE"])
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:2]) == [b"ONE", None]
 
 
 def test_a_key_of_a_dropped_bucket_may_come_in_another_one(store: Store) -> None:
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"one"])
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"one"])
     store.drop(Space.PREDICTIONS, 3)
-    store.put(Space.PREDICTIONS, 2, ALL_KEYS[:1], [b"ONE"])
-    assert store.get(Space.PREDICTIONS, ALL_KEYS[:1]) == [b"ONE"]
+    put(store, Space.PREDICTIONS, 2, ALL_KEYS[:1], [b"ONE"])
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:1]) == [b"ONE"]
+
+
+def test_what_is_found_comes_in_the_order_of_the_keys_with_its_bucket(store: Store) -> None:
+    for bucket, key in enumerate(ALL_KEYS[:50]):
+        put(store, Space.LABELS, bucket, [key], [b"%02d" % bucket])
+    order = np.random.default_rng(1).permutation(100)
+    sought = [ALL_KEYS[place] for place in order.tolist()]
+    found = store.get(Space.LABELS, words(sought))
+    assert found.place.tolist() == np.flatnonzero(order < 50).tolist()
+    assert found.bucket.tolist() == order[order < 50].tolist()
 
 
 def test_sizes_ascend_by_bucket_and_grow_with_records(store: Store) -> None:
-    store.put(Space.LABELS, 7, ALL_KEYS[:1000], [bytes(60)] * 1000)
-    store.put(Space.LABELS, -2, ALL_KEYS[1000:1100], [bytes(60)] * 100)
+    put(store, Space.LABELS, 7, ALL_KEYS[:1000], [bytes(60)] * 1000)
+    put(store, Space.LABELS, -2, ALL_KEYS[1000:1100], [bytes(60)] * 100)
     sizes = store.sizes(Space.LABELS)
     assert list(sizes) == [-2, 7]
     assert 1000 * 76 <= sizes[7] < 1000 * 300
@@ -148,7 +155,7 @@ def test_random_work_leaves_what_dictionaries_hold(store: Store, seed: int) -> N
         sought = rng.sample(ALL_KEYS, 300)
         for space in Space:
             records = model.records(space)
-            assert store.get(space, sought) == [records.get(key) for key in sought]
+            assert get(store, space, sought) == [records.get(key) for key in sought]
     assert_same(store, model.content)
 
 
@@ -165,13 +172,13 @@ def test_what_was_flushed_is_there_when_opened_again_and_what_was_not_is_not(
     opened: Callable[..., JoinStore],
 ) -> None:
     store = opened()
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"one"])
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"one"])
     store.flush(b"offsets")
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[1:2], [b"two"])
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[1:2], [b"two"])
     store.drop(Space.PREDICTIONS, 3)
     store = opened()
     assert (store.origin, store.reason, store.meta()) == (Origin.KEPT, "", b"offsets")
-    assert store.get(Space.PREDICTIONS, ALL_KEYS[:2]) == [b"one", None]
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:2]) == [b"one", None]
 
 
 def test_an_empty_meta_is_told_from_none(opened: Callable[..., JoinStore]) -> None:
@@ -183,14 +190,14 @@ def test_an_empty_meta_is_told_from_none(opened: Callable[..., JoinStore]) -> No
 def test_random_work_with_openings_leaves_what_dictionaries_hold(
     opened: Callable[..., JoinStore], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Small numbers, so that filters have several segments and are saved now and then.
-    monkeypatch.setattr(filters, "SEGMENT_KEYS", 500)
-    monkeypatch.setattr(bucket_module, "_SAVE_EVERY", 350)
+    # Small numbers, so that runs are merged in several parts, and openings come in the midst.
+    monkeypatch.setattr(merging, "_PART_ROWS", 200)
+    monkeypatch.setattr(join_store, "_MERGED_FOR_EACH", 1)
     rng, model = random.Random(seed), Model()
     store = opened()
-    for step in range(40):
+    for step in range(60):
         work(store, model, rng, most=500)
-        if rng.random() < 0.5:
+        if rng.random() < 0.8:
             store.flush(b"%d" % step)
             if rng.random() < 0.25:
                 store = opened()
@@ -201,25 +208,66 @@ def test_random_work_with_openings_leaves_what_dictionaries_hold(
     assert_same(store, model.content)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_every_key_is_found_again_however_full_its_filter_was(
-    opened: Callable[..., JoinStore], seed: int
+def test_every_key_is_found_again_in_runs_that_were_merged(
+    opened: Callable[..., JoinStore],
 ) -> None:
-    # A key that a full filter took for one that it has is not listed: when the store is opened its
-    # marks have to be there all the same.
-    data = np.random.default_rng(seed).bytes(KEY_BYTES * 40_000)
-    keys = [data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES)]
+    rng = np.random.default_rng(1)
+    keys = octets(rng.integers(0, 2**64, (40_000, 2), np.uint64))
     store = opened()
-    for bucket in range(2):
-        mine = keys[bucket::2]
-        for start in range(0, len(mine), 300):
-            some = mine[start : start + 300]
-            store.put(Space.PREDICTIONS, bucket, some, some)
-            store.flush(b"")
-            if start % 9_000 == 6_000:
-                store = opened()
-                assert store.origin is Origin.KEPT
-    assert opened().get(Space.PREDICTIONS, keys) == keys
+    for number, start in enumerate(range(0, len(keys), 300)):
+        some = keys[start : start + 300]
+        put(store, Space.PREDICTIONS, number % 2, some, some)
+        store.flush(b"")
+        if number == 70:
+            store = opened()
+            assert store.origin is Origin.KEPT
+    assert get(opened(), Space.PREDICTIONS, keys) == keys
+    runs = [len(bucket.runs) for bucket in store._buckets.values()]
+    assert max(runs) <= 12, "some 70 were written to each bucket"
+    sizes = store.sizes(Space.PREDICTIONS)
+    files = [file for file in (store._folder / RECORDS).iterdir() if file.name.startswith("run-")]
+    assert sum(file.stat().st_size for file in files) == sum(sizes.values())
+
+
+def test_a_record_that_was_replaced_is_gone_once_runs_are_merged(
+    opened: Callable[..., JoinStore],
+) -> None:
+    store = opened()
+    for _ in range(30):
+        put(store, Space.LABELS, 3, ALL_KEYS, [bytes(60)] * len(ALL_KEYS))
+        store.flush(b"")
+    assert store.sizes(Space.LABELS)[3] < 8 * len(ALL_KEYS) * 100
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"),
+    [
+        ([1, 1, 1], None),
+        ([1, 1, 1, 1], range(4)),
+        ([9, 1, 1, 1], None),
+        ([9, 1, 1, 1, 1], range(1, 5)),
+        ([4, 4, 4, 1, 1, 1, 1], range(7)),
+        ([5, 4, 4, 1, 1, 1], None),
+        ([1, 9, 1, 9, 1], range(4)),
+    ],
+)
+def test_runs_are_merged_that_are_no_larger_than_all_later_ones_together(
+    sizes: list[int], chosen: range | None
+) -> None:
+    assert merging.worth_merging(sizes) == chosen
+
+
+def test_a_row_is_merged_a_few_times_and_runs_stay_few() -> None:
+    sizes: list[int] = []
+    written = most = 0
+    for _ in range(4_096):
+        sizes.append(1)
+        while chosen := merging.worth_merging(sizes):
+            written += sum(sizes[chosen.start : chosen.stop])
+            sizes[chosen.start : chosen.stop] = [sum(sizes[chosen.start : chosen.stop])]
+        most = max(most, len(sizes))
+    assert written / 4_096 <= 6  # 4 ** 6 == 4,096
+    assert most <= 18
 
 
 @pytest.mark.parametrize("other", ["g", "", "F"])
@@ -227,12 +275,12 @@ def test_a_store_of_another_fingerprint_is_begun_anew(
     opened: Callable[..., JoinStore], other: str
 ) -> None:
     store = opened("f")
-    store.put(Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"one"])
+    put(store, Space.PREDICTIONS, 3, ALL_KEYS[:1], [b"one"])
     store.flush(b"offsets")
     store = opened(other)
     assert (store.origin, store.meta()) == (Origin.REPLACED, None)
     assert "another configuration" in store.reason
-    assert store.get(Space.PREDICTIONS, ALL_KEYS[:1]) == [None]
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:1]) == [None]
     store.flush(b"again")
     assert opened(other).meta() == b"again"
 
@@ -256,7 +304,7 @@ def test_a_file_where_the_store_should_be_is_replaced(tmp_path: Path) -> None:
 def test_what_else_is_in_the_folder_stays(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     JoinStore.open(tmp_path, "f").close()
-    (tmp_path / RECORDS / "CURRENT").write_bytes(b"?")
+    (tmp_path / RECORDS / catalogue.NAME).write_bytes(b"?")
     store = JoinStore.open(tmp_path, "f")
     assert store.origin is Origin.REPLACED
     store.close()
@@ -268,9 +316,8 @@ def test_files_of_dropped_buckets_are_given_back(opened: Callable[..., JoinStore
     store = opened()
     for number in range(3):
         some = [rng.bytes(16) for _ in range(20_000)]
-        store.put(Space.LABELS, number, some, [rng.bytes(60) for _ in some])
+        put(store, Space.LABELS, number, some, [rng.bytes(60) for _ in some])
         store.flush(b"")
-        store = opened()  # what is in the log goes to files
     full = store.nbytes
     for number in range(2):
         store.drop(Space.LABELS, number)
@@ -278,13 +325,22 @@ def test_files_of_dropped_buckets_are_given_back(opened: Callable[..., JoinStore
     assert store.nbytes < full - 2 * 20_000 * 76
 
 
-def test_the_catalogue_lists_every_live_table(opened: Callable[..., JoinStore]) -> None:
+def test_only_files_that_the_catalogue_lists_are_left(opened: Callable[..., JoinStore]) -> None:
     store = opened()
     for number in range(3):
-        store.put(Space.LABELS, number, ALL_KEYS[:1], [b"label"])
+        put(store, Space.LABELS, number, ALL_KEYS[:1], [b"label"])
         store.drop(Space.LABELS, number - 1)
         store.flush(b"")
-    (encoded,) = store._tables.find("head", [b"catalogue"])
-    assert encoded is not None
-    listed = {entry["table"] for entry in msgspec.json.decode(encoded)["buckets"]}
-    assert store._tables.names == listed | {"head"}
+    folder = store._folder / RECORDS
+    (folder / "run-99").write_bytes(b"of a flush that did not come to its end")
+    opened()
+    assert {file.name for file in folder.iterdir()} == {"catalogue", "run-3"}
+
+
+def test_a_folder_of_an_earlier_version_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "join-store.rocksdb").mkdir()
+    (tmp_path / "join-store.rocksdb" / "CURRENT").write_bytes(b"MANIFEST-000004")
+    store = JoinStore.open(tmp_path, "f")
+    assert store.origin is Origin.NEW
+    store.close()
+    assert not (tmp_path / "join-store.rocksdb").exists()

@@ -16,17 +16,17 @@ import pytest
 
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Space
+from streamgauge.io.joining import catalogue
 from streamgauge.io.joining.errors import (
     JoinStoreBusyError,
     JoinStoreDamagedError,
     JoinStoreError,
-    failure,
+    os_failure,
 )
 from streamgauge.io.joining.join_store import JoinStore
-from streamgauge.io.joining.opening import Origin
-from tests.support.stores import ALL_KEYS, Content, Model, assert_same, work
-
-RECORDS = "join-store.rocksdb"
+from streamgauge.io.joining.opening import RECORDS, Origin
+from streamgauge.io.joining.run import RunWriter
+from tests.support.stores import ALL_KEYS, Content, Model, assert_same, get, put, work
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_after_a_kill_the_store_is_what_it_was_after_a_flush(
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[bytes, Content]]:
-    """A store with records in files and in the log, and what it held at every flush."""
+    """A store with records in several files, and what it held at every flush."""
     folder = tmp_path_factory.mktemp("history")
     rng, model = random.Random(5), Model()
     states: dict[bytes, Content] = {}
@@ -140,7 +140,8 @@ def test_damage_is_noticed_or_harmless(
 ) -> None:
     rng = random.Random(7)
     whole, states = history
-    names = {p.name for p in whole.iterdir() if p.stat().st_size and not p.name.startswith("LOG")}
+    names = {p.name for p in whole.iterdir()}
+    assert len(names) > 5
     ends = []
     for name in sorted(names):
         folder = tmp_path / name
@@ -167,20 +168,16 @@ def test_damage_is_noticed_or_harmless(
     assert Origin.REPLACED in ends
 
 
-def test_damage_that_shows_late_names_the_folder_and_the_next_store_is_new(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damage_that_shows_late_names_the_folder_and_the_next_store_is_new(tmp_path: Path) -> None:
     store = JoinStore.open(tmp_path, "f")
-    store.put(Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
+    put(store, Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
     store.flush(b"offsets")
-
-    def damaged(name: str, keys: list[bytes]) -> list[bytes | None]:
-        raise failure(tmp_path, "reading", Exception("Corruption: block checksum mismatch"))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(store._tables, "find", damaged)
-        with pytest.raises(JoinStoreDamagedError, match=rf"{tmp_path}.*checksum.*start again"):
-            store.get(Space.LABELS, ALL_KEYS[:1])
+    (file,) = (tmp_path / RECORDS).glob("run-*")
+    data = bytearray(file.read_bytes())
+    data[0] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(JoinStoreDamagedError, match=rf"{tmp_path}.*run-1: a row.*start again"):
+        get(store, Space.LABELS, ALL_KEYS[:9])
     store.close()
     store = JoinStore.open(tmp_path, "f")
     assert (store.origin, store.reason) == (Origin.REPLACED, "it was found damaged")
@@ -226,14 +223,14 @@ from pathlib import Path
 from streamgauge.core.joining.store import Space
 from streamgauge.errors import StreamgaugeError
 from streamgauge.io.joining.join_store import JoinStore
-from tests.support.stores import ALL_KEYS
+from tests.support.stores import ALL_KEYS, put
 store = JoinStore.open(Path(sys.argv[1]), "f")
-store.put(Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
+put(store, Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
 store.flush(b"good")
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     for number in range(100):
-        store.put(Space.LABELS, 2, ALL_KEYS[1000:], [bytes(60)] * 2000)
+        put(store, Space.LABELS, 2, ALL_KEYS[1000:], [bytes(60)] * 2000)
         store.flush(b"bad" if number else b"bad too")
 except StreamgaugeError as error:
     print(error)
@@ -249,36 +246,42 @@ def test_a_refused_write_is_told_with_a_remedy_and_the_flush_before_it_stays(
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith(f"join store {tmp_path}: writing: ")
-    assert os.strerror(errno.EFBIG) in done.stdout
+    assert done.stdout.startswith(f"join store {tmp_path}: {os.strerror(errno.EFBIG)}; ")
     assert "ulimit -f" in done.stdout
     store = JoinStore.open(tmp_path, "f")
     assert (store.origin, store.meta()) == (Origin.KEPT, b"good")
-    assert store.get(Space.LABELS, ALL_KEYS[:9]) == [b"label"] * 9
+    assert get(store, Space.LABELS, ALL_KEYS[:9]) == [b"label"] * 9
     store.close()
 
 
-def test_after_a_refused_write_nothing_is_flushed_until_the_store_is_opened_again(
-    opened: Callable[..., JoinStore], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("refused", ["run", "catalogue"])
+def test_a_refused_flush_changes_nothing_and_may_be_tried_again(
+    opened: Callable[..., JoinStore], monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     store = opened()
-    store.put(Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
+    put(store, Space.PREDICTIONS, 1, ALL_KEYS[:9], [b"one"] * 9)
+    store.flush(b"one")
+    put(store, Space.PREDICTIONS, 1, ALL_KEYS[:9], [b"two"] * 9)
+    put(store, Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
 
-    def full(batch: object) -> None:
-        raise failure(Path("/x"), "writing", Exception(os.strerror(errno.ENOSPC)))
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(store._tables, "write", full)
+        if refused == "run":
+            patched.setattr(RunWriter, "finish", full)
+        else:
+            patched.setattr(catalogue, "write", full)
         with pytest.raises(JoinStoreError, match="free some space"):
-            store.flush(b"one")
-    with pytest.raises(JoinStoreError, match="free some space"):
-        store.flush(b"two")
-    assert store.meta() is None
+            store.flush(b"two")
+    assert store.meta() == b"one"
+    assert len(list((store._folder / RECORDS).glob("run-*"))) == 1
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:9]) == [b"two"] * 9
+    store.flush(b"two")
     store = opened()
-    assert store.meta() is None
-    store.put(Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
-    store.flush(b"three")
-    assert opened().get(Space.LABELS, ALL_KEYS[:9]) == [b"label"] * 9
+    assert store.meta() == b"two"
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:9]) == [b"two"] * 9
+    assert get(store, Space.LABELS, ALL_KEYS[:9]) == [b"label"] * 9
 
 
 @pytest.mark.parametrize(
@@ -292,8 +295,7 @@ def test_after_a_refused_write_nothing_is_flushed_until_the_store_is_opened_agai
     ],
 )
 def test_causes_outside_the_store_are_no_damage(number: int, remedy: str) -> None:
-    said = Exception(f"IO error: While appending to file: /x/000004.log: {os.strerror(number)}")
-    error = failure(Path("/x"), "writing", said)
+    error = os_failure(Path("/x"), OSError(number, os.strerror(number)))
     assert not isinstance(error, JoinStoreDamagedError)
-    assert str(error).startswith("join store /x: writing: IO error")
+    assert str(error).startswith(f"join store /x: {os.strerror(number)}; ")
     assert remedy in str(error)

@@ -6,22 +6,25 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from streamgauge.core.joining.fronts import MOST_LABELS, Front, FrontCodec, Item, choose
+from streamgauge.core.joining.fronts import MOST_LABELS, Front, Item, choose
 from streamgauge.core.joining.joiner import Joiner, JoinSpec
 from streamgauge.core.joining.ledger import JoinCounts
 from streamgauge.core.joining.memory import MemoryStore
-from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat, as_bytes
+from streamgauge.core.joining.records import UNLABELLED, Joined, Labels, Pending, RecordFormat
+from streamgauge.core.joining.repeats import distinct
 from streamgauge.core.joining.revisions import revisions
-from streamgauge.core.joining.store import KEY_BYTES, Space
+from streamgauge.core.joining.store import KEY_BYTES, Keys, Space
+from streamgauge.core.joining.table import RecordTable
 from streamgauge.errors import DataError
+from tests.support.stores import get, octets, put, words
 
 DELAY = 80
 SPEC = JoinSpec(DELAY, max_bytes=1 << 20, max_waiting_bytes=1 << 20, buckets=8)
 FORM = RecordFormat(specs=1, features=[10], numbers=False)
 
 
-def keys(*names: int) -> list[bytes]:
-    return [name.to_bytes(KEY_BYTES, "big") for name in names]
+def keys(*names: int) -> Keys:
+    return words([name.to_bytes(KEY_BYTES, "big") for name in names])
 
 
 def pending(*times: int) -> Pending:
@@ -332,7 +335,7 @@ def test_a_flood_of_orphans_stays_under_its_cap_and_harms_no_other() -> None:
 
 
 def test_the_oldest_predictions_make_room() -> None:
-    each = KEY_BYTES + FORM.pending.itemsize
+    each = KEY_BYTES + FORM.prediction.itemsize
     join, store = joiner(JoinSpec(DELAY, max_bytes=each * 25, max_waiting_bytes=1_000))
     for bucket in range(4):
         names = keys(*range(bucket * 10, bucket * 10 + 10))
@@ -345,7 +348,7 @@ def test_the_oldest_predictions_make_room() -> None:
 
 
 def test_a_bucket_that_fills_its_space_admits_no_more_but_all_its_labels() -> None:
-    each = KEY_BYTES + FORM.pending.itemsize
+    each = KEY_BYTES + FORM.prediction.itemsize
     join, store = joiner(JoinSpec(DELAY, max_bytes=each * 100, max_waiting_bytes=1_000))
     for name in range(100):
         join.predictions(keys(name), pending(5))
@@ -372,7 +375,7 @@ def test_a_flood_of_labels_on_one_id_takes_the_room_of_a_few() -> None:
     join, store = joiner()
     many = [(number, number, number) for number in range(5_000)]
     join.labels(keys(*[1] * 5_000), labels(*many))
-    assert nbytes(store, Space.LABELS) <= KEY_BYTES + 8 + MOST_LABELS * FORM.waiting.itemsize
+    assert nbytes(store, Space.LABELS) <= MOST_LABELS * (KEY_BYTES + FORM.waiting.itemsize)
     assert counted(join) == {"labels": 5_000, "waiting": MOST_LABELS, "corrections": 4_992}
     assert told(join.predictions(keys(1), pending(4_990)).joined) == [(4_999, 4_990, 1)]
 
@@ -382,8 +385,8 @@ def test_a_flood_of_labels_on_one_id_takes_the_room_of_a_few() -> None:
 
 def test_records_are_packed_and_lose_nothing() -> None:
     form = RecordFormat(specs=2, features=[255, 3], numbers=False)
-    assert form.pending.itemsize == 8 + 8 + 4 + 2 * 4 + 2 * 1
-    assert RecordFormat(2, [256, 3], False).pending.itemsize == form.pending.itemsize + 2
+    assert form.prediction.itemsize == 8 + 8 + 4 + 2 * 4 + 2 * 1 + 4 + 8 + 8
+    assert RecordFormat(2, [256, 3], False).prediction.itemsize == form.prediction.itemsize + 2
     low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
     events = Pending(
         np.array([low, high]),
@@ -392,25 +395,24 @@ def test_records_are_packed_and_lose_nothing() -> None:
         np.array([-(2**31), 2**31 - 1], np.int32),
         np.array([0x7FF8_0000_0000_1234, 1], np.uint64).view(np.float64),
     )
-    raw = as_bytes(form.pack_pending(events))
     marks = Labels(np.array([high, low]), np.array([5, -6], np.int32), np.array([low, high]))
-    raw += as_bytes(form.pack_labelled(events, marks, marks.time))
-    records, labelled = form.unpack([raw[0], raw[3], raw[1], raw[2]])
-    assert labelled.tolist() == [False, True, False, True]
-    for mine, expected in zip(form.events(records), events, strict=True):
-        twice = expected[[0, 1, 1, 0]]
-        assert (mine.dtype, mine.tobytes()) == (twice.dtype, twice.tobytes())
-    assert records["label"][labelled].tolist() == [-6, 5]
-    assert records["version"][labelled].tolist() == [high, low]
-    assert records["label_time"][labelled].tolist() == [low, high]
-    back = form.unpack_waiting(as_bytes(form.pack_waiting(marks)))
+    without = form.pack_pending(events)
+    assert (without["label_time"] == UNLABELLED).all()
+    records = form.pack_labelled(events, marks, np.array([0, high]))
+    for some in without, records:
+        for mine, expected in zip(form.events(some), events, strict=True):
+            assert (mine.dtype, mine.tobytes()) == (expected.dtype, expected.tobytes())
+    assert records["label"].tolist() == [5, -6]
+    assert records["version"].tolist() == [low, high]
+    assert records["label_time"].tolist() == [0, high]
+    back = form.unpack_waiting(form.pack_waiting(marks))
     assert [column.tolist() for column in back] == [column.tolist() for column in marks]
 
 
-def test_a_record_of_an_unknown_length_is_refused_with_a_remedy() -> None:
+def test_a_record_of_another_length_is_refused_with_a_remedy() -> None:
     join, store = joiner()
-    store.put(Space.PREDICTIONS, 1, keys(1), [b"what?"])
-    with pytest.raises(DataError, match="unknown length; remove the store"):
+    store.put(Space.PREDICTIONS, np.array([1]), keys(1), np.array([b"what?"], "V5"))
+    with pytest.raises(DataError, match="another length; remove the store"):
         join.labels(keys(1), labels((1, 1, 1)))
 
 
@@ -467,7 +469,6 @@ def plain_choice(items: Sequence[Item], latest: int) -> Item | None:
 
 def test_a_front_keeps_the_labels_that_are_taken_and_come_first_whatever_the_time() -> None:
     random = np.random.default_rng(5)
-    codec = FrontCodec(FORM, 10)
     for _ in range(300):
         items = [
             Item(int(time), label, int(version))
@@ -478,7 +479,6 @@ def test_a_front_keeps_the_labels_that_are_taken_and_come_first_whatever_the_tim
         for item in items:
             added = front.add(item)
             gone += added.duplicate + added.superseded
-            front = codec.read(codec.write(front))
         assert len(front.items) + gone == len(items)
         for latest in range(8):
             expected = plain_choice(items, latest)
@@ -492,16 +492,50 @@ def test_a_front_keeps_the_labels_that_are_taken_and_come_first_whatever_the_tim
             assert choice.others_late == len(late) - (expected is None)
 
 
+def test_distinct_keys_equal_a_plain_loop() -> None:
+    random = np.random.default_rng(7)
+    for n in range(60):
+        some = random.integers(0, 3, (n, 2), np.uint64)  # many with one first word
+        places: dict[tuple[int, ...], int] = {}
+        firsts, owners = [], []
+        for place, key in enumerate(map(tuple, some.tolist())):
+            if key not in places:
+                places[key] = len(places)
+                firsts.append(place)
+            owners.append(places[key])
+        found = distinct(some)
+        assert (found.first.tolist(), found.owner.tolist()) == (firsts, owners)
+
+
 def test_the_memory_store_knows_its_size_and_keeps_a_key_in_one_bucket() -> None:
     store = MemoryStore()
-    store.put(Space.LABELS, 2, keys(1, 2), [b"one", b"two!"])
-    store.put(Space.LABELS, 2, keys(1), [b"1"])
-    store.put(Space.LABELS, 1, keys(3), [b""])
-    assert store.get(Space.LABELS, keys(1, 2, 3, 4)) == [b"1", b"two!", b"", None]
-    assert store.get(Space.PREDICTIONS, keys(1)) == [None]
-    assert list(store.sizes(Space.LABELS).items()) == [(1, 16), (2, 37)]
+    put(store, Space.LABELS, 2, octets(keys(1, 2)), [b"one", b"two"])
+    put(store, Space.LABELS, 2, octets(keys(1)), [b"ONE"])
+    put(store, Space.LABELS, 1, octets(keys(3)), [b"six"])
+    assert get(store, Space.LABELS, octets(keys(1, 2, 3, 4))) == [b"ONE", b"two", b"six", None]
+    assert get(store, Space.PREDICTIONS, octets(keys(1))) == [None]
+    assert list(store.sizes(Space.LABELS).items()) == [(1, 19), (2, 38)]
     store.drop(Space.LABELS, 2)
-    assert store.get(Space.LABELS, keys(1, 3)) == [None, b""]
-    assert store.sizes(Space.LABELS) == {1: 16}
+    assert get(store, Space.LABELS, octets(keys(1, 3))) == [None, b"six"]
+    assert store.sizes(Space.LABELS) == {1: 19}
     with pytest.raises(AssertionError, match="a key in two buckets"):
-        store.put(Space.LABELS, 5, keys(3), [b""])
+        put(store, Space.LABELS, 5, octets(keys(3)), [b"SIX"])
+
+
+def test_a_table_finds_keys_that_would_have_the_same_place() -> None:
+    random = np.random.default_rng(8)
+    table, plain = RecordTable(), dict[tuple[int, ...], bytes]()
+    for _ in range(40):
+        some = random.integers(0, 30, (50, 2), np.uint64)
+        some[:, 1] <<= np.uint64(50)  # the same place in any table
+        some = some[distinct(some).first]
+        records = np.frombuffer(random.bytes(5 * len(some)), "V5")
+        table.put(np.zeros(len(some), np.int64), some, records)
+        plain |= zip(map(tuple, some.tolist()), [r.tobytes() for r in records], strict=True)
+    everything = np.stack(np.meshgrid(np.arange(31), np.arange(31)), -1).reshape(-1, 2)
+    everything = everything.astype(np.uint64) << np.array([0, 50], np.uint64)
+    found = table.get(everything)
+    sought = list(map(tuple, everything[found.place].tolist()))
+    records = [record.tobytes() for record in found.records]
+    assert dict(zip(sought, records, strict=True)) == plain
+    assert len(table) == len(plain)

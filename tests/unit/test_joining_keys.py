@@ -3,14 +3,22 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from hashlib import blake2b, shake_256
 from uuid import UUID
 
 import numpy as np
 import pytest
 
-from streamgauge.core.joining.keys import keys
+from streamgauge.core.joining.keys import keys as words
 from streamgauge.core.joining.store import KEY_BYTES
+from tests.support.stores import octets
+
+
+def keys(model: str, ids: Iterable[str]) -> list[bytes]:
+    """The keys of ids as bytes."""
+    return octets(words(model, ids))
+
 
 MASK = (1 << 64) - 1
 
@@ -85,7 +93,7 @@ def test_keys_come_in_the_order_of_the_ids_and_do_not_depend_on_the_others() -> 
 def test_keys_are_the_same_in_another_process() -> None:
     program = (
         "from streamgauge.core.joining.keys import keys;"
-        "print(*(key.hex() for key in keys('m', ['p1', 'p2'])))"
+        "print(*(key.tobytes().hex() for key in keys('m', ['p1', 'p2'])))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     done = subprocess.run(

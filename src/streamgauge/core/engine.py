@@ -1,6 +1,6 @@
 """Engine: one model's events in, alerts and snapshots out; owner of all state that lasts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -30,7 +30,7 @@ from streamgauge.core.detectors.traffic_profile import measure_traffic
 from streamgauge.core.findings import Effect, Finding
 from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.joining.memory import MemoryStore
-from streamgauge.core.joining.store import Store
+from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Layout, Subject
 from streamgauge.core.outcomes.allotment import allotment
 from streamgauge.core.outcomes.engine import OutcomeEngine
@@ -203,7 +203,7 @@ class ModelEngine:
         self.registry.reserved = reference_keys(reference)
         self._set_reference(reference, reference_id)
 
-    def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:
+    def add(self, batch: EventBatch, keys: Keys | None = None) -> None:
         """Count a batch of events.
 
         `keys (n)` are the keys of their ids in the join; without them no label finds them.
@@ -221,19 +221,19 @@ class ModelEngine:
         self.merge(self.aggregator.aggregate(batch, [tap.add], tap.rows))
         self.outcomes.add_predictions(batch, keys, tap.predicted(), self.closed)
 
-    def add_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+    def add_labels(self, batch: LabelBatch, keys: Keys) -> None:
         """Join a batch of labels; `keys (n)` are the keys of their predictions' ids."""
         if self.outcomes is not None and len(batch):
             self.outcomes.add_labels(batch, keys, self.closed)
 
-    def index(self, batch: EventBatch, keys: Sequence[bytes]) -> None:
+    def index(self, batch: EventBatch, keys: Keys) -> None:
         """Let a batch of events that is counted already wait for its labels, and no more."""
         if self.outcomes is not None and len(batch):
             tap = self.outcomes.tap(batch)
             self.aggregator.aggregate(batch, [tap.add], tap.rows)
             self.outcomes.index_predictions(batch, keys, tap.predicted())
 
-    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
         """Join a batch of labels that is counted already, and count nothing."""
         if self.outcomes is not None and len(batch):
             self.outcomes.index_labels(batch, keys)

@@ -1,6 +1,6 @@
 """Tally: one model's events counted, for another process to analyse."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from streamgauge.core.joining.joiner import KEPT_BUCKETS
 from streamgauge.core.joining.ledger import GROWING
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.records import Joined, Pending
-from streamgauge.core.joining.store import Store
+from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Layout
 from streamgauge.core.outcomes.joining import OutcomeJoin
 from streamgauge.core.outcomes.layout import OutcomeLayout
@@ -68,7 +68,7 @@ class ModelTally:
         events += sum(len(joined.time) for joined in self._joined)
         return self._sum.cells + events * _NUMBERS
 
-    def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:
+    def add(self, batch: EventBatch, keys: Keys | None = None) -> None:
         """Count a batch of events; `keys (n)` are the keys of their ids in the join."""
         if not len(batch):
             return
@@ -86,7 +86,7 @@ class ModelTally:
             self._new.append(new._replace(bins=new.bins[:, new.bins.shape[1] - kept :]))
         self._keep(joined)
 
-    def add_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+    def add_labels(self, batch: LabelBatch, keys: Keys) -> None:
         """Join a batch of labels; `keys (n)` are those of their predictions' ids."""
         if self._join is not None and len(batch):
             self._keep(self._join.labels(batch, keys, None))
@@ -133,14 +133,14 @@ class ModelTally:
         later = {name: max(value, kept[name]) for name, value in newest.items()}
         joiner.overtake(state | {"ledger": kept | later})
 
-    def index(self, batch: EventBatch, keys: Sequence[bytes]) -> None:
+    def index(self, batch: EventBatch, keys: Keys) -> None:
         """Let a batch of events that is counted already wait for its labels, and no more."""
         if self._join is not None and len(batch):
             tap = self._join.tap(batch)
             self.aggregator.aggregate(batch, [tap.add], tap.rows)
             self._join.index_predictions(batch, keys, tap.predicted())
 
-    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
         """Join a batch of labels that is counted already, and count nothing."""
         if self._join is not None and len(batch):
             self._join.index_labels(batch, keys)

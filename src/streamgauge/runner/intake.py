@@ -10,7 +10,7 @@ import numpy as np
 from streamgauge.core.batch import CodeArray, EventBatch, IntArray, LabelBatch, ModelSchema
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.keys import keys
-from streamgauge.core.joining.store import Store
+from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Layout
 from streamgauge.core.reference import Reference
 from streamgauge.core.watermark import Watermark, WatermarkSpec
@@ -32,7 +32,7 @@ from streamgauge.runner.stores import (
 
 BEGIN_TOGETHER_S: Final = 5.0
 """So long partitions wait for each other at the start, before event time is known."""
-MOST_UNFLUSHED: Final = 16 << 20
+MOST_UNFLUSHED: Final = 48 << 20
 """Bytes of records in the join stores that the next checkpoint should not wait for any more."""
 MOST_PANES_AHEAD = 100
 """A partition this many panes ahead of the watermark is held back: open panes take memory."""
@@ -79,19 +79,19 @@ class Engine(JoinOwner, Protocol):
         """The newest event time (ms), None before the first."""
         ...
 
-    def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:
+    def add(self, batch: EventBatch, keys: Keys | None = None) -> None:
         """Count a batch of events; `keys (n)` are those of their ids in the join."""
         ...
 
-    def add_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+    def add_labels(self, batch: LabelBatch, keys: Keys) -> None:
         """Join a batch of labels; `keys (n)` are those of their predictions' ids."""
         ...
 
-    def index(self, batch: EventBatch, keys: Sequence[bytes]) -> None:
+    def index(self, batch: EventBatch, keys: Keys) -> None:
         """Let a batch of events that is counted already wait for its labels, and no more."""
         ...
 
-    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
         """Join a batch of labels that is counted already, and count nothing."""
         ...
 

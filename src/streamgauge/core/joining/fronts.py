@@ -6,23 +6,24 @@ the prediction comes: those up to some time. So a label changes nothing if one b
 early or earlier and as strong; and it gives way to a later one that is as early and stronger,
 unless it was earlier than all before it: then it may be the first. Nearly always one label is left.
 
-A record is one label as `RecordFormat.waiting` has it, in the bucket of its time. Where that does
-not do, the number of the record's bucket goes first and any number of labels follow: several, or
-one in the bucket of another that came first, or none once a prediction took them.
+That label's record is under the key of the id, with the number of labels that wait: 0 once a
+prediction took them. Of more than one, each further label has a record of its own, under the id's
+key with its number in it. All are in the bucket of the label that came first. Records of further
+labels that gave way stay there, and are not looked at.
 """
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from streamgauge.core.joining.records import RecordFormat
+import numpy as np
+
+from streamgauge.core.batch import IntArray
+from streamgauge.core.joining.records import Labels
+from streamgauge.core.joining.store import Keys
 
 MOST_LABELS: Final = 8
 """Labels of one id that wait; of more, the earliest ones and the strongest are kept."""
-_HEAD: Final = struct.Struct("<q")
-TAKEN_BYTES: Final = _HEAD.size
-"""Length of the record of an id whose labels a prediction took; with labels it is longer."""
 
 
 class Item(NamedTuple):
@@ -42,7 +43,7 @@ class Added(NamedTuple):
 
 @dataclass(slots=True)
 class Front:
-    """The labels of one id as they came, and the bucket where their record is."""
+    """The labels of one id as they came, and the bucket where their records are."""
 
     bucket: int
     items: list[Item] = field(default_factory=list)
@@ -92,35 +93,13 @@ def choose(items: Sequence[Item], latest: int) -> Choice:
     return Choice(taken, in_time[0].time, others_late, len(in_time) - 1 - equals, equals)
 
 
-class FrontCodec:
-    """Reads and writes the records of labels that wait."""
-
-    def __init__(self, form: RecordFormat, width_ms: int) -> None:
-        self._item = struct.Struct("<qdq" if form.numbers else "<qiq")
-        self._width = width_ms
-        self.plain = form.waiting.itemsize
-        """Length of a record that is one label in the bucket of its time."""
-        assert self._item.size == self.plain
-
-    def read(self, record: bytes) -> Front:
-        """Return a record's labels."""
-        if len(record) == self.plain:
-            item = Item(*self._item.unpack(record))
-            return Front(item.time // self._width, [item])
-        (bucket,) = _HEAD.unpack_from(record)
-        return Front(bucket, [Item(*i) for i in self._item.iter_unpack(record[_HEAD.size :])])
-
-    def write(self, front: Front) -> bytes:
-        """Return the record of these labels."""
-        if len(front.items) == 1 and front.items[0].time // self._width == front.bucket:
-            return self.item(front.items[0])
-        return _HEAD.pack(front.bucket) + b"".join(map(self.item, front.items))
-
-    def item(self, item: Item) -> bytes:
-        """Return one label as a plain record."""
-        return self._item.pack(*item)
+def numbered(keys: Keys, numbers: IntArray) -> Keys:
+    """Return the keys of labels by their `numbers (n,)` in their fronts: 0 is the id's own."""
+    found = keys.copy()
+    found[:, 0] ^= numbers.astype(np.uint64)
+    return found
 
 
-def taken(bucket: int) -> bytes:
-    """Return the record, in this bucket, of an id whose labels a prediction took."""
-    return _HEAD.pack(bucket)
+def items_of(labels: Labels) -> list[Item]:
+    """Return labels one by one."""
+    return list(map(Item, *(column.tolist() for column in labels)))

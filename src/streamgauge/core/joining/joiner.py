@@ -1,6 +1,6 @@
 """Joiner: labels meet the predictions that they are about, whichever comes first."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -9,10 +9,11 @@ import numpy as np
 
 from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.ledger import JoinCounts, Ledger
-from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat
+from streamgauge.core.joining.records import UNLABELLED, Joined, Labels, Pending, RecordFormat
+from streamgauge.core.joining.repeats import distinct
 from streamgauge.core.joining.revisions import revisions
-from streamgauge.core.joining.shelf import Shelf, pick
-from streamgauge.core.joining.store import Space, Store
+from streamgauge.core.joining.shelf import Shelf
+from streamgauge.core.joining.store import Keys, Records, Space, Store
 from streamgauge.core.joining.waiting import WaitingLabels
 from streamgauge.errors import DataError
 
@@ -77,8 +78,10 @@ class Joiner:
         self._form = form
         self._width = spec.width_ms
         self._ledger = ledger or Ledger()
-        self._shelf = Shelf(Space.PREDICTIONS, spec.max_bytes, store, self._ledger)
-        self._labels = Shelf(Space.LABELS, spec.max_waiting_bytes, store, self._ledger)
+        self._shelf = Shelf(Space.PREDICTIONS, spec.max_bytes, form.prediction, store, self._ledger)
+        self._labels = Shelf(
+            Space.LABELS, spec.max_waiting_bytes, form.waiting, store, self._ledger
+        )
         self._waiting = WaitingLabels(self._labels, form, spec.width_ms, self._ledger)
         self._over: tuple[int, int] | None = None
         """The first buckets of predictions and of labels to keep once the store has caught up."""
@@ -160,9 +163,7 @@ class Joiner:
         """Return what became of all events so far."""
         return self._ledger.counts()
 
-    def predictions(
-        self, keys: Sequence[bytes], pending: Pending, not_before: int = _NO_TIME
-    ) -> Arrived:
+    def predictions(self, keys: Keys, pending: Pending, not_before: int = _NO_TIME) -> Arrived:
         """Let predictions wait for their labels, and return the pairs with labels that did.
 
         `keys` are those of the n events; no pair becomes known before `not_before` (ms).
@@ -171,7 +172,7 @@ class Joiner:
         buckets = pending.time // self._width
         chosen, first = self._new_ids(keys, buckets)
         if len(chosen) < len(keys):
-            keys, pending, buckets = pick(keys, chosen), pending.take(chosen), buckets[chosen]
+            keys, pending, buckets = keys[chosen], pending.take(chosen), buckets[chosen]
         found, labels, came = self._waiting.take(keys, self._latest(pending.time, buckets))
         if not len(found):
             self._ledger.add_pending(buckets)
@@ -181,18 +182,18 @@ class Joiner:
         rest = np.delete(np.arange(len(keys)), found)
         self._ledger.add_pending(buckets[rest])
         records = self._form.pack_pending(pending.take(rest))
-        self._shelf.put(buckets[rest], pick(keys, rest), records)
+        self._shelf.put(buckets[rest], keys[rest], records)
         events = pending.take(found)
         label_time = np.maximum(np.maximum(came, events.time), not_before)
         self._ledger.joined += len(found)
         records = self._form.pack_labelled(events, labels, label_time)
-        self._shelf.put(buckets[found], pick(keys, found), records)
+        self._shelf.put(buckets[found], keys[found], records)
         self._shelf.make_room()
         ones = np.ones(len(found), np.int8)
         fresh = np.ones(len(found), bool)
         return Arrived(first, self._form.pairs(events, labels.label, label_time, ones, fresh))
 
-    def labels(self, keys: Sequence[bytes], labels: Labels, not_before: int = _NO_TIME) -> Joined:
+    def labels(self, keys: Keys, labels: Labels, not_before: int = _NO_TIME) -> Joined:
         """Give labels to their predictions, and return the pairs to add and to take away.
 
         `keys` are those of the n events; no pair becomes known before `not_before` (ms). A
@@ -200,21 +201,15 @@ class Joiner:
         both with the label time of the first.
         """
         self._ledger.labels += len(keys)
-        stored = self._shelf.get(keys)
-        if None in stored:
-            unknown = np.flatnonzero([record is None for record in stored])
-            self._waiting.add(pick(keys, unknown), labels.take(unknown))
-            known = np.delete(np.arange(len(keys)), unknown)
-            keys, labels = pick(keys, known), labels.take(known)
-        if not keys:
+        found = self._shelf.get(keys)
+        if len(found.place) < len(keys):
+            unknown = np.delete(np.arange(len(keys)), found.place)
+            self._waiting.add(keys[unknown], labels.take(unknown))
+            keys, labels = keys[found.place], labels.take(found.place)
+        if not len(keys):
             return self._form.none()
-        records, owner = list(filter(None, stored)), np.arange(len(keys))
-        if len(set(keys)) < len(keys):
-            held = dict(zip(keys, records, strict=True))
-            places = {key: place for place, key in enumerate(held)}
-            owner = np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
-            keys, records = list(held), list(held.values())
-        return self._revise(keys, records, owner, labels, not_before)
+        first, owner = distinct(keys)
+        return self._revise(keys[first], found.records[first], owner, labels, not_before)
 
     def advance(self, watermark_ms: int) -> None:
         """Forget what the watermark says can find no partner any more; it never goes back."""
@@ -230,41 +225,42 @@ class Joiner:
         self._shelf.drop_before(first - KEPT_BUCKETS)
         self._labels.drop_before(first)
 
-    def _new_ids(self, keys: Sequence[bytes], buckets: IntArray) -> tuple[IntArray, IntArray]:
+    def _new_ids(self, keys: Keys, buckets: IntArray) -> tuple[IntArray, IntArray]:
         """Find the events whose id is new and that may be kept, and all whose id is new.
 
         The others are counted.
         """
-        stored = self._shelf.get(keys)
+        stored = self._shelf.get(keys).place
         first = max(self._ledger.predictions_from, self._shelf.full_up_to() + 1)
         kept = buckets >= first
-        if kept.all() and stored.count(None) == len(set(keys)) == len(keys):
-            everything = np.arange(len(keys))
+        ids = distinct(keys)
+        everything = np.arange(len(keys))
+        if kept.all() and not len(stored) and len(ids.first) == len(keys):
             return everything, everything
-        chosen: dict[bytes, int] = {}
-        passed: list[int] = []
-        for place, (key, record, keep) in enumerate(zip(keys, stored, kept.tolist(), strict=True)):
-            if record is not None or key in chosen:
-                self._ledger.duplicates += 1
-            elif keep:
-                chosen[key] = place
-            else:
-                self._ledger.expired += 1
-                passed.append(place)
-        kept_places = np.fromiter(chosen.values(), np.int64, len(chosen))
-        return kept_places, np.sort(np.concatenate([kept_places, np.array(passed, np.int64)]))
+        new = np.ones(len(keys), np.bool_)
+        new[stored] = False
+        candidates = np.flatnonzero(new & kept)
+        # Of each id the first event that may be kept: the last to be written here.
+        chosen_of = np.full(len(ids.first), len(keys))
+        chosen_of[ids.owner[candidates[::-1]]] = candidates[::-1]
+        before = everything < chosen_of[ids.owner]
+        passed = new & ~kept & before
+        chosen = np.sort(chosen_of[chosen_of < len(keys)])
+        self._ledger.expired += int(np.count_nonzero(passed))
+        self._ledger.duplicates += len(keys) - len(chosen) - int(np.count_nonzero(passed))
+        return chosen, np.union1d(chosen, np.flatnonzero(passed))
 
     def _revise(
         self,
-        keys: Sequence[bytes],
-        raw: Sequence[bytes],
+        keys: Keys,
+        records: Records,
         owner: IntArray,
         labels: Labels,
         not_before: int,
     ) -> Joined:
         """Label known predictions; `owner (n,) int64` says whose each label is."""
         ledger = self._ledger
-        records, labelled = self._form.unpack(raw)
+        labelled = records["label_time"] != UNLABELLED
         time, version = records["time"].astype(np.int64), records["version"].astype(np.int64)
         buckets = time // self._width
         in_time = np.flatnonzero(labels.time <= self._latest(time, buckets)[owner])
@@ -301,7 +297,7 @@ class Joiner:
         if len(touched) == len(keys):
             self._shelf.put(buckets, keys, records)
         else:
-            self._shelf.put(buckets[touched], pick(keys, touched), records[touched])
+            self._shelf.put(buckets[touched], keys[touched], records[touched])
         self._shelf.make_room()
         if len(whose) < len(keys) or not first.all():
             events, label_time = events.take(whose), label_time[whose]

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.core.joining.store import KEY_BYTES
+from streamgauge.core.joining.store import KEY_BYTES, Keys
 
 SCHEME: Final = 2
 """Grows when keys become others: a store tells by it that its records are found no more."""
@@ -22,8 +22,8 @@ _HALF: Final = np.uint64(32)
 Words = NDArray[np.uint64]
 
 
-def keys(model: str, ids: Iterable[str]) -> list[bytes]:
-    """Return the key of every id: 16 bytes, the same in every process and on every machine.
+def keys(model: str, ids: Iterable[str]) -> Keys:
+    """Return the key of every id, `(n, 2)`, the same in every process and on every machine.
 
     An id's 32-bit words w_i and its length, as one word more, are hashed four times by
     h = ⌊(m + Σ m_i w_i mod 2^64) / 2^32⌋ with factors drawn from the model's name (multilinear
@@ -35,12 +35,12 @@ def keys(model: str, ids: Iterable[str]) -> list[bytes]:
     The factors are no secret: whoever chooses ids can choose two that share a key. That lets him do
     nothing that sending one id twice would not: the second prediction is a duplicate.
 
-    >>> [key.hex() for key in keys("m", ["p1"])]
-    ['10a4f5e7da62c62efb97180dcce56ca8']
+    >>> keys("m", ["p1"]).astype("<u8").tobytes().hex()
+    '10a4f5e7da62c62efb97180dcce56ca8'
     """
     texts = list(ids)
     if not texts:
-        return []
+        return np.empty((0, 2), np.uint64)
     together = "".join(texts)
     if together.isascii():
         data = together.encode("ascii")
@@ -51,16 +51,15 @@ def keys(model: str, ids: Iterable[str]) -> list[bytes]:
         lengths = np.fromiter(map(len, parts), np.int64, len(parts))
     if lengths.max() <= LONGEST:
         return _short(model, data, lengths)
-    found = [b""] * len(texts)
-    for place in np.flatnonzero(lengths > LONGEST).tolist():
-        found[place] = _long(model, texts[place])
-    short = np.flatnonzero(lengths <= LONGEST).tolist()
-    for place, key in zip(short, keys(model, [texts[place] for place in short]), strict=True):
-        found[place] = key
+    found = np.empty((len(texts), 2), np.uint64)
+    long = lengths > LONGEST
+    digests = (_long(model, texts[place]) for place in np.flatnonzero(long).tolist())
+    found[long] = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
+    found[~long] = keys(model, [texts[place] for place in np.flatnonzero(~long).tolist()])
     return found
 
 
-def _short(model: str, data: bytes, lengths: NDArray[np.int64]) -> list[bytes]:
+def _short(model: str, data: bytes, lengths: NDArray[np.int64]) -> Keys:
     """Return the keys of texts of at most `LONGEST` bytes each, which are one after the other."""
     longest = int(lengths.max())
     words = -(-longest // 4)
@@ -75,9 +74,7 @@ def _short(model: str, data: bytes, lengths: NDArray[np.int64]) -> list[bytes]:
     for column, factor in zip(table.view("<u4").T, factors[:words], strict=True):
         lanes += column.astype(np.uint64)[:, None] * factor
     high = lanes >> _HALF
-    halves = _mixed((high[:, ::2] << _HALF) | high[:, 1::2])
-    found: list[bytes] = halves.astype("<u8").view(f"V{KEY_BYTES}").ravel().tolist()
-    return found
+    return _mixed((high[:, ::2] << _HALF) | high[:, 1::2])
 
 
 def _mixed(words: Words) -> Words:

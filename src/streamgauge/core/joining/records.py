@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray
-from streamgauge.errors import DataError
-
-Records = npt.NDArray[np.void]
-"""A structured array `(n,)` of one of the record types of a `RecordFormat`."""
+from streamgauge.core.joining.store import Records
 
 BYTE_BINS: Final = 256
 """Features with fewer bins than this take a byte each."""
+UNLABELLED: Final = np.iinfo(np.int64).min
+"""The label time of a prediction without a label."""
 
 
 class Pending(NamedTuple):
@@ -98,19 +97,19 @@ class RecordFormat:
     """How predictions and labels are written as bytes: packed, little-endian, without loss.
 
     `specs` is S, the number of row numbers of an event; `features` the number of bins of each
-    feature; `numbers` says that predictions and labels are numbers, not classes. A prediction that
-    waits, one that is labelled, and a label that waits are told apart by their lengths.
+    feature; `numbers` says that predictions and labels are numbers, not classes.
     """
 
     specs: int
     features: tuple[int, ...]
     numbers: bool
-    pending: np.dtype[np.void] = field(compare=False, repr=False)
-    """A prediction without a label: the columns of `Pending`."""
-    labelled: np.dtype[np.void] = field(compare=False, repr=False)
-    """The same, then `label` and `version` of the label taken last, and `label_time`."""
+    prediction: np.dtype[np.void] = field(compare=False, repr=False)
+    """The columns of `Pending`, then `label` and `version` of the label taken last, `label_time`.
+
+    Without a label these are 0, 0 and `UNLABELLED`.
+    """
     waiting: np.dtype[np.void] = field(compare=False, repr=False)
-    """A label without a prediction: the columns of `Labels`."""
+    """A label without a prediction: the columns of `Labels`, and `count`: see `fronts`."""
 
     def __init__(self, specs: int, features: Sequence[int], numbers: bool) -> None:
         # Frozen: a format that changed under its records could not read them.
@@ -128,9 +127,8 @@ class RecordFormat:
             ("specs", specs),
             ("features", tuple(features)),
             ("numbers", numbers),
-            ("pending", np.dtype(pending)),
-            ("labelled", np.dtype([*pending, *label, ("label_time", "<i8")])),
-            ("waiting", np.dtype([("time", "<i8"), *label])),
+            ("prediction", np.dtype([*pending, *label, ("label_time", "<i8")])),
+            ("waiting", np.dtype([("time", "<i8"), *label, ("count", "u1")])),
         ):
             object.__setattr__(self, name, attribute)
 
@@ -141,62 +139,35 @@ class RecordFormat:
         return f"{value}/{self.specs}/{','.join(map(str, self.features))}"
 
     def pack_pending(self, events: Pending) -> Records:
-        """Return predictions as records that wait."""
-        records = np.empty(len(events.time), self.pending)
-        self._fill(records, events)
+        """Return predictions without a label as records."""
+        records = self._filled(events)
+        records["label"] = records["version"] = 0
+        records["label_time"] = UNLABELLED
         return records
 
     def pack_labelled(self, events: Pending, labels: Labels, label_time: IntArray) -> Records:
-        """Return predictions as labelled records."""
-        records = np.empty(len(events.time), self.labelled)
-        self._fill(records, events)
+        """Return predictions with a label as records."""
+        records = self._filled(events)
         records["label"] = labels.label
         records["version"] = labels.version
         records["label_time"] = label_time
         return records
 
-    def pack_waiting(self, labels: Labels) -> Records:
-        """Return labels as records that wait."""
+    def pack_waiting(self, labels: Labels, count: int = 1) -> Records:
+        """Return labels that wait as records; `count` is what all say."""
         records = np.empty(len(labels.time), self.waiting)
         for name, column in zip(Labels._fields, labels, strict=True):
             records[name] = column
+        records["count"] = count
         return records
 
-    def unpack(self, raw: Sequence[bytes]) -> tuple[Records, npt.NDArray[np.bool_]]:
-        """Return predictions as labelled records, and which of them have a label.
-
-        `label`, `version` and `label_time` of those without are zero.
-
-        Raises:
-            DataError: a record has neither length.
-        """
-        lengths = np.fromiter(map(len, raw), np.int64, len(raw))
-        labelled = lengths == self.labelled.itemsize
-        if not np.all(labelled | (lengths == self.pending.itemsize)):
-            raise DataError(
-                "join store: a record of a prediction has an unknown length; remove the store, it "
-                "is built again from the inputs"
-            )
-        if labelled.all():
-            return np.frombuffer(bytearray().join(raw), self.labelled), labelled
-        records = np.zeros(len(raw), self.labelled)
-        table = records.view(np.uint8).reshape(len(raw), self.labelled.itemsize)
-        if not labelled.any():
-            table[:, : self.pending.itemsize] = self._table(raw, self.pending.itemsize)
-            return records, labelled
-        with_label = [record for record, told in zip(raw, labelled.tolist(), strict=True) if told]
-        without = [record for record, told in zip(raw, labelled.tolist(), strict=True) if not told]
-        table[labelled] = self._table(with_label, self.labelled.itemsize)
-        table[~labelled, : self.pending.itemsize] = self._table(without, self.pending.itemsize)
-        return records, labelled
-
-    def unpack_waiting(self, raw: Sequence[bytes]) -> Labels:
+    def unpack_waiting(self, records: Records) -> Labels:
         """Return labels from records that wait."""
-        records = np.frombuffer(b"".join(raw), self.waiting, len(raw))
-        return Labels(records["time"], records["label"], records["version"])
+        columns = (records[name] for name in Labels._fields)
+        return Labels(*map(np.ascontiguousarray, columns))
 
     def events(self, records: Records) -> Pending:
-        """Return the predictions in pending or labelled records."""
+        """Return the predictions in records."""
         return Pending(
             records["time"].astype(np.int64),
             records["rows"].astype(np.int64),
@@ -218,7 +189,7 @@ class RecordFormat:
 
     def none(self) -> Joined:
         """Return no pairs at all."""
-        empty = self.events(np.empty(0, self.pending))
+        empty = self.events(np.empty(0, self.prediction))
         return Joined(
             *empty,
             label=empty.predicted.copy(),
@@ -230,20 +201,11 @@ class RecordFormat:
     def _values(self, column: npt.NDArray[Any]) -> CodeArray | FloatArray:
         return column.astype(np.float64) if self.numbers else column.astype(np.int32)
 
-    def _fill(self, records: Records, events: Pending) -> None:
+    def _filled(self, events: Pending) -> Records:
+        records = np.empty(len(events.time), self.prediction)
         rows, bins = events.rows, events.bins
         assert not rows.size or (rows.min() >= 0 and rows.max() <= np.iinfo(np.uint32).max)
         assert not bins.size or bins.max() <= np.iinfo(records.dtype["bins"].base).max
         for name, column in zip(Pending._fields, events, strict=True):
             records[name] = column
-
-    @staticmethod
-    def _table(raw: Sequence[bytes], length: int) -> npt.NDArray[np.uint8]:
-        return np.frombuffer(b"".join(raw), np.uint8).reshape(len(raw), length)
-
-
-def as_bytes(records: Records) -> list[bytes]:
-    """Return each record's bytes."""
-    # The fastest of the ways to cut an array of records into bytes, by three times.
-    found: list[bytes] = np.ascontiguousarray(records).view(f"V{records.dtype.itemsize}").tolist()
-    return found
+        return records

@@ -1,20 +1,42 @@
 """Store: what the join needs of the place where predictions wait for their labels."""
 
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import IntArray
+
+Keys = npt.NDArray[np.uint64]
+"""n keys `(n, 2)`: a 128-bit hash of each prediction id, in two words."""
+
+Records = npt.NDArray[Any]
+"""n records `(n,)`, all of one type and so of one length; a structured array, as a rule."""
 
 KEY_BYTES: Final = 16
-"""Length of a key: a 128-bit hash of the prediction id."""
+"""Length of a key."""
 
 
 class Space(StrEnum):
-    """The two kinds of records, each with keys of its own."""
+    """The two kinds of records, each with keys and a type of records of its own."""
 
     PREDICTIONS = "predictions"
     """Predictions that wait for a label or have one."""
     LABELS = "labels"
     """Labels whose prediction has not come yet."""
+
+
+class Found(NamedTuple):
+    """The k records that were found of n keys.
+
+    Shapes: `place (k,) int64` which of the keys, ascending; `bucket (k,) int64`; `records (k,)`, a
+    copy whose type is `V` of the records' length, or of length 0 where none was ever put.
+    """
+
+    place: IntArray
+    bucket: IntArray
+    records: Records
 
 
 class Store(Protocol):
@@ -24,14 +46,15 @@ class Store(Protocol):
     What was put is there for the next `get`, whether or not it has reached a disk.
     """
 
-    def get(self, space: Space, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the record of every key, None where there is none."""
+    def get(self, space: Space, keys: Keys) -> Found:
+        """Return the records of those of the keys that have one; a key may be sought twice."""
         ...
 
-    def put(
-        self, space: Space, bucket: int, keys: Sequence[bytes], values: Sequence[bytes]
-    ) -> None:
-        """Write records, in place of what these keys had in this bucket; the keys are distinct."""
+    def put(self, space: Space, buckets: IntArray, keys: Keys, records: Records) -> None:
+        """Write n records to their `buckets (n,)`, in place of what their keys had there.
+
+        The keys are distinct.
+        """
         ...
 
     def drop(self, space: Space, bucket: int) -> None:

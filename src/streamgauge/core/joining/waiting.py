@@ -1,23 +1,16 @@
 """Waiting labels: those that came before their predictions."""
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.joining.fronts import (
-    TAKEN_BYTES,
-    Front,
-    FrontCodec,
-    Item,
-    choose,
-    taken,
-)
+from streamgauge.core.joining.fronts import Front, Item, choose, items_of, numbered
 from streamgauge.core.joining.ledger import Ledger, tally
 from streamgauge.core.joining.records import Labels, RecordFormat
-from streamgauge.core.joining.shelf import Shelf, pick
+from streamgauge.core.joining.repeats import distinct
+from streamgauge.core.joining.shelf import Shelf
+from streamgauge.core.joining.store import Found, Keys
 
 
 class Taken(NamedTuple):
@@ -40,97 +33,123 @@ class WaitingLabels:
         self._form = form
         self._width = width_ms
         self._ledger = ledger
-        self._codec = FrontCodec(form, width_ms)
 
-    def add(self, keys: Sequence[bytes], labels: Labels) -> None:
+    def add(self, keys: Keys, labels: Labels) -> None:
         """Let labels wait whose predictions are not known."""
         ledger = self._ledger
         buckets = labels.time // self._width
-        raw = self._shelf.get(keys)
+        found = self._shelf.get(keys)
         first = max(ledger.labels_from, self._shelf.full_up_to() + 1)
         plain = buckets >= first
-        if raw.count(None) < len(keys) or len(set(keys)) < len(keys):
-            often = Counter(keys)
-            alone = [r is None and often[k] == 1 for k, r in zip(keys, raw, strict=True)]
-            kept = buckets >= ledger.labels_from
-            crowd = np.flatnonzero(~np.array(alone, np.bool_) & kept)
-            self._add_in_turn(pick(keys, crowd), labels.take(crowd), pick(raw, crowd), first)
+        ids = distinct(keys)
+        if len(found.place) or len(ids.first) < len(keys):
+            alone = np.bincount(ids.owner)[ids.owner] == 1
+            alone[found.place] = False
+            crowd = np.flatnonzero(~alone & (buckets >= ledger.labels_from))
+            held = np.isin(found.place, crowd)
+            there = Found(*(column[held] for column in found))
+            there = there._replace(place=np.searchsorted(crowd, there.place))
+            self._add_in_turn(keys[crowd], labels.take(crowd), there, first)
             plain &= alone
             ledger.orphans -= len(crowd)
         chosen = np.flatnonzero(plain)
         ledger.orphans += len(keys) - len(chosen)
         if len(chosen) < len(keys):
-            keys, labels, buckets = pick(keys, chosen), labels.take(chosen), buckets[chosen]
+            keys, labels, buckets = keys[chosen], labels.take(chosen), buckets[chosen]
         for bucket, count in tally(buckets).items():
             ledger.add_waiting(bucket, count)
         self._shelf.put(buckets, keys, self._form.pack_waiting(labels))
         self._shelf.make_room()
 
-    def _add_in_turn(
-        self, keys: Sequence[bytes], labels: Labels, raw: Sequence[bytes | None], first: int
-    ) -> None:
+    def _add_in_turn(self, keys: Keys, labels: Labels, found: Found, first: int) -> None:
         """Let labels wait of which there may be several of one id; new ids from a bucket on."""
         ledger = self._ledger
-        fronts: dict[bytes, Front] = {}
-        changed: dict[int, dict[bytes, Front]] = {}
-        columns = (column.tolist() for column in labels)
-        for key, record, *values in zip(keys, raw, *columns, strict=True):
-            item = Item(*values)
-            front = fronts.get(key)
+        ids = distinct(keys)
+        fronts: dict[int, Front] = {}
+        there = dict(zip(found.place.tolist(), self._fronts(keys, found), strict=True))
+        changed: set[int] = set()
+        for place, (one, item) in enumerate(zip(ids.owner.tolist(), items_of(labels), strict=True)):
+            front = fronts.get(one) or there.get(place)
             if front is None:
-                if record is not None:
-                    front = self._codec.read(record)
-                elif item.time // self._width < first:
+                if item.time // self._width < first:
                     ledger.orphans += 1
                     continue
-                else:
-                    front = Front(item.time // self._width)
-                fronts[key] = front
+                front = Front(item.time // self._width)
+            fronts[one] = front
             added = front.add(item)
             if added.duplicate:
                 ledger.duplicate_labels += 1
                 continue
             ledger.corrections += added.superseded
             ledger.add_waiting(front.bucket, 1 - added.superseded)
-            changed.setdefault(front.bucket, {})[key] = front
-        for bucket, those in changed.items():
-            records = list(map(self._codec.write, those.values()))
-            self._shelf.write(bucket, list(those), records)
+            changed.add(one)
+        self._write(keys[ids.first], {one: fronts[one] for one in changed})
 
-    def take(self, keys: Sequence[bytes], latest: IntArray) -> Taken:
+    def _fronts(self, keys: Keys, found: Found) -> list[Front]:
+        """Return the front of each record that was found."""
+        firsts = items_of(self._form.unpack_waiting(found.records))
+        counts = found.records["count"].tolist()
+        rows = zip(found.bucket.tolist(), firsts, counts, strict=True)
+        fronts = [Front(bucket, [item] if count else []) for bucket, item, count in rows]
+        further = [(i, number) for i, count in enumerate(counts) for number in range(1, count)]
+        if further:
+            whose, numbers = np.array(further, np.int64).T
+            rest = self._shelf.get(numbered(keys[found.place[whose]], numbers))
+            assert len(rest.place) == len(further)
+            items = items_of(self._form.unpack_waiting(rest.records))
+            for place, item in zip(whose.tolist(), items, strict=True):
+                fronts[place].items.append(item)
+        return fronts
+
+    def _write(self, keys: Keys, fronts: dict[int, Front]) -> None:
+        """Write the fronts of some ids, by their places among the keys."""
+        rows = [
+            (one, front.bucket, number, len(front.items), item)
+            for one, front in fronts.items()
+            for number, item in enumerate(front.items)
+        ]
+        if not rows:
+            return
+        whose, buckets, numbers, counts, items = zip(*rows, strict=True)
+        records = self._form.pack_waiting(self._labels(items))
+        records["count"] = counts
+        mine = numbered(keys[np.array(whose)], np.array(numbers))
+        self._shelf.put(np.array(buckets, np.int64), mine, records)
+
+    def take(self, keys: Keys, latest: IntArray) -> Taken:
         """Take labels that wait for new predictions, up to a latest time `(n,) int64` of each."""
-        ledger, codec = self._ledger, self._codec
-        raw = self._shelf.get(keys) if ledger.waiting else []
-        sizes = (0 if record is None else len(record) for record in raw)
-        hits = [place for place, size in enumerate(sizes) if size > TAKEN_BYTES]
-        if not hits:
+        ledger = self._ledger
+        if ledger.waiting:
+            found = self._shelf.get(keys)
+            held = found.records["count"] > 0
+            found = Found(*(column[held] for column in found))
+        if not ledger.waiting or not len(found.place):
             nothing = np.empty(0, np.int64)
-            return Taken(nothing, self._form.unpack_waiting([]), nothing)
-        found = np.array(hits, np.int64)
-        records = [record for record in map(raw.__getitem__, hits) if record is not None]
-        moved: dict[int, int] = {}
-        came: dict[int, int] = {}
-        for place, size in enumerate(map(len, records)):
-            if size != codec.plain:
-                front = codec.read(records[place])
-                choice = choose(front.items, int(latest[hits[place]]))
-                ledger.late += choice.others_late
-                ledger.corrections += choice.superseded
-                ledger.duplicate_labels += choice.equals
-                ledger.add_waiting(front.bucket, 1 - len(front.items))
-                records[place] = codec.item(choice.taken)
-                moved[place] = front.bucket
-                came[place] = choice.first
+            return Taken(nothing, self._labels(()), nothing)
+        place, bucket, records = found
+        for home, count in tally(bucket).items():
+            ledger.add_waiting(home, -count)
         labels = self._form.unpack_waiting(records)
-        homes = labels.time // self._width
-        homes[list(moved)] = list(moved.values())
-        for bucket, count in tally(homes).items():
-            gone = np.flatnonzero(homes == bucket)
-            ledger.add_waiting(bucket, -count)
-            marks = [taken(bucket)] * len(gone)
-            self._shelf.write(bucket, pick(keys, found[gone]), marks)
-        in_time = labels.time <= latest[found]
-        ledger.late += len(found) - int(np.count_nonzero(in_time))
         first = labels.time.copy()
-        first[list(came)] = list(came.values())
-        return Taken(found[in_time], labels.take(np.flatnonzero(in_time)), first[in_time])
+        crowds = np.flatnonzero(records["count"] > 1)
+        several = Found(place[crowds], bucket[crowds], records[crowds])
+        for at, front in zip(crowds.tolist(), self._fronts(keys, several), strict=True):
+            choice = choose(front.items, int(latest[place[at]]))
+            ledger.late += choice.others_late
+            ledger.corrections += choice.superseded
+            ledger.duplicate_labels += choice.equals
+            ledger.add_waiting(front.bucket, 1 - len(front.items))
+            for column, value in zip(labels, choice.taken, strict=True):
+                column[at] = value
+            first[at] = choice.first
+        self._shelf.put(bucket, keys[place], np.zeros(len(place), self._form.waiting))
+        in_time = labels.time <= latest[place]
+        ledger.late += len(place) - int(np.count_nonzero(in_time))
+        return Taken(place[in_time], labels.take(np.flatnonzero(in_time)), first[in_time])
+
+    def _labels(self, items: "tuple[Item, ...]") -> Labels:
+        dtype = self._form.waiting
+        columns = zip(*items, strict=True) if items else ((), (), ())
+        return Labels(
+            *(np.array(c, dtype[name]) for name, c in zip(Labels._fields, columns, strict=True))
+        )

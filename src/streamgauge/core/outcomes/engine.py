@@ -1,6 +1,6 @@
 """Outcome engine: a model's predictions and labels in, pairs counted, changes found."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from streamgauge.core.joining.elsewhere import JoinedElsewhere
 from streamgauge.core.joining.joiner import Joiner
 from streamgauge.core.joining.ledger import JoinCounts
 from streamgauge.core.joining.records import Joined, Pending
-from streamgauge.core.joining.store import Store
+from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Subject
 from streamgauge.core.outcomes.events import Predicted, PredictionTap
 from streamgauge.core.outcomes.joining import OutcomeJoin
@@ -81,14 +81,14 @@ class OutcomeEngine:
         return self._join.tap(batch)
 
     def add_predictions(
-        self, batch: EventBatch, keys: Sequence[bytes], found: Predicted, closed: int | None
+        self, batch: EventBatch, keys: Keys, found: Predicted, closed: int | None
     ) -> None:
         """Let predictions wait for their labels; `keys (n)` are those of the whole batch."""
         new, joined = self._join.predictions(batch, keys, found, closed)
         self._stream.predict(new, closed, self._hidden(new.time))
         self._count(joined, closed)
 
-    def add_labels(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> None:
+    def add_labels(self, batch: LabelBatch, keys: Keys, closed: int | None) -> None:
         """Give labels to their predictions; `keys (n)` are those of the predictions' ids."""
         self._count(self._join.labels(batch, keys, closed), closed)
 
@@ -115,11 +115,11 @@ class OutcomeEngine:
             joined = joined._replace(label_time=known)
         self._count(joined, closed)
 
-    def index_predictions(self, batch: EventBatch, keys: Sequence[bytes], found: Predicted) -> None:
+    def index_predictions(self, batch: EventBatch, keys: Keys, found: Predicted) -> None:
         """Let predictions wait that are counted already."""
         self._join.index_predictions(batch, keys, found)
 
-    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
         """Give labels to their predictions that are counted already."""
         self._join.index_labels(batch, keys)
 

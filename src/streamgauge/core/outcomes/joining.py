@@ -1,6 +1,6 @@
 """Outcome join: a model's predictions and labels in, pairs out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from streamgauge.core.batch import EventBatch, LabelBatch, Task
 from streamgauge.core.joining.joiner import Joiner, JoinSpec
 from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat
-from streamgauge.core.joining.store import Store
+from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import folded_widths
 from streamgauge.core.outcomes.events import Predicted, PredictionTap, true_classes
 from streamgauge.core.outcomes.layout import OutcomeLayout
@@ -59,15 +59,15 @@ class OutcomeJoin:
         return PredictionTap(self.layout, batch, self._threshold)
 
     def predictions(
-        self, batch: EventBatch, keys: Sequence[bytes], found: Predicted, closed: int | None
+        self, batch: EventBatch, keys: Keys, found: Predicted, closed: int | None
     ) -> Arrived:
         """Let predictions wait for their labels; `keys (n)` are those of the whole batch."""
         pending = _pending(batch, found)
-        mine = [keys[i] for i in found.at.tolist()]
+        mine = keys[found.at]
         arrived = self.joiner.predictions(mine, pending, _NEVER if closed is None else closed)
         return Arrived(pending.take(arrived.new), arrived.joined)
 
-    def labels(self, batch: LabelBatch, keys: Sequence[bytes], closed: int | None) -> Joined:
+    def labels(self, batch: LabelBatch, keys: Keys, closed: int | None) -> Joined:
         """Give labels to their predictions; `keys (n)` are those of the predictions' ids."""
         codes, _ = true_classes(self.layout, batch.label)
         return self.joiner.labels(
@@ -76,16 +76,16 @@ class OutcomeJoin:
             _NEVER if closed is None else closed,
         )
 
-    def index_predictions(self, batch: EventBatch, keys: Sequence[bytes], found: Predicted) -> None:
+    def index_predictions(self, batch: EventBatch, keys: Keys, found: Predicted) -> None:
         """Let predictions wait that are counted already.
 
         Which panes were closed when they came is not known any more, so pairs are taken to be known
         from the label's own time.
         """
         with self._indexing():
-            self.joiner.predictions([keys[i] for i in found.at.tolist()], _pending(batch, found))
+            self.joiner.predictions(keys[found.at], _pending(batch, found))
 
-    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
+    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
         """Give labels to their predictions that are counted already."""
         with self._indexing():
             self.labels(batch, keys, None)

@@ -1,7 +1,6 @@
 """What can go wrong with the join store's folder, in words that say what to do."""
 
 import errno
-import os
 from pathlib import Path
 from typing import Final
 
@@ -41,18 +40,8 @@ def os_failure(folder: Path, error: OSError) -> JoinStoreError:
     return JoinStoreError(f"join store {folder}: {error.strerror or error}; {remedy}")
 
 
-def failure(folder: Path, doing: str, error: Exception) -> JoinStoreError:
-    """Return the error for what the library said, which has no types: causes are read off its text.
-
-    What the operating system refused is told with its remedy. Everything else (checksums, missing
-    files, records that are no records) is damage.
-    """
-    text = " ".join(str(error).split())
-    if "/LOCK: " in text:
-        return JoinStoreBusyError(f"join store {folder}: {doing}: {text}; end what has it open")
-    for number, remedy in _REMEDIES.items():
-        if os.strerror(number) in text:
-            return JoinStoreError(f"join store {folder}: {doing}: {text}; {remedy}")
+def damage(folder: Path, what: str) -> JoinStoreDamagedError:
+    """Return the error for files that are not what was written."""
     return JoinStoreDamagedError(
-        f"join store {folder}: {doing}: {text}; start again: it is built anew from the inputs"
+        f"join store {folder}: {what}; start again: it is built anew from the inputs"
     )

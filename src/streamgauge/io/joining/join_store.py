@@ -1,78 +1,74 @@
 """JoinStore: a local, disposable index in which predictions wait for their labels.
 
-What is put is kept in memory until `flush`, which writes it together with a value of the caller's
-(the input offsets that the store then reflects) as one batch: after a crash the store is what it
-was after some flush, as a rule the last one. Nothing in it is the only copy of anything, so a
-folder that cannot be understood is emptied and begun anew, and the caller, who finds no offsets in
-it, reads the inputs again.
+What is put is kept in memory until `flush`, which writes it as sorted runs, one for each bucket,
+and then the catalogue, together with a value of the caller's (the input offsets that the store then
+reflects). The catalogue takes the place of the one before in one step, so after a crash the store
+is what it was after the last flush. Nothing in it is the only copy of anything: a folder that
+cannot be understood is emptied and begun anew, and the caller, who finds no offsets in it, reads
+the inputs again.
 """
 
+import contextlib
 import os
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 
-from streamgauge.core.joining.store import KEY_BYTES, Space
-from streamgauge.io.joining.bucket import BucketEntry, DiskBucket
-from streamgauge.io.joining.catalogue import encoded
-from streamgauge.io.joining.errors import JoinStoreDamagedError, JoinStoreError
-from streamgauge.io.joining.filters import marks
-from streamgauge.io.joining.opening import (
-    CATALOGUE,
-    HEAD,
-    META,
-    RECORDS,
-    Opened,
-    locked,
-    mark_damaged,
-    opened,
-)
+from streamgauge.core.batch import IntArray
+from streamgauge.core.joining.store import Found, Keys, Records, Space
+from streamgauge.core.joining.table import RecordTable
+from streamgauge.io.joining import catalogue
+from streamgauge.io.joining.bucket import DiskBucket
+from streamgauge.io.joining.catalogue import FORMAT, BucketEntry, Catalogue
+from streamgauge.io.joining.errors import damage, os_failure
+from streamgauge.io.joining.merging import Merge
+from streamgauge.io.joining.opening import RECORDS, Opened, locked, mark_damaged, opened
+from streamgauge.io.joining.rows import rows_of
+from streamgauge.io.joining.run import DamageError, Run, RunWriter, Sought
 
-_RECORD_OVERHEAD: Final = 24
-"""Bytes that a record takes beside its key and value, about."""
+_MERGED_FOR_EACH: Final = 8
+"""Rows that are merged after a flush for each that it wrote.
+
+A row is merged as often as the number of its bucket's flushes has digits to the base of four: 8
+times of 65,000 flushes.
+"""
+_Place = tuple[Space, int]
 
 
 class JoinStore:
     """Records on disk: what `streamgauge.core.joining.store.Store` asks for, with `flush`.
 
     `origin` says whether the store was found, and `reason` why not, "" where there is nothing to
-    say. After an error the store is closed and opened again, or left.
+    say. A flush that fails has changed nothing that was flushed before, or put since.
 
     >>> import tempfile
+    >>> key, label = np.array([[1, 2]], np.uint64), np.array([b"a label"], "V7")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = JoinStore.open(Path(folder), "flights 1")
-    ...     store.put(Space.LABELS, 3, [bytes(16)], [b"a label"])
+    ...     store.put(Space.LABELS, np.array([3]), key, label)
     ...     store.flush(b"offsets")
     ...     store.close()
     ...     store = JoinStore.open(Path(folder), "flights 1")
-    ...     store.origin.value, store.meta(), store.get(Space.LABELS, [bytes(16), bytes(15) + b"x"])
+    ...     store.origin.value, store.meta(), store.get(Space.LABELS, key).records.tolist()
     ...     store.close()
-    ('kept', b'offsets', [b'a label', None])
+    ('kept', b'offsets', [b'a label'])
     """
 
     def __init__(self, folder: Path, fingerprint: str, lock: int, found: Opened) -> None:
         self.origin = found.origin
         self.reason = found.reason
         self._folder = folder
+        self._path = folder / RECORDS
         self._fingerprint = fingerprint
         self._lock = lock
-        self._tables = found.tables
-        self._made = found.made
         self._meta = found.meta
-        self._buckets: dict[Space, dict[int, DiskBucket]] = {space: {} for space in Space}
-        for bucket in found.buckets:
-            self._buckets[bucket.entry.space][bucket.entry.bucket] = bucket
-        self._latest: dict[Space, dict[bytes, bytes]] = {space: {} for space in Space}
-        self._waiting: dict[Space, dict[int, list[Sequence[bytes]]]] = {
-            space: {} for space in Space
-        }
-        """The keys in `_latest` by bucket, as they were put: some may be there twice."""
-        self._waiting_bytes: dict[Space, dict[int, int]] = {space: {} for space in Space}
-        self._dropped: list[str] = []
-        self._failed: JoinStoreError | None = None
+        self._begun = found.begun
+        self._buckets: dict[_Place, DiskBucket] = dict(found.buckets)
+        self._tables = {space: RecordTable() for space in Space}
+        self._obsolete: list[Run] = []
+        """Runs of the catalogue that is on disk, but not of the next one."""
 
     @classmethod
     def open(cls, folder: Path, fingerprint: str) -> Self:
@@ -94,139 +90,161 @@ class JoinStore:
         return self._meta
 
     def unflushed(self) -> int:
-        """Return about how many bytes wait for the next flush, on disk; in memory it is thrice."""
-        return sum(sum(sizes.values()) for sizes in self._waiting_bytes.values())
+        """Return about how many bytes wait in memory for the next flush."""
+        return sum(len(table) * table.row_bytes for table in self._tables.values())
 
     @property
     def nbytes(self) -> int:
         """How many bytes the files take."""
-        with os.scandir(self._folder / RECORDS) as files:
-            return sum(_size(file) for file in files)
+        with os.scandir(self._path) as files:
+            return sum(file.stat().st_size for file in files)
 
-    def get(self, space: Space, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the record of every key, None where there is none."""
-        latest, buckets = self._latest[space], self._buckets[space]
-        values: list[bytes | None]
-        if latest.keys().isdisjoint(keys):  # new predictions
-            values, sought, rest = [None] * len(keys), np.arange(len(keys)), keys
-        else:
-            values = list(map(latest.get, keys))
-            if not buckets or None not in values:
-                return values
-            sought = np.array([i for i, value in enumerate(values) if value is None], np.intp)
-            rest = [keys[i] for i in sought.tolist()]
-        if not buckets:
-            return values
-        signs = marks(rest)
-        for number in sorted(buckets, reverse=True):
-            bucket = buckets[number]
-            places = sought[bucket.filter.perhaps(signs)].tolist()
-            if places:
-                found = self._find(bucket.entry.table, [keys[i] for i in places])
-                for i, value in zip(places, found, strict=True):
-                    if value is not None:
-                        values[i] = value
-        return values
+    def get(self, space: Space, keys: Keys) -> Found:
+        """Return the records of those of the keys that have one; a key may be sought twice.
 
-    def put(
-        self, space: Space, bucket: int, keys: Sequence[bytes], values: Sequence[bytes]
-    ) -> None:
-        """Write records, in place of what these keys had in this bucket; the keys are distinct."""
-        if not keys:
-            return
-        latest = self._latest[space]
-        before = len(latest)
-        latest.update(zip(keys, values, strict=True))
-        if len(latest) > before:  # else all of them are known, in this bucket
-            self._waiting[space].setdefault(bucket, []).append(keys)
-        sizes = self._waiting_bytes[space]
-        added = sum(map(len, values)) + len(values) * (KEY_BYTES + _RECORD_OVERHEAD)
-        sizes[bucket] = sizes.get(bucket, 0) + added
+        Raises JoinStoreDamagedError where a file is not what was written, JoinStoreError where the
+        operating system refuses to read it.
+        """
+        found = self._tables[space].get(keys)
+        buckets = [(number, b) for (s, number), b in self._buckets.items() if s is space]
+        if not buckets or len(found.place) == len(keys):
+            return found
+        rest = np.ones(len(keys), np.bool_)
+        rest[found.place] = False
+        sought = Sought.of(keys, np.flatnonzero(rest))
+        parts = [found] if len(found.place) else []
+        with self._told():
+            for number, bucket in sorted(buckets, key=lambda each: -each[0]):
+                sought, some = bucket.find(sought)
+                parts += [
+                    Found(place, np.full(len(place), number), records) for place, records in some
+                ]
+        return _in_order(parts) if parts else found
+
+    def put(self, space: Space, buckets: IntArray, keys: Keys, records: Records) -> None:
+        """Write n records to their `buckets (n,)`, in place of what their keys had there.
+
+        The keys are distinct.
+        """
+        self._tables[space].put(buckets, keys, records)
 
     def drop(self, space: Space, bucket: int) -> None:
         """Forget a bucket and all records in it; its files go with the next flush."""
-        latest = self._latest[space]
-        for key in chain.from_iterable(self._waiting[space].pop(bucket, ())):
-            latest.pop(key, None)
-        self._waiting_bytes[space].pop(bucket, None)
-        kept = self._buckets[space].pop(bucket, None)
+        self._tables[space].drop(bucket)
+        kept = self._buckets.pop((space, bucket), None)
         if kept is not None:
-            self._dropped.append(kept.entry.table)
+            kept.leave_merge()
+            self._obsolete += kept.runs
 
     def sizes(self, space: Space) -> dict[int, int]:
         """Return about how many bytes each bucket takes, on disk and before, buckets ascending."""
-        sizes = dict(self._waiting_bytes[space])
-        for number, bucket in self._buckets[space].items():
-            sizes[number] = sizes.get(number, 0) + self._tables.nbytes(bucket.entry.table)
+        sizes = self._tables[space].sizes()
+        for (its_space, number), bucket in self._buckets.items():
+            if its_space is space:
+                sizes[number] = sizes.get(number, 0) + bucket.nbytes
         return dict(sorted(sizes.items()))
 
     def flush(self, meta: bytes) -> None:
         """Write what was put and forgotten since the last flush, and `meta`, all or nothing.
 
-        Once it has failed it fails again: filters and tables may differ from then on.
+        Raises JoinStoreError where the operating system refuses to.
         """
-        if self._failed is not None:
-            raise self._failed
-        try:
-            self._write(meta)
-        except JoinStoreError as error:
-            self._failed = error
-            raise
-        self._meta = meta
-        for space in Space:
-            self._waiting[space].clear()
-            self._latest[space].clear()
-            self._waiting_bytes[space].clear()
-        # Only now: had the batch failed, the tables would still be needed. Those that a crash
-        # leaves behind here are in no catalogue, and go when the store is opened.
-        while self._dropped:
-            self._tables.drop(self._dropped.pop())
+        with self._told():
+            new = self._write_tables()
+            self._write_catalogue(new, meta)
+            self._meta = meta
+            for place, run in new.items():
+                self._buckets.setdefault(place, DiskBucket()).runs.append(run)
+            for table in self._tables.values():
+                table.clear()
+            while self._obsolete:
+                self._obsolete.pop().remove()
+            self._merge(_MERGED_FOR_EACH * sum(run.entry.rows for run in new.values()))
 
     def close(self) -> None:
         """Close the files; what was not flushed is forgotten."""
-        self._tables.close()
+        for bucket in self._buckets.values():
+            bucket.leave_merge()
         os.close(self._lock)
 
-    def _write(self, meta: bytes) -> None:
-        batch = self._tables.batch()
-        for space, waiting in self._waiting.items():
-            latest = self._latest[space]
-            for number, parts in waiting.items():
-                # One bucket, as often, has all records there are.
-                keys = list(
-                    dict.fromkeys(chain.from_iterable(parts)) if len(waiting) > 1 else latest
-                )
-                values = list(
-                    map(latest.__getitem__, keys) if len(waiting) > 1 else latest.values()
-                )
-                self._bucket(space, number).write(batch, keys, values)
-        entries = (b.entry for buckets in self._buckets.values() for b in buckets.values())
-        catalogue = encoded(self._fingerprint, self._made, tuple(entries))
-        batch.put(HEAD, [(CATALOGUE, catalogue), (META, meta)])
-        self._tables.write(batch)
-
-    def _bucket(self, space: Space, number: int) -> DiskBucket:
-        buckets = self._buckets[space]
-        if number not in buckets:
-            # A number of its own: the bucket may have had a table that is still to be dropped.
-            table = f"{space.value}-{number}-{self._made}"
-            self._made += 1
-            self._tables.create(table)
-            expected = max((each.filter.count for each in buckets.values()), default=0)
-            entry = BucketEntry(space, number, table, expected=expected)
-            buckets[number] = DiskBucket.empty(entry)
-        return buckets[number]
-
-    def _find(self, table: str, keys: list[bytes]) -> list[bytes | None]:
+    def _write_tables(self) -> dict[_Place, Run]:
+        """Write a run for each bucket that something was put into."""
+        written: dict[_Place, Run] = {}
         try:
-            return self._tables.find(table, keys)
-        except JoinStoreDamagedError as error:
-            mark_damaged(self._folder, str(error))
+            for space, table in self._tables.items():
+                buckets, keys, records = table.rows
+                for number in table.sizes():
+                    mine = buckets == number if len(table.sizes()) > 1 else slice(None)
+                    writer = self._writer(records.itemsize, table.count(number))
+                    try:
+                        for rows in rows_of(keys[mine], records[mine]):
+                            writer.append(rows)
+                        written[space, number] = writer.finish()
+                    except BaseException:
+                        writer.abandon()
+                        raise
+        except BaseException:
+            for run in written.values():
+                run.remove()
+            raise
+        return written
+
+    def _write_catalogue(self, new: dict[_Place, Run], meta: bytes) -> None:
+        entries = []
+        for space, number in sorted(self._buckets.keys() | new.keys()):
+            kept = self._buckets.get((space, number))
+            runs = [*(kept.runs if kept else ()), *filter(None, [new.get((space, number))])]
+            entries.append(BucketEntry(space, number, tuple(run.entry for run in runs)))
+        try:
+            catalogue.write(
+                self._path,
+                Catalogue(FORMAT, self._fingerprint, self._begun, tuple(entries), meta),
+            )
+        except BaseException:
+            for run in new.values():
+                run.remove()
             raise
 
+    def _merge(self, rows: int) -> None:
+        """Merge runs, of so many rows and a part more, where it is worth it."""
+        for bucket in self._buckets.values():
+            while rows >= 0:
+                chosen = bucket.to_merge()
+                if chosen:
+                    most = sum(run.entry.rows for run in chosen)
+                    writer = self._writer(chosen[0].entry.record_bytes, most)
+                    bucket.merge = Merge(chosen, writer)
+                if bucket.merge is None:
+                    break
+                try:
+                    rows -= bucket.merge.step()
+                    if bucket.merge.done:
+                        self._obsolete += bucket.replace(bucket.merge.finish())
+                except BaseException:
+                    bucket.leave_merge()
+                    raise
 
-def _size(file: os.DirEntry[str]) -> int:
-    try:
-        return file.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:  # compaction removes files at any time
-        return 0
+    def _writer(self, record_bytes: int, most_rows: int) -> RunWriter:
+        self._begun += 1
+        return RunWriter(self._path, self._begun, record_bytes, most_rows)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what goes wrong with files by its remedy."""
+        try:
+            yield
+        except DamageError as error:
+            told = damage(self._folder, str(error))
+            mark_damaged(self._folder, str(told))
+            raise told from error
+        except OSError as error:
+            raise os_failure(self._folder, error) from error
+
+
+def _in_order(parts: list[Found]) -> Found:
+    """Return all that was found, by place."""
+    place = np.concatenate([part.place for part in parts])
+    order = np.argsort(place)
+    bucket = np.concatenate([part.bucket for part in parts])
+    records = np.concatenate([part.records for part in parts])
+    return Found(place[order], bucket[order], records[order])

@@ -3,26 +3,23 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from streamgauge.core.joining.store import Space
+from streamgauge.io.joining import catalogue
 from streamgauge.io.joining.bucket import DiskBucket
-from streamgauge.io.joining.catalogue import UnusableError, decoded
-from streamgauge.io.joining.errors import (
-    JoinStoreBusyError,
-    JoinStoreDamagedError,
-    os_failure,
-)
-from streamgauge.io.joining.tables import Tables
+from streamgauge.io.joining.catalogue import UnusableError
+from streamgauge.io.joining.errors import JoinStoreBusyError, os_failure
+from streamgauge.io.joining.run import DamageError, Run
 
-HEAD: Final = "head"
-CATALOGUE: Final = b"catalogue"
-META: Final = b"meta"
-RECORDS: Final = "join-store.rocksdb"
+RECORDS: Final = "join-store"
 """The one sub-folder that is thrown away; whatever else is in the folder stays."""
+_FORMER: Final = "join-store.rocksdb"
+"""That of earlier versions."""
 _LOCK: Final = "in-use"
 _DAMAGED: Final = "damaged"
 
@@ -40,16 +37,15 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a folder holds: tables, and what the catalogue among them says, restored.
+    """What a folder holds: buckets with their runs.
 
-    `made` is the number of tables that were ever made, `meta` None where nothing was ever flushed.
+    `begun` is the number of runs that were ever begun, `meta` None where nothing was ever flushed.
     """
 
-    tables: Tables
     origin: Origin
     reason: str = ""
-    buckets: Sequence[DiskBucket] = ()
-    made: int = 0
+    buckets: Mapping[tuple[Space, int], DiskBucket] = field(default_factory=dict)
+    begun: int = 0
     meta: bytes | None = None
 
 
@@ -82,21 +78,21 @@ def opened(folder: Path, fingerprint: str) -> Opened:
     """
     path = folder / RECORDS
     try:
-        if (folder / _DAMAGED).exists():
-            raise UnusableError("it was found damaged")
-        if path.exists() and not path.is_dir():
-            raise UnusableError("it is no folder")
-        return _restored(folder, fingerprint)
-    except (UnusableError, JoinStoreDamagedError) as unusable:
-        reason = str(unusable)
-    try:
+        _remove(folder / _FORMER)
+        try:
+            if (folder / _DAMAGED).exists():
+                raise UnusableError("it was found damaged")
+            if path.exists() and not path.is_dir():
+                raise UnusableError("it is no folder")
+            return _restored(path, fingerprint)
+        except (UnusableError, DamageError) as unusable:
+            reason = str(unusable)
         _remove(path)
         (folder / _DAMAGED).unlink(missing_ok=True)
+        path.mkdir()
     except OSError as error:
         raise os_failure(folder, error) from error
-    tables = Tables(folder, path)
-    tables.create(HEAD)
-    return Opened(tables, Origin.REPLACED, reason)
+    return Opened(Origin.REPLACED, reason)
 
 
 def mark_damaged(folder: Path, reason: str) -> None:
@@ -107,39 +103,23 @@ def mark_damaged(folder: Path, reason: str) -> None:
         raise os_failure(folder, error) from error
 
 
-def _restored(folder: Path, fingerprint: str) -> Opened:
-    tables = Tables(folder, folder / RECORDS)
-    try:
-        return _read(tables, fingerprint)
-    except BaseException:
-        tables.close()
-        raise
-
-
-def _read(tables: Tables, fingerprint: str) -> Opened:
-    names = tables.names
-    if not names:
-        tables.create(HEAD)
-        return Opened(tables, Origin.NEW)
-    if HEAD not in names:
-        raise UnusableError("it has no catalogue")
-    head, meta = tables.find(HEAD, [CATALOGUE, META])
-    buckets: list[DiskBucket] = []
-    made = 0
-    if head is not None:
-        catalogue = decoded(head, fingerprint)
-        made = catalogue.made
-        if meta is None or not names.issuperset(entry.table for entry in catalogue.buckets):
-            raise UnusableError("parts of it are missing")
-        try:
-            buckets = [DiskBucket.restored(entry, tables) for entry in catalogue.buckets]
-        except ValueError as error:
-            raise UnusableError(str(error)) from error
-    # What a crash left between a write and the tables that it made or forgot.
-    for name in names - {HEAD} - {bucket.entry.table for bucket in buckets}:
-        tables.drop(name)
-    origin = Origin.NEW if meta is None else Origin.KEPT
-    return Opened(tables, origin, "", buckets, made, meta)
+def _restored(path: Path, fingerprint: str) -> Opened:
+    path.mkdir(exist_ok=True)
+    found = catalogue.read(path, fingerprint)
+    if found is None:
+        # Runs without a catalogue: of a first flush that did not come to its end.
+        for file in list(path.iterdir()):
+            _remove(file)
+        return Opened(Origin.NEW)
+    buckets = {
+        (entry.space, entry.bucket): DiskBucket([Run.open(path, run) for run in entry.runs])
+        for entry in found.buckets
+    }
+    # What a crash left between writing runs and the catalogue, or before removing merged ones.
+    listed = {run.file for bucket in buckets.values() for run in bucket.runs}
+    for file in set(path.iterdir()) - listed - {path / catalogue.NAME}:
+        _remove(file)
+    return Opened(Origin.KEPT, "", buckets, found.begun, found.meta)
 
 
 def _remove(path: Path) -> None:

@@ -1,0 +1,162 @@
+"""Table: records in memory by key, many at once."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.core.batch import IntArray
+from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records
+
+_SMALLEST: Final = 1 << 10
+_SLOTS_A_ROW: Final = 4
+_FREE: Final = -1
+
+
+class Rows(NamedTuple):
+    """n records with their `keys (n, 2)` and `buckets (n,) int64`."""
+
+    buckets: IntArray
+    keys: Keys
+    records: Records
+
+    def take(self, index: IntArray | slice | npt.NDArray[np.bool_]) -> "Rows":
+        """Return the rows at these places."""
+        return Rows(self.buckets[index], self.keys[index], self.records[index])
+
+
+class RecordTable:
+    """Records by key: a hash table with open addressing whose every step is one over all keys.
+
+    Keys are hashes, so their own bits say where to look; of a slot that another key has, the next
+    one is looked at. At most a quarter of the slots are taken.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._slots = np.full(_SLOTS_A_ROW * _SMALLEST, _FREE, np.int32)
+        self._rows = Rows(np.empty(0, np.int64), np.empty((0, 2), np.uint64), np.empty(0, "V0"))
+        """Room for records; the first `_count` are taken."""
+        self._per_bucket: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        """Return how many records there are."""
+        return self._count
+
+    @property
+    def rows(self) -> Rows:
+        """All records, in the order in which their keys came."""
+        return self._rows.take(slice(self._count))
+
+    @property
+    def row_bytes(self) -> int:
+        """How many bytes a record takes with its key; 0 before the first."""
+        return self._rows.records.itemsize + KEY_BYTES if self._count else 0
+
+    def count(self, bucket: int) -> int:
+        """Return how many records a bucket has."""
+        return self._per_bucket.get(bucket, 0)
+
+    def sizes(self) -> dict[int, int]:
+        """Return how many bytes each bucket's keys and records take, buckets ascending."""
+        size = self.row_bytes
+        return {bucket: count * size for bucket, count in sorted(self._per_bucket.items())}
+
+    def get(self, keys: Keys) -> Found:
+        """Return the records of those of the keys that have one."""
+        row = self._find(keys)
+        place = np.flatnonzero(row >= 0)
+        row = row[place]
+        return Found(place, self._rows.buckets[row], self._rows.records[row])
+
+    def put(self, buckets: IntArray, keys: Keys, records: Records) -> None:
+        """Write records, in place of what their keys had; the keys are distinct."""
+        if not len(keys):
+            return
+        records = records.view(f"V{records.dtype.itemsize}")
+        row = self._find(keys)
+        known = row >= 0
+        if known.any():
+            at = row[known]
+            assert np.array_equal(self._rows.buckets[at], buckets[known]), "a key in two buckets"
+            self._rows.records[at] = records[known]
+            buckets, keys, records = buckets[~known], keys[~known], records[~known]
+        self._add(Rows(buckets, keys, records))
+
+    def drop(self, bucket: int) -> None:
+        """Forget a bucket."""
+        if bucket in self._per_bucket:
+            rows = self.rows
+            kept = rows.take(rows.buckets != bucket)
+            self.clear()
+            self._add(kept)
+
+    def clear(self) -> None:
+        """Forget everything, but keep the room."""
+        self._count = 0
+        self._slots.fill(_FREE)
+        self._per_bucket.clear()
+
+    def _add(self, new: Rows) -> None:
+        """Add records whose keys are not there."""
+        first, after = self._count, self._count + len(new.keys)
+        if first == after:
+            return
+        self._make_room(after, new.records.dtype)
+        for mine, column in zip(self._rows, new, strict=True):
+            mine[first:after] = column
+        self._count = after
+        self._enter(np.arange(first, after, dtype=np.int32))
+        values, counts = np.unique(new.buckets, return_counts=True)
+        for bucket, count in zip(values.tolist(), counts.tolist(), strict=True):
+            self._per_bucket[bucket] = self._per_bucket.get(bucket, 0) + count
+
+    def _make_room(self, count: int, dtype: np.dtype[np.void]) -> None:
+        other = dtype != self._rows.records.dtype
+        assert not (other and self._count), "records of two lengths"
+        if other or count > len(self._rows.keys):
+            # Pages that nothing is written to take no memory.
+            room = max(_SMALLEST, 1 << (count - 1).bit_length())
+            columns = (
+                np.empty(room, np.int64),
+                np.empty((room, 2), np.uint64),
+                np.empty(room, dtype),
+            )
+            if self._count:
+                for column, before in zip(columns, self.rows, strict=True):
+                    column[: self._count] = before
+            self._rows = Rows(*columns)
+        if _SLOTS_A_ROW * count > len(self._slots):
+            self._slots = np.full(_SLOTS_A_ROW * len(self._rows.keys), _FREE, np.int32)
+            self._enter(np.arange(self._count, dtype=np.int32))
+
+    def _enter(self, rows: npt.NDArray[np.int32]) -> None:
+        """Give rows, whose keys are in no slot, one each."""
+        slots, last = self._slots, len(self._slots) - 1
+        at = self._first_slot(self._rows.keys[rows])
+        while len(rows):
+            free = slots[at] == _FREE
+            slots[at[free]] = rows[free]
+            rest = slots[at] != rows  # of several that found one slot free, one has it
+            rows, at = rows[rest], (at[rest] + 1) & last
+
+    def _find(self, keys: Keys) -> IntArray:
+        """Return each key's row `(n,)`, -1 where it has none."""
+        found = np.full(len(keys), -1, np.int64)
+        if not self._count:
+            return found
+        slots, last = self._slots, len(self._slots) - 1
+        table = self._rows.keys
+        place, at = np.arange(len(keys)), self._first_slot(keys)
+        while len(place):
+            row = slots[at]
+            taken = row != _FREE
+            place, at, row = place[taken], at[taken], row[taken]
+            same = (table[row] == keys[place]).all(axis=1)
+            found[place[same]] = row[same]
+            other = ~same
+            place, at = place[other], (at[other] + 1) & last
+        return found
+
+    def _first_slot(self, keys: Keys) -> IntArray:
+        return (keys[:, 1] & np.uint64(len(self._slots) - 1)).astype(np.int64)

@@ -1,0 +1,224 @@
+"""Run: a file of rows sorted by key, and in memory what tells where in it a key would be."""
+
+import contextlib
+import os
+import zlib
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.core.batch import IntArray
+from streamgauge.core.joining.store import Keys, Records
+from streamgauge.io.joining.filters import Filter, Marks, marks
+from streamgauge.io.joining.rows import WORD_BYTES, Rows, keys_of, records_of, row_bytes, sound
+
+Prefixes = NDArray[np.uint32]
+
+_HALF: Final = np.uint64(32)
+_PIECE_BYTES: Final = 4 << 20
+_FAR_BYTES: Final = 4096
+"""Reading so many bytes more takes as long as reading something else."""
+
+
+class DamageError(Exception):
+    """A file is not what was written; the text says which and how."""
+
+
+class RunEntry(msgspec.Struct, frozen=True, array_like=True):
+    """What the catalogue says of a run.
+
+    Its file is named by its number. It has `rows` of records of `record_bytes`, then the upper
+    halves of their keys' first words (four bytes each), then the `words` of its filter (eight bytes
+    each); `check` is the CRC-32 of what follows the rows.
+    """
+
+    number: int
+    rows: int
+    record_bytes: int
+    words: int
+    check: int
+
+    @property
+    def rows_bytes(self) -> int:
+        """Where in the file the rows end."""
+        return self.rows * row_bytes(self.record_bytes)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the file has."""
+        return self.rows_bytes + 4 * self.rows + 8 * self.words
+
+
+class Sought(NamedTuple):
+    """n keys that are looked for, sorted by their first words.
+
+    Shapes: `place (n,) int64` which of the keys of a call each is; `keys (n, 2)`; `prefix (n,)
+    uint32`.
+    """
+
+    place: IntArray
+    keys: Keys
+    prefix: Prefixes
+    marks: Marks
+
+    @classmethod
+    def of(cls, keys: Keys, place: IntArray) -> "Sought":
+        """Return those of the keys that are at these places."""
+        place = place[np.argsort(keys[place, 0])]
+        keys = keys[place]
+        return cls(place, keys, _prefixes(keys[:, 0]), marks(keys))
+
+    def without(self, found: IntArray) -> "Sought":
+        """Return all but these of the n."""
+        kept = np.ones(len(self.place), np.bool_)
+        kept[found] = False
+        return Sought(self.place[kept], self.keys[kept], self.prefix[kept], self.marks.some(kept))
+
+
+class Run:
+    """A run that does not change any more."""
+
+    def __init__(self, entry: RunEntry, path: Path, prefixes: Prefixes, filter_: Filter) -> None:
+        self.entry = entry
+        self.file = path
+        self._prefixes = prefixes
+        self._filter = filter_
+        self._row_bytes = row_bytes(entry.record_bytes)
+
+    @classmethod
+    def open(cls, folder: Path, entry: RunEntry) -> "Run":
+        """Open the run that an entry describes; DamageError where its file is another."""
+        path = folder / file_name(entry.number)
+        try:
+            with path.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(entry.rows_bytes)
+                tail = file.readall()
+        except FileNotFoundError as error:
+            raise DamageError(f"{path.name} is missing") from error
+        if size != entry.nbytes or zlib.crc32(tail) != entry.check:
+            raise DamageError(f"{path.name} is not what was written")
+        prefixes = np.frombuffer(tail, "<u4", entry.rows).astype(np.uint32)
+        words = np.frombuffer(tail, "<u8", entry.words, 4 * entry.rows).astype(np.uint64)
+        return cls(entry, path, prefixes, Filter(words))
+
+    def find(self, sought: Sought) -> tuple[IntArray, Records]:
+        """Return which of the n keys `(k,)` are in the run, and their records `(k,)`."""
+        perhaps = np.flatnonzero(self._filter.perhaps(sought.marks))
+        at = np.searchsorted(self._prefixes, sought.prefix[perhaps])
+        which: list[IntArray] = []
+        rows: list[IntArray] = []
+        while True:  # several rows with one prefix are rare
+            there = at < len(self._prefixes)
+            there[there] = self._prefixes[at[there]] == sought.prefix[perhaps[there]]
+            perhaps, at = perhaps[there], at[there]
+            if not len(perhaps):
+                break
+            which.append(perhaps)
+            rows.append(at)
+            at = at + 1
+        if not which:
+            return np.empty(0, np.int64), np.empty(0, "V0")
+        all_which = np.concatenate(which)
+        found = self._read_at(np.concatenate(rows))
+        same = (keys_of(found) == sought.keys[all_which]).all(axis=1)
+        return all_which[same], records_of(found[same], self.entry.record_bytes)
+
+    def cuts(self, edges: Prefixes) -> IntArray:
+        """Return where parts begin, and the last ends, of a run that is cut at these prefixes."""
+        return np.concatenate(([0], np.searchsorted(self._prefixes, edges), [self.entry.rows]))
+
+    def read(self, first: int, after: int) -> Rows:
+        """Return the rows from the first up to, not including, another."""
+        with self.file.open("rb", buffering=0) as file:
+            return self._checked(self._span(file.fileno(), first, after))
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self.file.unlink(missing_ok=True)
+
+    def _read_at(self, at: IntArray) -> Rows:
+        """Return the rows at these places."""
+        size = self._row_bytes
+        with self.file.open("rb", buffering=0) as file:
+            fd = file.fileno()
+            if len(at) * _FAR_BYTES < self.entry.rows_bytes:
+                data = b"".join([os.pread(fd, size, place * size) for place in at.tolist()])
+                return self._checked(self._whole(data, len(at)))
+            found = np.empty((len(at), size // WORD_BYTES), np.uint64)
+            piece = max(1, _PIECE_BYTES // size)
+            for first in range(0, self.entry.rows, piece):
+                mine = (at >= first) & (at < first + piece)
+                if mine.any():
+                    rows = self._span(fd, first, min(first + piece, self.entry.rows))
+                    found[mine] = rows[at[mine] - first]
+            return self._checked(found)
+
+    def _span(self, fd: int, first: int, after: int) -> Rows:
+        size = self._row_bytes
+        return self._whole(os.pread(fd, (after - first) * size, first * size), after - first)
+
+    def _whole(self, data: bytes, rows: int) -> Rows:
+        if len(data) < rows * self._row_bytes:
+            raise DamageError(f"{self.file.name} ends early")
+        words = np.frombuffer(data, "<u8").astype(np.uint64, copy=False)
+        return words.reshape(rows, self._row_bytes // WORD_BYTES)
+
+    def _checked(self, rows: Rows) -> Rows:
+        if not sound(rows).all():
+            raise DamageError(f"{self.file.name}: a row is not what was written")
+        return rows
+
+
+class RunWriter:
+    """Writes a run, part by part in the order of keys."""
+
+    def __init__(self, folder: Path, number: int, record_bytes: int, most_rows: int) -> None:
+        self._number = number
+        self._record_bytes = record_bytes
+        self._path = folder / file_name(number)
+        self._file = self._path.open("wb", buffering=0)
+        self._prefixes: list[Prefixes] = []
+        self._filter = Filter.empty(most_rows)
+
+    def append(self, rows: Rows) -> None:
+        """Write rows whose keys are above all before."""
+        self._write(np.ascontiguousarray(rows, "<u8").data)
+        keys = keys_of(rows)
+        self._prefixes.append(_prefixes(keys[:, 0]))
+        self._filter.add(marks(keys))
+
+    def finish(self) -> Run:
+        """Write the rest and return the run."""
+        prefixes = np.concatenate(self._prefixes)
+        words = self._filter.words
+        tail = prefixes.astype("<u4").tobytes() + words.astype("<u8").tobytes()
+        self._write(memoryview(tail))
+        self._file.close()
+        entry = RunEntry(
+            self._number, len(prefixes), self._record_bytes, len(words), zlib.crc32(tail)
+        )
+        return Run(entry, self._path, prefixes, self._filter)
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, data: memoryview) -> None:
+        rest = data.cast("B")
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+
+def file_name(number: int) -> str:
+    """Return the name of a run's file."""
+    return f"run-{number}"
+
+
+def _prefixes(words: NDArray[np.uint64]) -> Prefixes:
+    return (words >> _HALF).astype(np.uint32)
