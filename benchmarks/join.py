@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import Row, arguments, report
-from streamgauge.core.batch import IntArray
+from streamgauge.core.batch import BoolArray, IntArray
 from streamgauge.core.joining.joiner import Joiner, JoinSpec
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat
-from streamgauge.core.joining.store import KEY_BYTES, Space, Store
+from streamgauge.core.joining.store import Found, Keys, Records, Space, Store
 from streamgauge.io.joining.join_store import JoinStore
 
 BATCH = 10_000
@@ -40,17 +40,23 @@ class Timed:
         self._store = store
         self.seconds = 0.0
 
-    def get(self, space: Space, keys: Sequence[bytes]) -> list[bytes | None]:
+    def get(self, space: Space, keys: Keys) -> Found:
         start = time.perf_counter()
         found = self._store.get(space, keys)
         self.seconds += time.perf_counter() - start
         return found
 
     def put(
-        self, space: Space, bucket: int, keys: Sequence[bytes], values: Sequence[bytes]
+        self,
+        space: Space,
+        buckets: IntArray,
+        keys: Keys,
+        records: Records,
+        *,
+        known: bool | BoolArray,
     ) -> None:
         start = time.perf_counter()
-        self._store.put(space, bucket, keys, values)
+        self._store.put(space, buckets, keys, records, known=known)
         self.seconds += time.perf_counter() - start
 
     def drop(self, space: Space, bucket: int) -> None:
@@ -79,8 +85,7 @@ class Stream:
     def __init__(self, batches: int) -> None:
         random = np.random.default_rng(7)
         n = batches * BATCH
-        raw = random.bytes(n * KEY_BYTES)
-        self.keys = [raw[i : i + KEY_BYTES] for i in range(0, len(raw), KEY_BYTES)]
+        self.keys = random.integers(0, 2**64, (n, 2), np.uint64)
         # Predictions within a minute for each batch, labels up to a day later, in another order.
         time_ms = np.arange(n) // BATCH * 60_000 + random.integers(0, 60_000, n)
         self.pending = Pending(
@@ -96,7 +101,7 @@ class Stream:
             random.integers(0, 2, n).astype(np.int32),
             np.zeros(n, np.int64),
         )
-        self.told = [self.keys[i] for i in self.order.tolist()]
+        self.told = self.keys[self.order]
         self.batches = np.arange(n).reshape(batches, BATCH)
 
 

@@ -2,15 +2,13 @@
 
 Each is set up for the join's load: durable against a kill of the process, not against a power cut,
 about 128 MiB of cache where it has one of its own, keys sorted before they are written where that
-helps. LMDB is no dependency of the package (`pip install lmdb`).
+helps. LMDB and RocksDB are no dependencies of the package (`pip install lmdb rocksdict`).
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-
-from streamgauge.io.joining.tables import Tables
 
 Records = Mapping[bytes, bytes]
 
@@ -34,31 +32,60 @@ class Candidate(Protocol):
 
 
 class RocksDb:
-    """RocksDB as the join store uses it, without the join store's filters."""
+    """RocksDB: a column family a bucket, one batch through a log that is not synced."""
 
     def __init__(self, folder: Path) -> None:
-        self._tables = Tables(folder, folder / "rocksdb")
-        if "head" not in self._tables.names:
-            self._tables.create("head")
+        import rocksdict
+
+        self._library: Any = rocksdict
+        self._cache = rocksdict.Cache(128 << 20)
+        path, options = str(folder / "rocksdb"), self._options()
+        names = rocksdict.Rdict.list_cf(path, options) if (folder / "rocksdb").exists() else []
+        families = {name: self._options() for name in names if name != "default"}
+        self._root: Any = rocksdict.Rdict(path, options, column_families=families)
+        self._tables: dict[str, Any] = {
+            name: self._root.get_column_family(name) for name in families
+        }
 
     def write(self, records: Mapping[int, Records], meta: bytes) -> None:
-        """Write one batch."""
-        for bucket in records:
-            if str(bucket) not in self._tables.names:
-                self._tables.create(str(bucket))
-        batch = self._tables.batch()
+        """Write one batch, keys in their order: that is four times as quick."""
+        batch = self._library.WriteBatch(raw_mode=True)
         for bucket, rows in records.items():
-            batch.put(str(bucket), rows.items())
-        batch.put("head", [(_META, meta)])
-        self._tables.write(batch)
+            name = str(bucket)
+            if name not in self._tables:
+                self._tables[name] = self._root.create_column_family(name, self._options())
+            batch.set_default_column_family(self._root.get_column_family_handle(name))
+            for key, value in sorted(rows.items()):
+                batch[key] = value
+        batch.set_default_column_family(None)
+        batch[_META] = meta
+        self._root.write(batch)
 
     def find(self, bucket: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """Ask one column family."""
-        return self._tables.find(str(bucket), keys)
+        found: list[bytes | None] = self._tables[str(bucket)].get(list(keys))
+        return found
 
     def drop(self, bucket: int) -> None:
         """Drop a column family."""
-        self._tables.drop(str(bucket))
+        self._tables.pop(str(bucket)).close()
+        self._root.drop_column_family(str(bucket))
+
+    def _options(self) -> Any:
+        blocks = self._library.BlockBasedOptions()
+        blocks.set_block_cache(self._cache)
+        blocks.set_bloom_filter(10, block_based=False)
+        blocks.set_cache_index_and_filter_blocks(True)
+        blocks.set_format_version(5)
+        options = self._library.Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_block_based_table_factory(blocks)
+        options.set_compression_type(self._library.DBCompressionType.none())
+        options.set_db_write_buffer_size(32 << 20)
+        options.set_write_buffer_size(16 << 20)
+        options.set_max_total_wal_size(32 << 20)
+        options.set_max_background_jobs(2)
+        return options
 
 
 class Lmdb:

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.join_store_candidates import Candidate, Records
-from streamgauge.core.joining.store import Space
+from benchmarks.join_store_candidates import Candidate
+from streamgauge.core.joining.store import Keys, Records, Space
 from streamgauge.io.joining.filters import Filter, marks
 from streamgauge.io.joining.join_store import JoinStore
 
@@ -22,17 +22,19 @@ POLL = 10_000
 RECORD_BYTES = 60
 
 Numbers = NDArray[np.int64]
+Rows = tuple[Keys, Records]
+"""Keys and the records that they have."""
 
 
 class Subject(Protocol):
     """A store under test: records by bucket, found without knowing it."""
 
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Look keys up in all buckets."""
+    def get(self, keys: Keys) -> int:
+        """Look keys up in all buckets; return how many have a record."""
         ...
 
-    def write(self, records: Mapping[int, Records]) -> None:
-        """Write records by bucket and a small value, in one batch, at once."""
+    def write(self, records: Mapping[int, Rows]) -> None:
+        """Write records by bucket and a small value, all or nothing, at once."""
         ...
 
     def drop(self, bucket: int) -> None:
@@ -41,16 +43,19 @@ class Subject(Protocol):
 
 
 class Probing:
-    """A candidate that is asked bucket by bucket, newest first."""
+    """A candidate that is asked bucket by bucket, newest first.
+
+    It takes bytes, one object for each key and record: to make them is part of what it costs.
+    """
 
     def __init__(self, candidate: Candidate, buckets: Sequence[int] = ()) -> None:
         self._candidate = candidate
         self._buckets = list(buckets)
 
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    def get(self, keys: Keys) -> int:
         """Look keys up in all buckets."""
         found: dict[bytes, bytes] = {}
-        rest = list(keys)
+        rest = octets(keys)
         for bucket in reversed(self._buckets):
             values = self._candidate.find(bucket, rest)
             missing = []
@@ -60,12 +65,16 @@ class Probing:
                 else:
                     found[key] = value
             rest = missing
-        return [found.get(key) for key in keys]
+        return len(found)
 
-    def write(self, records: Mapping[int, Records]) -> None:
+    def write(self, records: Mapping[int, Rows]) -> None:
         """Write one batch."""
         self._buckets = sorted({*self._buckets, *records})
-        self._candidate.write(records, b"offsets")
+        rows = {
+            bucket: dict(zip(octets(keys), octets(values), strict=True))
+            for bucket, (keys, values) in records.items()
+        }
+        self._candidate.write(rows, b"offsets")
 
     def drop(self, bucket: int) -> None:
         """Forget a bucket."""
@@ -78,27 +87,29 @@ class Filtered(Probing):
 
     def __init__(self, candidate: Candidate, buckets: Sequence[int] = ()) -> None:
         super().__init__(candidate, buckets)
-        self._filters: dict[int, Filter] = {}
+        self._filters: dict[int, list[Filter]] = {}
+        self._room: dict[int, int] = {}
 
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    def get(self, keys: Keys) -> int:
         """Look keys up in the buckets that may have them."""
         if not self._filters:
             return super().get(keys)
         signs = marks(keys)
-        values: list[bytes | None] = [None] * len(keys)
-        for bucket, filter_ in self._filters.items():
-            places = np.flatnonzero(filter_.perhaps(signs)).tolist()
-            if places:
-                found = self._candidate.find(bucket, [keys[i] for i in places])
-                for i, value in zip(places, found, strict=True):
-                    if value is not None:
-                        values[i] = value
-        return values
+        hits = 0
+        for bucket, filters in self._filters.items():
+            perhaps = np.logical_or.reduce([each.perhaps(signs) for each in filters])
+            found = self._candidate.find(bucket, octets(keys[perhaps]))
+            hits += sum(value is not None for value in found)
+        return hits
 
-    def write(self, records: Mapping[int, Records]) -> None:
+    def write(self, records: Mapping[int, Rows]) -> None:
         """Write one batch."""
-        for bucket, rows in records.items():
-            self._filters.setdefault(bucket, Filter()).add(marks(list(rows)))
+        for bucket, (keys, _) in records.items():
+            if self._room.get(bucket, 0) < len(keys):
+                self._room[bucket] = 1 << 20
+                self._filters.setdefault(bucket, []).append(Filter.empty(1 << 20))
+            self._room[bucket] -= len(keys)
+            self._filters[bucket][-1].add(marks(keys))
         super().write(records)
 
     def drop(self, bucket: int) -> None:
@@ -114,14 +125,16 @@ class Ours:
         self.store = JoinStore.open(folder, "benchmark")
         self._space = space
 
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    def get(self, keys: Keys) -> int:
         """Look keys up."""
-        return self.store.get(self._space, keys)
+        return len(self.store.get(self._space, keys).place)
 
-    def write(self, records: Mapping[int, Records]) -> None:
+    def write(self, records: Mapping[int, Rows]) -> None:
         """Put and flush."""
-        for bucket, rows in records.items():
-            self.store.put(self._space, bucket, list(rows), list(rows.values()))
+        for bucket, (keys, values) in records.items():
+            known = np.zeros(len(keys), np.bool_)
+            known[self.store.get(self._space, keys).place] = True
+            self.store.put(self._space, np.full(len(keys), bucket), keys, values, known=known)
         self.store.flush(b"offsets")
 
     def drop(self, bucket: int) -> None:
@@ -140,14 +153,16 @@ class Load:
         """Return the bucket of a prediction."""
         return min(number * BUCKETS // self.pending, BUCKETS - 1)
 
-    def by_bucket(self, numbers: Numbers, values: Sequence[bytes]) -> dict[int, dict[bytes, bytes]]:
+    def by_bucket(self, numbers: Numbers, values: Records) -> dict[int, Rows]:
         """Return records of predictions, by bucket."""
-        records: dict[int, dict[bytes, bytes]] = {}
-        for number, key, value in zip(numbers.tolist(), keys_of(numbers), values, strict=False):
-            records.setdefault(self.bucket(number), {})[key] = value
-        return records
+        buckets = np.minimum(numbers * BUCKETS // self.pending, BUCKETS - 1)
+        keys = keys_of(numbers)
+        return {
+            bucket: (keys[buckets == bucket], values[buckets == bucket])
+            for bucket in np.unique(buckets).tolist()
+        }
 
-    def absent(self, rng: np.random.Generator) -> list[bytes]:
+    def absent(self, rng: np.random.Generator) -> Keys:
         """Return keys that no prediction has."""
         return keys_of(rng.integers(self.pending, 2**40, POLL))
 
@@ -156,11 +171,16 @@ class Load:
         return rng.permutation(np.unique(rng.integers(self.pending, size=n)))
 
 
-def keys_of(numbers: Numbers) -> list[bytes]:
+def octets(values: Keys | Records) -> list[bytes]:
+    """Return keys or records as bytes."""
+    size = values.nbytes // len(values) if len(values) else 1
+    found: list[bytes] = np.ascontiguousarray(values).view(f"V{size}").ravel().tolist()
+    return found
+
+
+def keys_of(numbers: Numbers) -> Keys:
     """Return keys that look random, by the finaliser of SplitMix64 twice over."""
-    words = np.stack((_mixed(numbers, 0x9E3779B97F4A7C15), _mixed(numbers, 0xD1B54A32D192ED03)), 1)
-    data = words.tobytes()
-    return [data[at : at + 16] for at in range(0, len(data), 16)]
+    return np.stack((_mixed(numbers, 0x9E3779B97F4A7C15), _mixed(numbers, 0xD1B54A32D192ED03)), 1)
 
 
 def _mixed(numbers: Numbers, step: int) -> NDArray[np.uint64]:
@@ -170,10 +190,9 @@ def _mixed(numbers: Numbers, step: int) -> NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def values_of(n: int, rng: np.random.Generator) -> list[bytes]:
+def values_of(n: int, rng: np.random.Generator) -> Records:
     """Return records that no compression makes smaller."""
-    data = rng.bytes(n * RECORD_BYTES)
-    return [data[at : at + RECORD_BYTES] for at in range(0, len(data), RECORD_BYTES)]
+    return np.frombuffer(rng.bytes(n * RECORD_BYTES), f"V{RECORD_BYTES}")
 
 
 class Filling(NamedTuple):
@@ -190,7 +209,7 @@ def fill(subject: Subject, load: Load) -> Filling:
     seconds = []
     for start in range(0, load.pending, FLUSH):
         numbers = np.arange(start, start + FLUSH)
-        records = dict(zip(keys_of(numbers), values_of(FLUSH, rng), strict=True))
+        records = keys_of(numbers), values_of(FLUSH, rng)
         begin = time.perf_counter()
         subject.write({load.bucket(start): records})
         seconds.append(time.perf_counter() - begin)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from streamgauge.core.engine import ModelEngine
-from streamgauge.core.joining.fronts import TAKEN_BYTES
+from streamgauge.core.joining.fronts import numbered as further
 from streamgauge.core.joining.keys import keys
 from streamgauge.core.joining.store import Space
 from streamgauge.core.slices import RowKey
@@ -119,17 +119,20 @@ def records(engine: ModelEngine, model: str) -> Iterator[tuple[Any, ...]]:
     assert engine.outcomes is not None
     form, store = engine.outcomes._join._form, engine.outcomes._join._store
     names = sorted({event.name for event in EVENTS if event.body["model"] == model})
-    for name, record in zip(names, store.get(Space.PREDICTIONS, keys(model, names)), strict=True):
-        if record is not None:
-            found, labelled = form.unpack([record])
-            (values,) = found.tolist()
-            told = dict(zip(found.dtype.names or (), values, strict=True))
-            told["rows"] = [engine.registry.keys[row] for row in found["rows"][0].tolist()]
-            told["bins"] = found["bins"][0].tolist()
-            yield name, bool(labelled[0]), repr(told)
-    for name, record in zip(names, store.get(Space.LABELS, keys(model, names)), strict=True):
-        if record is not None and len(record) > TAKEN_BYTES:
-            yield name, record
+    found = store.get(Space.PREDICTIONS, keys(model, names))
+    for place, record in zip(
+        found.place.tolist(), found.records.view(form.prediction), strict=True
+    ):
+        told = dict(zip(form.prediction.names or (), record.tolist(), strict=True))
+        told["rows"] = [engine.registry.keys[row] for row in record["rows"].tolist()]
+        told["bins"] = record["bins"].tolist()
+        yield names[place], repr(told)
+    found = store.get(Space.LABELS, keys(model, names))
+    for place, record in zip(found.place.tolist(), found.records.view(form.waiting), strict=True):
+        for number in range(record["count"]):
+            key = further(keys(model, [names[place]]), np.array([number]))
+            (item,) = store.get(Space.LABELS, key).records.view(form.waiting)
+            yield names[place], number, repr(item.tolist())
 
 
 @pytest.fixture(scope="module")

@@ -44,8 +44,8 @@ class DiskStore(MemoryStore):
         self._disk, self._name = disk, name
         self._meta: bytes | None = None
         if name in disk.flushed:
-            self._meta, shelves = disk.flushed[name]
-            self._shelves = copy.deepcopy(shelves)
+            self._meta, tables = disk.flushed[name]
+            self._tables = copy.deepcopy(tables)
 
     def meta(self) -> bytes | None:
         """Return what the last flush was given."""
@@ -54,7 +54,7 @@ class DiskStore(MemoryStore):
     def flush(self, meta: bytes) -> None:
         """Write everything to the disk."""
         self._meta = meta
-        self._disk.flushed[self._name] = meta, copy.deepcopy(self._shelves)
+        self._disk.flushed[self._name] = meta, copy.deepcopy(self._tables)
 
     def unflushed(self) -> int:
         """Return 0: nobody waits for this disk."""

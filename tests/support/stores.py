@@ -32,7 +32,8 @@ def put(
     """Write records of one length, given as bytes."""
     length = len(values[0]) if values else 0
     records = np.frombuffer(b"".join(values), f"V{length}") if length else np.empty(0, "V0")
-    store.put(space, np.full(len(some), bucket), words(some), records)
+    known = np.isin(np.arange(len(some)), store.get(space, words(some)).place)
+    store.put(space, np.full(len(some), bucket), words(some), records, known=known)
 
 
 def get(store: Store, space: Space, some: Sequence[bytes]) -> list[bytes | None]:

@@ -411,7 +411,7 @@ def test_records_are_packed_and_lose_nothing() -> None:
 
 def test_a_record_of_another_length_is_refused_with_a_remedy() -> None:
     join, store = joiner()
-    store.put(Space.PREDICTIONS, np.array([1]), keys(1), np.array([b"what?"], "V5"))
+    put(store, Space.PREDICTIONS, 1, octets(keys(1)), [b"what?"])
     with pytest.raises(DataError, match="another length; remove the store"):
         join.labels(keys(1), labels((1, 1, 1)))
 
@@ -532,10 +532,10 @@ def test_a_table_finds_keys_that_would_have_the_same_place() -> None:
         records = np.frombuffer(random.bytes(5 * len(some)), "V5")
         table.put(np.zeros(len(some), np.int64), some, records)
         plain |= zip(map(tuple, some.tolist()), [r.tobytes() for r in records], strict=True)
-    everything = np.stack(np.meshgrid(np.arange(31), np.arange(31)), -1).reshape(-1, 2)
-    everything = everything.astype(np.uint64) << np.array([0, 50], np.uint64)
+    pairs = np.stack(np.meshgrid(np.arange(31), np.arange(31)), -1).reshape(-1, 2)
+    everything = pairs.astype(np.uint64) << np.array([0, 50], np.uint64)
     found = table.get(everything)
     sought = list(map(tuple, everything[found.place].tolist()))
-    records = [record.tobytes() for record in found.records]
-    assert dict(zip(sought, records, strict=True)) == plain
+    values = [record.tobytes() for record in found.records]
+    assert dict(zip(sought, values, strict=True)) == plain
     assert len(table) == len(plain)

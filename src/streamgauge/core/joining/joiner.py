@@ -176,18 +176,18 @@ class Joiner:
         found, labels, came = self._waiting.take(keys, self._latest(pending.time, buckets))
         if not len(found):
             self._ledger.add_pending(buckets)
-            self._shelf.put(buckets, keys, self._form.pack_pending(pending))
+            self._shelf.put(buckets, keys, self._form.pack_pending(pending), known=False)
             self._shelf.make_room()
             return Arrived(first, self._form.none())
         rest = np.delete(np.arange(len(keys)), found)
         self._ledger.add_pending(buckets[rest])
         records = self._form.pack_pending(pending.take(rest))
-        self._shelf.put(buckets[rest], keys[rest], records)
+        self._shelf.put(buckets[rest], keys[rest], records, known=False)
         events = pending.take(found)
         label_time = np.maximum(np.maximum(came, events.time), not_before)
         self._ledger.joined += len(found)
         records = self._form.pack_labelled(events, labels, label_time)
-        self._shelf.put(buckets[found], keys[found], records)
+        self._shelf.put(buckets[found], keys[found], records, known=False)
         self._shelf.make_room()
         ones = np.ones(len(found), np.int8)
         fresh = np.ones(len(found), bool)
@@ -295,9 +295,9 @@ class Joiner:
         records["version"][touched] = labels.version[final]
         records["label_time"] = label_time
         if len(touched) == len(keys):
-            self._shelf.put(buckets, keys, records)
+            self._shelf.put(buckets, keys, records, known=True)
         else:
-            self._shelf.put(buckets[touched], keys[touched], records[touched])
+            self._shelf.put(buckets[touched], keys[touched], records[touched], known=True)
         self._shelf.make_room()
         if len(whose) < len(keys) or not first.all():
             events, label_time = events.take(whose), label_time[whose]

@@ -2,16 +2,13 @@
 
 import numpy as np
 
-from streamgauge.core.batch import IntArray
+from streamgauge.core.batch import BoolArray, IntArray
 from streamgauge.core.joining.store import Found, Keys, Records, Space
 from streamgauge.core.joining.table import RecordTable
 
 
 class MemoryStore:
-    """A `Store` that forgets everything with its process.
-
-    A bucket's size is that of its keys and records alone.
-    """
+    """A `Store` that forgets everything with its process."""
 
     def __init__(self) -> None:
         self._tables = {space: RecordTable() for space in Space}
@@ -20,7 +17,15 @@ class MemoryStore:
         """Return the records of those of the keys that have one; a key may be sought twice."""
         return self._tables[space].get(keys)
 
-    def put(self, space: Space, buckets: IntArray, keys: Keys, records: Records) -> None:
+    def put(
+        self,
+        space: Space,
+        buckets: IntArray,
+        keys: Keys,
+        records: Records,
+        *,
+        known: bool | BoolArray,  # noqa: ARG002
+    ) -> None:
         """Write n records to their `buckets (n,)`, in place of what their keys had there."""
         self._tables[space].put(buckets, keys, records)
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from streamgauge.core.batch import IntArray
+from streamgauge.core.batch import BoolArray, IntArray
 from streamgauge.core.joining.ledger import NEVER, Ledger
 from streamgauge.core.joining.store import Found, Keys, Records, Space, Store
 from streamgauge.errors import DataError
@@ -12,7 +12,7 @@ from streamgauge.errors import DataError
 FULL: Final = 0.6
 """Share of its bytes that the newest bucket may take before no new ids but later ones are let in.
 
-Records are written again when a label comes; the rest is for that.
+A call may bring any number; the rest is for that.
 """
 
 
@@ -44,11 +44,13 @@ class Shelf:
             )
         return found._replace(records=found.records.view(self._record))
 
-    def put(self, buckets: IntArray, keys: Keys, records: Records) -> None:
-        """Write records, each to its bucket; the keys are distinct."""
+    def put(
+        self, buckets: IntArray, keys: Keys, records: Records, *, known: bool | BoolArray
+    ) -> None:
+        """Write records, each to its bucket, of distinct keys that are `known` or not."""
         assert records.dtype == self._record
         if len(keys):
-            self._store.put(self._space, buckets, keys, records)
+            self._store.put(self._space, buckets, keys, records, known=known)
 
     def full_up_to(self) -> int:
         """Return the newest bucket if it alone leaves no room for new ids, else one before all."""

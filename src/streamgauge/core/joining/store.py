@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import IntArray
+from streamgauge.core.batch import BoolArray, IntArray
 
 Keys = npt.NDArray[np.uint64]
 """n keys `(n, 2)`: a 128-bit hash of each prediction id, in two words."""
@@ -50,10 +50,18 @@ class Store(Protocol):
         """Return the records of those of the keys that have one; a key may be sought twice."""
         ...
 
-    def put(self, space: Space, buckets: IntArray, keys: Keys, records: Records) -> None:
+    def put(
+        self,
+        space: Space,
+        buckets: IntArray,
+        keys: Keys,
+        records: Records,
+        *,
+        known: bool | BoolArray,
+    ) -> None:
         """Write n records to their `buckets (n,)`, in place of what their keys had there.
 
-        The keys are distinct.
+        The keys are distinct. `known` says whether they had a record, of all or of each.
         """
         ...
 
@@ -62,5 +70,8 @@ class Store(Protocol):
         ...
 
     def sizes(self, space: Space) -> dict[int, int]:
-        """Return about how many bytes each bucket takes, buckets ascending."""
+        """Return how many bytes each bucket's keys and records take, buckets ascending.
+
+        That depends on what was put alone: not on when anything was written, nor how.
+        """
         ...

@@ -58,7 +58,7 @@ class WaitingLabels:
             keys, labels, buckets = keys[chosen], labels.take(chosen), buckets[chosen]
         for bucket, count in tally(buckets).items():
             ledger.add_waiting(bucket, count)
-        self._shelf.put(buckets, keys, self._form.pack_waiting(labels))
+        self._shelf.put(buckets, keys, self._form.pack_waiting(labels), known=False)
         self._shelf.make_room()
 
     def _add_in_turn(self, keys: Keys, labels: Labels, found: Found, first: int) -> None:
@@ -67,7 +67,8 @@ class WaitingLabels:
         ids = distinct(keys)
         fronts: dict[int, Front] = {}
         there = dict(zip(found.place.tolist(), self._fronts(keys, found), strict=True))
-        changed: set[int] = set()
+        written = {place: max(1, len(front.items)) for place, front in there.items()}
+        changed: dict[int, int] = {}
         for place, (one, item) in enumerate(zip(ids.owner.tolist(), items_of(labels), strict=True)):
             front = fronts.get(one) or there.get(place)
             if front is None:
@@ -82,8 +83,8 @@ class WaitingLabels:
                 continue
             ledger.corrections += added.superseded
             ledger.add_waiting(front.bucket, 1 - added.superseded)
-            changed.add(one)
-        self._write(keys[ids.first], {one: fronts[one] for one in changed})
+            changed.setdefault(one, written.get(int(ids.first[one]), 0))
+        self._write(keys[ids.first], {one: fronts[one] for one in changed}, changed)
 
     def _fronts(self, keys: Keys, found: Found) -> list[Front]:
         """Return the front of each record that was found."""
@@ -101,20 +102,23 @@ class WaitingLabels:
                 fronts[place].items.append(item)
         return fronts
 
-    def _write(self, keys: Keys, fronts: dict[int, Front]) -> None:
-        """Write the fronts of some ids, by their places among the keys."""
+    def _write(self, keys: Keys, fronts: dict[int, Front], before: dict[int, int]) -> None:
+        """Write the fronts of some ids, by their places among the keys.
+
+        `before` is how many records each had.
+        """
         rows = [
-            (one, front.bucket, number, len(front.items), item)
+            (one, front.bucket, number, len(front.items), number < before[one], item)
             for one, front in fronts.items()
             for number, item in enumerate(front.items)
         ]
         if not rows:
             return
-        whose, buckets, numbers, counts, items = zip(*rows, strict=True)
+        whose, buckets, numbers, counts, known, items = zip(*rows, strict=True)
         records = self._form.pack_waiting(self._labels(items))
         records["count"] = counts
         mine = numbered(keys[np.array(whose)], np.array(numbers))
-        self._shelf.put(np.array(buckets, np.int64), mine, records)
+        self._shelf.put(np.array(buckets, np.int64), mine, records, known=np.array(known))
 
     def take(self, keys: Keys, latest: IntArray) -> Taken:
         """Take labels that wait for new predictions, up to a latest time `(n,) int64` of each."""
@@ -142,7 +146,8 @@ class WaitingLabels:
             for column, value in zip(labels, choice.taken, strict=True):
                 column[at] = value
             first[at] = choice.first
-        self._shelf.put(bucket, keys[place], np.zeros(len(place), self._form.waiting))
+        nothing_left = np.zeros(len(place), self._form.waiting)
+        self._shelf.put(bucket, keys[place], nothing_left, known=True)
         in_time = labels.time <= latest[place]
         ledger.late += len(place) - int(np.count_nonzero(in_time))
         return Taken(place[in_time], labels.take(np.flatnonzero(in_time)), first[in_time])

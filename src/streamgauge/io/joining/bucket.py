@@ -1,4 +1,4 @@
-"""A bucket on disk: its runs, oldest first."""
+"""A bucket: how many records it has, and its runs on disk, oldest first."""
 
 from dataclasses import dataclass, field
 
@@ -10,15 +10,14 @@ from streamgauge.io.joining.run import Run, Sought
 
 @dataclass(slots=True)
 class DiskBucket:
-    """Runs, of which a later one is right about a key that several have; some may be merged."""
+    """Runs, of which a later one is right about a key that several have; some may be merged.
 
+    `records` is how many keys have one, here or not yet written.
+    """
+
+    records: int = 0
     runs: list[Run] = field(default_factory=list)
     merge: Merge | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """How many bytes its files take."""
-        return sum(run.entry.nbytes for run in self.runs)
 
     def find(self, sought: Sought) -> tuple[Sought, list[tuple[IntArray, Records]]]:
         """Look for keys; return those not found, and places and records of the others."""

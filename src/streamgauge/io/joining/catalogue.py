@@ -21,10 +21,11 @@ class UnusableError(Exception):
 
 
 class BucketEntry(msgspec.Struct, frozen=True, array_like=True):
-    """A bucket and its runs, oldest first."""
+    """A bucket, how many records it has, and its runs, oldest first."""
 
     space: Space
     bucket: int
+    records: int
     runs: tuple[RunEntry, ...]
 
 

@@ -16,8 +16,9 @@ from typing import Final, Self
 
 import numpy as np
 
-from streamgauge.core.batch import IntArray
-from streamgauge.core.joining.store import Found, Keys, Records, Space
+from streamgauge.core.batch import BoolArray, IntArray
+from streamgauge.core.joining.ledger import tally
+from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records, Space
 from streamgauge.core.joining.table import RecordTable
 from streamgauge.io.joining import catalogue
 from streamgauge.io.joining.bucket import DiskBucket
@@ -66,6 +67,11 @@ class JoinStore:
         self._meta = found.meta
         self._begun = found.begun
         self._buckets: dict[_Place, DiskBucket] = dict(found.buckets)
+        self._record_bytes = {
+            space: run.entry.record_bytes
+            for (space, _), bucket in self._buckets.items()
+            for run in bucket.runs
+        }
         self._tables = {space: RecordTable() for space in Space}
         self._obsolete: list[Run] = []
         """Runs of the catalogue that is on disk, but not of the next one."""
@@ -121,12 +127,24 @@ class JoinStore:
                 ]
         return _in_order(parts) if parts else found
 
-    def put(self, space: Space, buckets: IntArray, keys: Keys, records: Records) -> None:
+    def put(
+        self,
+        space: Space,
+        buckets: IntArray,
+        keys: Keys,
+        records: Records,
+        *,
+        known: bool | BoolArray,
+    ) -> None:
         """Write n records to their `buckets (n,)`, in place of what their keys had there.
 
-        The keys are distinct.
+        The keys are distinct. `known` says whether they had a record, of all or of each.
         """
         self._tables[space].put(buckets, keys, records)
+        self._record_bytes[space] = records.itemsize
+        new = buckets[~np.broadcast_to(known, len(keys))]
+        for number, count in tally(new).items():
+            self._bucket(space, number).records += count
 
     def drop(self, space: Space, bucket: int) -> None:
         """Forget a bucket and all records in it; its files go with the next flush."""
@@ -137,12 +155,17 @@ class JoinStore:
             self._obsolete += kept.runs
 
     def sizes(self, space: Space) -> dict[int, int]:
-        """Return about how many bytes each bucket takes, on disk and before, buckets ascending."""
-        sizes = self._tables[space].sizes()
-        for (its_space, number), bucket in self._buckets.items():
-            if its_space is space:
-                sizes[number] = sizes.get(number, 0) + bucket.nbytes
-        return dict(sorted(sizes.items()))
+        """Return how many bytes each bucket's keys and records take, buckets ascending.
+
+        That is what the files of a bucket take once its runs are merged, and a few bytes more for
+        each record; until then they also hold what was replaced.
+        """
+        each = self._record_bytes.get(space, 0) + KEY_BYTES
+        return {
+            number: bucket.records * each
+            for (its_space, number), bucket in sorted(self._buckets.items())
+            if its_space is space
+        }
 
     def flush(self, meta: bytes) -> None:
         """Write what was put and forgotten since the last flush, and `meta`, all or nothing.
@@ -154,7 +177,7 @@ class JoinStore:
             self._write_catalogue(new, meta)
             self._meta = meta
             for place, run in new.items():
-                self._buckets.setdefault(place, DiskBucket()).runs.append(run)
+                self._buckets[place].runs.append(run)
             for table in self._tables.values():
                 table.clear()
             while self._obsolete:
@@ -191,10 +214,10 @@ class JoinStore:
 
     def _write_catalogue(self, new: dict[_Place, Run], meta: bytes) -> None:
         entries = []
-        for space, number in sorted(self._buckets.keys() | new.keys()):
-            kept = self._buckets.get((space, number))
-            runs = [*(kept.runs if kept else ()), *filter(None, [new.get((space, number))])]
-            entries.append(BucketEntry(space, number, tuple(run.entry for run in runs)))
+        for (space, number), bucket in sorted(self._buckets.items()):
+            runs = [*bucket.runs, *filter(None, [new.get((space, number))])]
+            listed = tuple(run.entry for run in runs)
+            entries.append(BucketEntry(space, number, bucket.records, listed))
         try:
             catalogue.write(
                 self._path,
@@ -223,6 +246,9 @@ class JoinStore:
                 except BaseException:
                     bucket.leave_merge()
                     raise
+
+    def _bucket(self, space: Space, number: int) -> DiskBucket:
+        return self._buckets.setdefault((space, number), DiskBucket())
 
     def _writer(self, record_bytes: int, most_rows: int) -> RunWriter:
         self._begun += 1

@@ -112,7 +112,9 @@ def _restored(path: Path, fingerprint: str) -> Opened:
             _remove(file)
         return Opened(Origin.NEW)
     buckets = {
-        (entry.space, entry.bucket): DiskBucket([Run.open(path, run) for run in entry.runs])
+        (entry.space, entry.bucket): DiskBucket(
+            entry.records, [Run.open(path, run) for run in entry.runs]
+        )
         for entry in found.buckets
     }
     # What a crash left between writing runs and the catalogue, or before removing merged ones.
