@@ -53,7 +53,8 @@ class LabelsConfig(Section):
     """The share of predictions that should have a label by then. Fewer raise an alert, within the
     budget; without it coverage is published, but not watched."""
     max_megabytes: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 4_096
-    """How much disk the predictions may take that wait for their labels; the oldest make room."""
+    """How much disk the predictions may take that wait for their labels; the oldest make room.
+    For a while files are up to two and a half times that, with what labels replaced."""
     waiting_megabytes: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 256
     """How much disk the labels may take that come before their predictions, or without any."""
 

@@ -35,7 +35,7 @@ class RecordTable:
     def __init__(self) -> None:
         self._count = 0
         self._slots = np.full(_SLOTS_A_ROW * _SMALLEST, _FREE, np.int32)
-        self._rows = Rows(np.empty(0, np.int64), np.empty((0, 2), np.uint64), np.empty(0, "V0"))
+        self._rows = _no_rows()
         """Room for records; the first `_count` are taken."""
         self._per_bucket: dict[int, int] = {}
 
@@ -92,7 +92,10 @@ class RecordTable:
             self._add(kept)
 
     def clear(self) -> None:
-        """Forget everything, but keep the room."""
+        """Forget everything; keep the room if it was needed this time."""
+        if self._count * _SLOTS_A_ROW < len(self._rows.keys):
+            self._rows = _no_rows()
+            self._slots = self._slots[: _SLOTS_A_ROW * _SMALLEST].copy()
         self._count = 0
         self._slots.fill(_FREE)
         self._per_bucket.clear()
@@ -160,3 +163,7 @@ class RecordTable:
 
     def _first_slot(self, keys: Keys) -> IntArray:
         return (keys[:, 1] & np.uint64(len(self._slots) - 1)).astype(np.int64)
+
+
+def _no_rows() -> Rows:
+    return Rows(np.empty(0, np.int64), np.empty((0, 2), np.uint64), np.empty(0, "V0"))

@@ -18,7 +18,7 @@ import numpy as np
 
 from streamgauge.core.batch import BoolArray, IntArray
 from streamgauge.core.joining.ledger import tally
-from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records, Space
+from streamgauge.core.joining.store import Found, Keys, Records, Space
 from streamgauge.core.joining.table import RecordTable
 from streamgauge.io.joining import catalogue
 from streamgauge.io.joining.bucket import DiskBucket
@@ -27,7 +27,7 @@ from streamgauge.io.joining.errors import damage, os_failure
 from streamgauge.io.joining.merging import Merge
 from streamgauge.io.joining.opening import RECORDS, Opened, locked, mark_damaged, opened
 from streamgauge.io.joining.rows import rows_of
-from streamgauge.io.joining.run import DamageError, Run, RunWriter, Sought
+from streamgauge.io.joining.run import DamageError, Run, RunWriter, Sought, bytes_of_row
 
 _MERGED_FOR_EACH: Final = 8
 """Rows that are merged after a flush for each that it wrote.
@@ -157,10 +157,10 @@ class JoinStore:
     def sizes(self, space: Space) -> dict[int, int]:
         """Return how many bytes each bucket's keys and records take, buckets ascending.
 
-        That is what the files of a bucket take once its runs are merged, and a few bytes more for
-        each record; until then they also hold what was replaced.
+        That is what the files of a bucket take once its runs are merged; until then they also hold
+        what was replaced.
         """
-        each = self._record_bytes.get(space, 0) + KEY_BYTES
+        each = bytes_of_row(self._record_bytes.get(space, 0))
         return {
             number: bucket.records * each
             for (its_space, number), bucket in sorted(self._buckets.items())

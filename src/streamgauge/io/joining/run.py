@@ -18,6 +18,8 @@ from streamgauge.io.joining.rows import WORD_BYTES, Rows, keys_of, records_of, r
 Prefixes = NDArray[np.uint32]
 
 _HALF: Final = np.uint64(32)
+_PREFIX_BYTES: Final = 4
+_FILTER_BYTES: Final = 4
 _PIECE_BYTES: Final = 4 << 20
 _FAR_BYTES: Final = 4096
 """Reading so many bytes more takes as long as reading something else."""
@@ -49,7 +51,7 @@ class RunEntry(msgspec.Struct, frozen=True, array_like=True):
     @property
     def nbytes(self) -> int:
         """How many bytes the file has."""
-        return self.rows_bytes + 4 * self.rows + 8 * self.words
+        return self.rows_bytes + _PREFIX_BYTES * self.rows + WORD_BYTES * self.words
 
 
 class Sought(NamedTuple):
@@ -102,7 +104,9 @@ class Run:
         if size != entry.nbytes or zlib.crc32(tail) != entry.check:
             raise DamageError(f"{path.name} is not what was written")
         prefixes = np.frombuffer(tail, "<u4", entry.rows).astype(np.uint32)
-        words = np.frombuffer(tail, "<u8", entry.words, 4 * entry.rows).astype(np.uint64)
+        words = np.frombuffer(tail, "<u8", entry.words, _PREFIX_BYTES * entry.rows).astype(
+            np.uint64
+        )
         return cls(entry, path, prefixes, Filter(words))
 
     def find(self, sought: Sought) -> tuple[IntArray, Records]:
@@ -213,6 +217,11 @@ class RunWriter:
         rest = data.cast("B")
         while rest:
             rest = rest[self._file.write(rest) :]
+
+
+def bytes_of_row(record_bytes: int) -> int:
+    """Return how many bytes a row takes in a run, with all that tells where it is, at most."""
+    return row_bytes(record_bytes) + _PREFIX_BYTES + _FILTER_BYTES
 
 
 def file_name(number: int) -> str:
