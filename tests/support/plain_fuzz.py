@@ -31,7 +31,9 @@ def main() -> None:
     path, count = Path(sys.argv[1]), int(sys.argv[2])
     library = load(path)
     assert library is not None
-    readers = [PlainPredictions(library, s, LEARNED, EventTime()) for s in (BINARY, SPECIES)]
+    readers = [PlainPredictions(library, s, EventTime()) for s in (BINARY, SPECIES)]
+    for reader in readers:
+        reader.learn(LEARNED)
     rng = Random(count)
     values = [json.dumps(fields, ensure_ascii=rng.random() < 0.5).encode() for fields in GOOD]
     taken = 0

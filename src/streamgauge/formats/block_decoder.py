@@ -27,16 +27,12 @@ class BlockDecoder(Generic[ModelT]):
         self._parse = self._build_parser()
 
     def _read_blocks(self, poll: BlockReader[ModelT, Any], messages: int) -> None:
-        """Read so many messages, all of a poll."""
+        """Read so many messages, all of a poll; make room for what was seen often by now."""
         for start in range(0, messages, self._block):
             poll.read_block(self._parse, start, min(start + self._block, messages))
-
-    def learn(self) -> list[str]:
-        """Make room for what was seen often; the models for which there was any."""
-        learned = [name for name, model in self._models.items() if model.learn()]
-        if learned:
+        learned = [model.learn() for model in self._models.values()]
+        if any(learned):
             self._parse = self._build_parser()
-        return learned
 
     def _build_parser(self) -> Parse | None:
         return build_parser(model.event for model in self._models.values() if model.is_parsed)

@@ -10,7 +10,7 @@ from streamgauge.core.batch import IntArray, LabelBatch, ModelSchema
 from streamgauge.formats import checks, doubts
 from streamgauge.formats.block_decoder import BlockDecoder
 from streamgauge.formats.block_reader import BlockReader
-from streamgauge.formats.event_time import EventTime, TimestampUnit
+from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.label_columns import (
     LABEL_FIELDS,
     LabelBatchBuilder,
@@ -62,19 +62,11 @@ class LabelDecoder(BlockDecoder["_Model"]):
     are of one model.
     """
 
-    def __init__(
-        self,
-        schemas: Sequence[ModelSchema],
-        *,
-        timestamp_unit: TimestampUnit = "ms",
-        max_future_ms: int = 300_000,
-    ) -> None:
-        times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
+    def __init__(self, schemas: Sequence[ModelSchema], times: EventTime = MILLISECONDS) -> None:
         super().__init__([_Model(schema) for schema in schemas], times, block=BLOCK)
 
     def decode(self, messages: RawMessages) -> DecodedLabels:
         """The labels of one poll as one batch for each model, and what became of the rest."""
-        self.learn()
         poll = _Poll(messages, self._models, self._times)
         self._read_blocks(poll, len(messages))
         return poll.finish()

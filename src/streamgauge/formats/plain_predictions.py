@@ -56,11 +56,12 @@ class PlainPredictions:
     the boolean ones, the tags, the version, then the predicted class.
     """
 
-    def __init__(
-        self, reader: ctypes.CDLL, schema: ModelSchema, learned: Learned, times: EventTime
-    ) -> None:
+    def __init__(self, library: ctypes.CDLL, schema: ModelSchema, times: EventTime) -> None:
         self.schema = schema
-        self._reader = PlainReader(reader, schema.model, tuple(_fields(schema, learned)), times)
+        self._library = library
+        self._times = times
+        self._learned = Learned()
+        self._reader = self._build_reader()
 
     @staticmethod
     def reads(schema: ModelSchema) -> bool:
@@ -69,6 +70,12 @@ class PlainPredictions:
             schema.task is not Task.MULTICLASS
             or (len(schema.classes) > 0 and all(map(can_be_field, schema.classes)))
         )
+
+    def learn(self, learned: Learned) -> None:
+        """Make room for what was learned, if that is new."""
+        if learned != self._learned:
+            self._learned = learned
+            self._reader = self._build_reader()
 
     def read(self, text: PlainText, rows: CodeArray) -> PlainColumns:
         """Read some of the messages, ascending; those that are no plain events are left."""
@@ -111,6 +118,10 @@ class PlainPredictions:
             latency=found.numbers[numeric] / _MILLISECONDS,
             ok=np.ones(taken, np.bool_),
         )
+
+    def _build_reader(self) -> PlainReader:
+        fields = tuple(_fields(self.schema, self._learned))
+        return PlainReader(self._library, self.schema.model, fields, self._times)
 
     def _improper(self, found: PlainColumns) -> BoolArray | None:
         """Which events have probabilities whose sum is not surely 1."""

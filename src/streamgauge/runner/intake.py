@@ -19,7 +19,7 @@ from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.predictions import PredictionDecoder
 from streamgauge.runner.gathering import Gathering
 from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
-from streamgauge.runner.plan import KnownModel, Plan, fit_schema
+from streamgauge.runner.plan import KnownModel, Plan, event_time, fit_schema
 from streamgauge.runner.stores import (
     Join,
     JoinOwner,
@@ -380,18 +380,12 @@ class Intake(ABC, Generic[E]):
         """Return a new engine of a model."""
 
     def _build_decoder(self) -> PredictionDecoder:
-        events = self._plan.config.events
         return PredictionDecoder(
-            tuple(self._schemas.values()),
-            identified=self.joins,
-            timestamp_unit=events.timestamp_unit.value,
-            max_future_ms=events.max_future,
+            tuple(self._schemas.values()), event_time(self._plan.config), identified=self.joins
         )
 
     def _build_label_decoder(self) -> LabelDecoder:
-        events = self._plan.config.events
         return LabelDecoder(
             tuple(schema for name, schema in self._schemas.items() if name in self.joins),
-            timestamp_unit=events.timestamp_unit.value,
-            max_future_ms=events.max_future,
+            event_time(self._plan.config),
         )
