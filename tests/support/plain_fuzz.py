@@ -10,8 +10,9 @@ from random import Random
 
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.event_time import EventTime
-from streamgauge.formats.plain_events import PlainText, load
+from streamgauge.formats.plain_events import load
 from streamgauge.formats.plain_predictions import Learned, PlainPredictions
+from streamgauge.formats.plain_text import PlainText
 from tests.support.native_draws import mutate
 from tests.support.native_events import BINARY, event, messages
 

@@ -19,8 +19,9 @@ from hatch_build import compile_library, find_compiler
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats import plain_events
 from streamgauge.formats.event_time import EventTime, parse_rfc3339
-from streamgauge.formats.plain_events import Field, Kind, PlainColumns, PlainReader, PlainText
+from streamgauge.formats.plain_events import Field, Kind, PlainColumns, PlainReader
 from streamgauge.formats.plain_predictions import Learned, PlainPredictions
+from streamgauge.formats.plain_text import PlainText
 from tests.support.native_events import BINARY, event, messages
 
 SPECIES = ModelSchema(

@@ -9,8 +9,9 @@ from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
 from streamgauge.core.concatenation import concatenated, reordered
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
-from streamgauge.formats.plain_events import PlainColumns, PlainText, TextMemory, library
+from streamgauge.formats.plain_events import PlainColumns, library
 from streamgauge.formats.plain_predictions import PlainPredictions
+from streamgauge.formats.plain_text import PlainText, TextMemory
 from streamgauge.formats.typed import TypedDecoder
 
 _Part = tuple[EventBatch, IntArray, list[str]]
