@@ -23,6 +23,7 @@ from streamgauge.runner.plan import KnownModel, Plan, event_time, fit_schema
 from streamgauge.runner.stores import (
     Join,
     JoinOwner,
+    KeptStore,
     MemoryStores,
     Offsets,
     Partition,
@@ -361,12 +362,16 @@ class Intake(ABC, Generic[E]):
         name = spec.model
         if name in self.joins:
             self.joins.pop(name).close()
-        if spec.labels is None:
-            self.engines[name] = self._engine(spec, layout, reference, reference_id, None)
-            return
-        store = self._stores.open(name, fingerprint(spec, layout))
+        store = self._open_store(spec, layout)
         self.engines[name] = self._engine(spec, layout, reference, reference_id, store)
-        self.joins[name] = Join(self.engines[name], store)
+        if store is not None:
+            self.joins[name] = Join(self.engines[name], store)
+
+    def _open_store(self, spec: ModelSpec, layout: Layout) -> KeptStore | None:
+        """Return where a model's predictions wait for their labels, None where they do not."""
+        if spec.labels is None:
+            return None
+        return self._stores.open(spec.model, fingerprint(spec, layout))
 
     @abstractmethod
     def _engine(
