@@ -117,7 +117,7 @@ def finish(life: Life) -> Pipeline:
 def records(engine: ModelEngine, model: str) -> Iterator[tuple[Any, ...]]:
     """Yield what the store of a model holds, with slices in place of row numbers."""
     assert engine.outcomes is not None
-    form, store = engine.outcomes._join._form, engine.outcomes._join._store
+    form, store = engine.outcomes.join._form, engine.outcomes.join._store
     names = sorted({event.name for event in EVENTS if event.body["model"] == model})
     for name, record in zip(names, store.get(Space.PREDICTIONS, keys(model, names)), strict=True):
         if record is not None:

@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from streamgauge.core.batch import CodeArray, EventBatch, IntArray, LabelBatch, ModelSchema
+from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.keys import keys
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_counter import ModelCounter
 from streamgauge.core.reference import Reference
 from streamgauge.core.watermark import Watermark, WatermarkSpec
 from streamgauge.formats.labels import LabelDecoder
@@ -22,7 +23,6 @@ from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
 from streamgauge.runner.plan import KnownModel, Plan, event_time, fit_schema
 from streamgauge.runner.stores import (
     Join,
-    JoinOwner,
     KeptStore,
     MemoryStores,
     Offsets,
@@ -72,36 +72,7 @@ class Taken(NamedTuple):
     sizes: IntArray | None
 
 
-class Engine(JoinOwner, Protocol):
-    """What takes the events of one model."""
-
-    @property
-    def last_event(self) -> int | None:
-        """The newest event time (ms), None before the first."""
-        ...
-
-    def add(self, batch: EventBatch, keys: Sequence[bytes] | None = None) -> None:
-        """Count a batch of events; `keys (n)` are those of their ids in the join."""
-        ...
-
-    def add_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
-        """Join a batch of labels; `keys (n)` are those of their predictions' ids."""
-        ...
-
-    def index(self, batch: EventBatch, keys: Sequence[bytes]) -> None:
-        """Let a batch of events that is counted already wait for its labels, and no more."""
-        ...
-
-    def index_labels(self, batch: LabelBatch, keys: Sequence[bytes]) -> None:
-        """Join a batch of labels that is counted already, and count nothing."""
-        ...
-
-    def caught_up(self) -> None:
-        """Note that the join store knows all that is counted, having been built again."""
-        ...
-
-
-E = TypeVar("E", bound=Engine)
+E = TypeVar("E", bound=ModelCounter)
 
 
 class Intake(ABC, Generic[E]):
