@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -11,12 +12,17 @@ from rich.table import Table
 Row = Mapping[str, str | int | float]
 
 
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser of the arguments `quick` and `json`, both booleans, to which others can be added."""
+    shared = argparse.ArgumentParser(description=description)
+    shared.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
+    shared.add_argument("--json", action="store_true", help="print one JSON object")
+    return shared
+
+
 def arguments(description: str) -> argparse.Namespace:
-    """The command line's arguments: `quick` and `json`, both booleans."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser.parse_args()
+    """The command line's arguments, where there are no others."""
+    return parser(description).parse_args()
 
 
 def best_seconds(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -31,6 +37,12 @@ def best_seconds(works: Mapping[str, Callable[[], object]], repeats: int) -> dic
             work()
             best[name] = min(best[name], time.perf_counter() - start)
     return best
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time of a process and its threads so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
 
 
 def report(title: str, rows: Sequence[Row], *, as_json: bool) -> None:

@@ -6,12 +6,11 @@ settings and with those of `streamgauge.io.kafka.reader`. `ratio` is the rate of
 of the former, medians of the turns.
 """
 
-import argparse
 import json
 import statistics
 from typing import Final
 
-from benchmarks.common import Row, report
+from benchmarks.common import Row, arguments, report
 from benchmarks.throughput import broker, consumed
 from benchmarks.throughput_stream import Stream, fill
 from streamgauge.config.librdkafka import Setting
@@ -32,10 +31,7 @@ SETTINGS: Final = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="How fast a consumer reads, by its settings")
-    parser.add_argument("--quick", action="store_true", help="a shorter run, for a first look")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
+    options = arguments("How fast a consumer reads, by its settings")
     found: dict[str, list[float]] = {name: [] for name in SETTINGS}
     with broker() as (name, bootstrap):
         filled = fill(bootstrap, Stream(QUICK_EVENTS if options.quick else EVENTS))

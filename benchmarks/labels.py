@@ -24,13 +24,12 @@ NannyML is left out where it is not installed. For it, make an environment of it
 Run with `python -m benchmarks.labels [--quick] [--json] [--kafka]`; `--quick` takes January alone.
 """
 
-import argparse
 import json
 from datetime import datetime
 from typing import Final
 
 from benchmarks import labels_cbpe
-from benchmarks.common import Row, report
+from benchmarks.common import Row, parser, report
 from benchmarks.labels_recount import MANY, Flights, Verdict, flights, judge
 
 FEBRUARY_MS: Final = round(datetime.fromisoformat("2013-02-01T00:00:00-05:00").timestamp() * 1000)
@@ -38,11 +37,9 @@ FEBRUARY_MS: Final = round(datetime.fromisoformat("2013-02-01T00:00:00-05:00").t
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description="Labels: recounts, and estimates without them.")
-    parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--kafka", action="store_true", help="also through a broker")
-    options = parser.parse_args()
+    command = parser("Labels: recounts, and estimates without them.")
+    command.add_argument("--kafka", action="store_true", help="also through a broker")
+    options = command.parse_args()
     year = flights(end_ms=FEBRUARY_MS if options.quick else None)
     verdict = judge(year)
     recount = recounted(year, verdict)

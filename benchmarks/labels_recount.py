@@ -400,7 +400,7 @@ def judge_totals(verdict: Verdict, engine: ModelEngine, found: Flights) -> None:
     if any(block.counts[at].any() for at in places.values()):
         verdict.different.append("there are totals of rows of nothing")
     assert engine.outcomes is not None
-    join = engine.outcomes.joiner.counts()
+    join = engine.outcomes.counts()
     for name, count in found.events.items():
         if getattr(join, name) != count:
             verdict.different.append(f"join: {name} is {getattr(join, name)}, not {count}")

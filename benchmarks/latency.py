@@ -15,7 +15,6 @@ and the alerts topic is followed. Panes last 10 s, events may be 1 s late.
 `behind` is how many messages were not yet read in the end.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -29,7 +28,7 @@ from typing import Final
 import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.common import Row, report
+from benchmarks.common import Row, parser, report
 from benchmarks.throughput import broker, monitored
 from benchmarks.throughput_stream import Filled, Stream, configure, fill, reference
 from streamgauge.io.loopback import free_port
@@ -145,11 +144,9 @@ def _moved(alerts: Consumer) -> float | None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Latency of streamgauge run beside a live stream")
-    parser.add_argument("--quick", action="store_true", help="a shorter run, for a first look")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--rate", type=float, help="predictions a second, half the largest else")
-    options = parser.parse_args()
+    command = parser("Latency of streamgauge run beside a live stream")
+    command.add_argument("--rate", type=float, help="predictions a second, half the largest else")
+    options = command.parse_args()
     with broker() as (name, bootstrap), tempfile.TemporaryDirectory() as folder:
         stream = Stream(QUICK_EVENTS if options.quick else EVENTS)
         profile = reference(stream, Path(folder))

@@ -13,7 +13,6 @@ of metrics are made. Not in it are the Kafka client's queues: up to 32 MB of mes
 has passed, so a longer one goes on growing.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -28,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.common import Row, report
+from benchmarks.common import Row, parser, report
 from benchmarks.memory_process import send
 from benchmarks.throughput_stream import CONFIG, MODEL
 
@@ -145,13 +144,13 @@ def measure(slices: int, panes: int, rate: int, folder: Path) -> list[Row]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Resident memory of many slices")
-    parser.add_argument("--quick", action="store_true", help="ten minutes of event time")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--slices", type=int, default=2_000)
-    parser.add_argument("--rate", type=int, default=RATE, help="predictions a second of event time")
-    parser.add_argument("--minutes", type=int, default=MINUTES, help="of event time")
-    options = parser.parse_args()
+    command = parser("Resident memory of many slices")
+    command.add_argument("--slices", type=int, default=2_000)
+    command.add_argument(
+        "--rate", type=int, default=RATE, help="predictions a second of event time"
+    )
+    command.add_argument("--minutes", type=int, default=MINUTES, help="of event time")
+    options = command.parse_args()
     panes = (QUICK_MINUTES if options.quick else options.minutes) * 60 // PANE_S
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(options.slices, panes, options.rate, Path(folder))

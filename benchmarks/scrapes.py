@@ -22,7 +22,6 @@ nobody.
 - `rendering_ms`: median time to write the metrics, which is done in turns with the loop.
 """
 
-import argparse
 import gzip
 import http.client
 import json
@@ -38,7 +37,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from benchmarks.common import Row, report
+from benchmarks.common import Row, parser, report
 from benchmarks.scrapes_loop import KEPT_READY_S
 from benchmarks.throughput import broker
 from benchmarks.throughput_stream import Filled, Stream, configure, fill, reference
@@ -239,11 +238,9 @@ def measure(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Scrapes beside a loop at full speed")
-    parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--events", type=int, help="how many predictions there are")
-    options = parser.parse_args()
+    command = parser("Scrapes beside a loop at full speed")
+    command.add_argument("--events", type=int, help="how many predictions there are")
+    options = command.parse_args()
     events = options.events or (QUICK_EVENTS if options.quick else EVENTS)
     stream = Stream(events, slices=SLICES)
     rounds, scrapes = (2, 2) if options.quick else (ROUNDS, SCRAPES)

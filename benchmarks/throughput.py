@@ -27,7 +27,6 @@ without labels in Arrow batches of 5,000 (20 features, five slice dimensions of 
 slices); `arrow_cpu_ns` is the monitor's processor time for each, with all its threads.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -40,7 +39,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.common import Row, report
+from benchmarks.common import Row, cpu_seconds, parser, report
 from benchmarks.throughput_stages import staged
 from benchmarks.throughput_stream import Filled, Stream, configure, fill, reference
 from streamgauge.config.librdkafka import Setting
@@ -128,7 +127,7 @@ def monitored(config: Path, port: int, messages: int) -> Run:
         deadline = time.perf_counter() + LONGEST_S
         while True:
             if began is None and "active: reading" in monitor.log.read_text():
-                began, cpu = time.perf_counter(), _cpu_seconds(monitor.process.pid)
+                began, cpu = time.perf_counter(), cpu_seconds(monitor.process.pid)
             now = time.perf_counter()
             status = monitor.json("/api/v1/status") or {}
             done = status.get("lag_messages") == 0
@@ -141,7 +140,7 @@ def monitored(config: Path, port: int, messages: int) -> Run:
                 raise RuntimeError(f"not done in {LONGEST_S:.0f} s: {monitor.log.read_text()}")
             time.sleep(_LOOK_S)
         seconds = time.perf_counter() - began
-        cpu = _cpu_seconds(monitor.process.pid) - cpu
+        cpu = cpu_seconds(monitor.process.pid) - cpu
         peak = re.search(r"VmHWM:\s+(\d+) kB", stat.read_text())
         assert peak is not None
         return Run(
@@ -158,12 +157,6 @@ def _value(text: str, name: str) -> float:
     """Return the sum of a metric's samples; the whole text is not parsed, it is long."""
     pattern = rf"^{name}(?:\{{.*\}})? (\S+)"
     return sum(float(value) for value in re.findall(pattern, text, re.MULTILINE))
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its threads so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,15 +261,13 @@ def _seconds(run: Run) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Throughput of streamgauge run from a broker")
-    parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--events", type=int, help="how many predictions there are")
-    parser.add_argument("--features", type=int, default=20, help="5, 20 or 100, say")
-    parser.add_argument("--slices", type=int, default=100, help="10, 100 or 2000, say")
-    parser.add_argument("--no-labels", action="store_true", help="measure without labels alone")
-    parser.add_argument("--arrow", action="store_true", help="measure Arrow batches alone")
-    options = parser.parse_args()
+    command = parser("Throughput of streamgauge run from a broker")
+    command.add_argument("--events", type=int, help="how many predictions there are")
+    command.add_argument("--features", type=int, default=20, help="5, 20 or 100, say")
+    command.add_argument("--slices", type=int, default=100, help="10, 100 or 2000, say")
+    command.add_argument("--no-labels", action="store_true", help="measure without labels alone")
+    command.add_argument("--arrow", action="store_true", help="measure Arrow batches alone")
+    options = command.parse_args()
     events = options.events or (QUICK_EVENTS if options.quick else EVENTS)
     plain = Stream(events, options.features, options.slices)
     again = not options.quick

@@ -18,7 +18,6 @@ from one to four, each in the cheaper of its runs, and `analyse_share` the proce
 process that analyses to that of everything of ours with two workers.
 """
 
-import argparse
 import json
 import os
 import re
@@ -31,7 +30,7 @@ from typing import Final
 from unittest.mock import patch
 
 from benchmarks import throughput_stream
-from benchmarks.common import Row, report
+from benchmarks.common import Row, cpu_seconds, parser, report
 from benchmarks.throughput import ARROW_ROWS, broker
 from benchmarks.throughput_stream import PARTITIONS, Stream, configure, fill, reference
 from streamgauge.config import load
@@ -124,9 +123,9 @@ def _shared(counting: list[Monitor]) -> int:
 
 def _spent(analyse: Monitor, counting: list[Monitor], brokers: list[int]) -> dict[str, float]:
     return {
-        "counting": sum(_cpu_seconds(monitor.process.pid) for monitor in counting),
-        "analysing": _cpu_seconds(analyse.process.pid),
-        "broker": sum(map(_cpu_seconds, brokers)),
+        "counting": sum(cpu_seconds(monitor.process.pid) for monitor in counting),
+        "analysing": cpu_seconds(analyse.process.pid),
+        "broker": sum(map(cpu_seconds, brokers)),
         "others": _busy_seconds(),
     }
 
@@ -158,12 +157,6 @@ def _descends(pid: int, ancestor: int) -> bool:
     return False
 
 
-def _cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its threads so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
 def _busy_seconds() -> float:
     """Return the processor time that the machine has spent on anything so far."""
     fields = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
@@ -172,11 +165,9 @@ def _busy_seconds() -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Workers that count for one that analyses")
-    parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--arrow", action="store_true", help="send Arrow batches instead of JSON")
-    options = parser.parse_args()
+    command = parser("Workers that count for one that analyses")
+    command.add_argument("--arrow", action="store_true", help="send Arrow batches instead of JSON")
+    options = command.parse_args()
     events = QUICK_EVENTS if options.quick else EVENTS
     stream = Stream(events)
     if options.arrow:

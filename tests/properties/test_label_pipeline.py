@@ -217,7 +217,7 @@ def test_the_drawn_streams_hold_all_that_is_told_apart(big: Pipeline) -> None:
         judged = judge(BIG, model)
         outcomes = big.engines[model].outcomes
         assert outcomes is not None
-        assert min(outcomes.joiner.counts()._replace(pending=1, waiting=1)) > 0
+        assert min(outcomes.counts()._replace(pending=1, waiting=1)) > 0
         assert (judged.pairs["since"] > judged.pairs["time"]).any()
         assert (judged.pairs["since"] == judged.pairs["time"]).any(), "labels come first too"
         assert judged.pairs["colour"].isna().any()

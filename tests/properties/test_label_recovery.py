@@ -117,7 +117,7 @@ def finish(life: Life) -> Pipeline:
 def records(engine: ModelEngine, model: str) -> Iterator[tuple[Any, ...]]:
     """Yield what the store of a model holds, with slices in place of row numbers."""
     assert engine.outcomes is not None
-    form, store = engine.outcomes._join._form, engine.outcomes._join._store
+    form, store = engine.outcomes.join._form, engine.outcomes.join._store
     names = sorted({event.name for event in EVENTS if event.body["model"] == model})
     found = store.get(Space.PREDICTIONS, keys(model, names))
     for place, record in zip(

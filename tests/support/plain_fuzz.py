@@ -10,8 +10,9 @@ from random import Random
 
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.event_time import EventTime
-from streamgauge.formats.plain_events import PlainText, load
+from streamgauge.formats.plain_events import load
 from streamgauge.formats.plain_predictions import Learned, PlainPredictions
+from streamgauge.formats.plain_text import PlainText
 from tests.support.native_draws import mutate
 from tests.support.native_events import BINARY, event, messages
 
@@ -31,7 +32,9 @@ def main() -> None:
     path, count = Path(sys.argv[1]), int(sys.argv[2])
     library = load(path)
     assert library is not None
-    readers = [PlainPredictions(library, s, LEARNED, EventTime()) for s in (BINARY, SPECIES)]
+    readers = [PlainPredictions(library, s, EventTime()) for s in (BINARY, SPECIES)]
+    for reader in readers:
+        reader.learn(LEARNED)
     rng = Random(count)
     values = [json.dumps(fields, ensure_ascii=rng.random() < 0.5).encode() for fields in GOOD]
     taken = 0

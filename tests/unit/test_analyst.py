@@ -60,15 +60,13 @@ class World:
             "StateReader": FakeStateReader(self.broker),
         }
         for name, fake in fakes.items():
-            self.patch.setattr(f"streamgauge.runner.loop.{name}", lambda *_, fake=fake: fake)
+            self.patch.setattr(f"streamgauge.runner.replica.{name}", lambda *_, fake=fake: fake)
         stop = Event()
 
-        def turn(*, last: bool) -> None:
+        def turn() -> None:
             self.clock.now += 10.0
-            if last:
-                stop.set()
 
-        membership.on_poll = [lambda: turn(last=False), lambda: turn(last=True)]
+        membership.on_poll = [turn, turn, stop.set]
         publisher = Publisher(self.clock, RenderLimits(total=1_000, models={}))
         kind(PLAN, self.clock, publisher, lambda _: None, discard_state=discard).run(stop)
         return publisher

@@ -165,7 +165,7 @@ def test_a_model_that_is_as_good_as_it_was_raises_nothing() -> None:
     assert not alerts
     outcomes = pipeline.engines["flight-delay"].outcomes
     assert outcomes is not None
-    counts = outcomes.joiner.counts()
+    counts = outcomes.counts()
     # Labels of the last five minutes lie ahead of the last prediction, and are read all the same.
     assert counts.joined == counts.predictions == 8 * 60 * PER_MINUTE
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event as Signal
 
@@ -59,17 +60,15 @@ class World:
             ("TransactionalWriter", writer),
             ("StateReader", FakeStateReader(self.broker)),
         ):
-            self.patch.setattr(f"streamgauge.runner.loop.{name}", lambda *_, fake=fake: fake)
-        self.patch.setattr("streamgauge.runner.loop.DiskStores", lambda _: disk)
+            self.patch.setattr(f"streamgauge.runner.replica.{name}", lambda *_, fake=fake: fake)
+        self.patch.setattr("streamgauge.runner.replica.DiskStores", lambda _: disk)
         stop = Signal()
 
         def turn(number: int) -> None:
             clock.now += 1.0
             membership.active = number > standing_by
-            if number == turns:
-                stop.set()
 
-        membership.on_poll = [lambda i=i: turn(i) for i in range(1, turns + 1)]
+        membership.on_poll = [*(partial(turn, i) for i in range(1, turns + 1)), stop.set]
         publisher = Publisher(clock, RenderLimits(total=1_000, models={}))
         made: list[Pipeline] = []
 
@@ -77,7 +76,7 @@ class World:
             made.append(Pipeline(plan, stores))
             return made[-1]
 
-        self.patch.setattr("streamgauge.runner.loop.Pipeline", remembered)
+        self.patch.setattr("streamgauge.runner.replica.Pipeline", remembered)
         plan = replace(planned(), join_folder=None if disk is None else Path("joins"))
         Loop(plan, clock, publisher, lambda _: None).run(stop)
         return made[-1]

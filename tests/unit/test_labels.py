@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamgauge.core.batch import Categories, ModelSchema, Task
-from streamgauge.formats.event_time import TimestampUnit
+from streamgauge.formats.event_time import EventTime, TimestampUnit
 from streamgauge.formats.labels import DecodedLabels, LabelDecoder
 from streamgauge.formats.learned_names import SIGHTINGS
 from streamgauge.formats.messages import DeadLetterReason, RawMessages, Rejected
@@ -236,9 +236,9 @@ UNITS: list[TimestampUnit] = ["s", "ms", "us", "ns"]
 def test_times_are_read_and_refused_as_those_of_predictions(
     time: int | str, unit: TimestampUnit, broker: int
 ) -> None:
-    labels = LabelDecoder([BINARY], timestamp_unit=unit)
+    labels = LabelDecoder([BINARY], EventTime(unit=unit))
     read = labels.decode(messages([label(timestamp=time)], broker_timestamp=broker))
-    predictions = NativeDecoder([BINARY], timestamp_unit=unit)
+    predictions = NativeDecoder([BINARY], EventTime(unit=unit))
     expected = predictions.decode(messages([event(timestamp=time)], broker_timestamp=broker))
     assert read.rejected == expected.rejected
     assert [each.timestamp.tolist() for each in read.batches] == [
@@ -248,7 +248,7 @@ def test_times_are_read_and_refused_as_those_of_predictions(
 
 def test_each_label_is_held_to_its_own_broker_time_and_the_allowance() -> None:
     poll = messages([label()] * 3, broker_timestamp=[T0 - 11, T0 - 10, -1])
-    decoded = LabelDecoder([BINARY], max_future_ms=10).decode(poll)
+    decoded = LabelDecoder([BINARY], EventTime(max_future_ms=10)).decode(poll)
     assert [(each.index, each.reason) for each in decoded.rejected] == [
         (0, DeadLetterReason.TIMESTAMP)
     ]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -68,19 +69,14 @@ class World:
             ("TransactionalWriter", self.writer),
             ("StateReader", self.state),
         ):
-            self.patch.setattr(f"streamgauge.runner.loop.{name}", lambda *_, fake=fake: fake)
+            self.patch.setattr(f"streamgauge.runner.replica.{name}", lambda *_, fake=fake: fake)
         self.stop = stop = Event()
 
-        def happens(turn: Turn, *, last: bool) -> None:
+        def happens(turn: Turn) -> None:
             self.clock.now += seconds
             turn()
-            if last:
-                stop.set()
 
-        self.membership.on_poll = [
-            lambda turn=turn, i=i: happens(turn, last=i == len(turns))
-            for i, turn in enumerate(turns, 1)
-        ]
+        self.membership.on_poll = [*(partial(happens, turn) for turn in turns), stop.set]
         plan = planned(REFERENCE, **self.settings)
         loop = Loop(plan, self.clock, self.publisher, self.took.append, discard_state=self.discard)
         self.discard = False

@@ -24,7 +24,7 @@ SECONDS: dict[TimestampUnit, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1
 
 def _decode(value: object, unit: TimestampUnit = "ms", broker: int = T0 + 1000) -> int | str:
     """The event time in milliseconds, or the reason of the dead letter."""
-    decoder = NativeDecoder([BINARY], timestamp_unit=unit)
+    decoder = NativeDecoder([BINARY], EventTime(unit=unit))
     decoded = decoder.decode(messages([event(timestamp=value)], broker_timestamp=broker))
     if decoded.rejected:
         assert decoded.rejected[0].field == "timestamp"
@@ -128,7 +128,7 @@ def test_each_message_is_held_to_its_own_broker_time() -> None:
 
 
 def test_the_allowance_is_configurable() -> None:
-    decoder = NativeDecoder([BINARY], max_future_ms=10)
+    decoder = NativeDecoder([BINARY], EventTime(max_future_ms=10))
     poll = messages([event(timestamp=T0 + 10), event(timestamp=T0 + 11)], broker_timestamp=T0)
     assert [each.index for each in decoder.decode(poll).rejected] == [1]
 

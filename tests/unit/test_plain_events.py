@@ -19,8 +19,9 @@ from hatch_build import compile_library, find_compiler
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats import plain_events
 from streamgauge.formats.event_time import EventTime, parse_rfc3339
-from streamgauge.formats.plain_events import Field, Kind, PlainColumns, PlainReader, PlainText
+from streamgauge.formats.plain_events import Field, Kind, PlainColumns, PlainReader
 from streamgauge.formats.plain_predictions import Learned, PlainPredictions
+from streamgauge.formats.plain_text import PlainText
 from tests.support.native_events import BINARY, event, messages
 
 SPECIES = ModelSchema(
@@ -49,7 +50,8 @@ def _read(
     learned: Learned | None = None,
 ) -> PlainColumns:
     poll = messages(events)
-    reader = PlainPredictions(compiled, schema, learned or Learned(), EventTime())
+    reader = PlainPredictions(compiled, schema, EventTime())
+    reader.learn(learned or Learned())
     text = PlainText.of(poll, EventTime())
     return reader.read(text, text.rows)
 
@@ -138,7 +140,7 @@ def test_date_times_are_read_as_by_the_rules_or_left(compiled: ctypes.CDLL) -> N
     texts = list(_date_times(random.Random(5)))
     events = [event(timestamp=text) for text in texts]
     poll = messages(events, broker_timestamp=-1)
-    reader = PlainPredictions(compiled, BINARY, Learned(), EventTime())
+    reader = PlainPredictions(compiled, BINARY, EventTime())
     text = PlainText.of(poll, EventTime())
     found = reader.read(text, text.rows)
     times = found.times.tolist()
@@ -192,7 +194,7 @@ def test_what_is_left_leaves_no_value_in_a_column(compiled: ctypes.CDLL) -> None
     assert found.rows.tolist() == [1, 4]
     assert found.left.tolist() == [0, 2, 3]
     poll = messages([good] * 5)
-    batch = PlainPredictions(compiled, BINARY, Learned(), EventTime()).batch(found, poll)
+    batch = PlainPredictions(compiled, BINARY, EventTime()).batch(found, poll)
     assert [column.values for column in batch.tags] == [("eu",), ("a",)]
     assert batch.prediction.values == ("1",)  # type: ignore[union-attr]
 
@@ -205,7 +207,7 @@ def test_many_values_of_one_column_are_told_apart(compiled: ctypes.CDLL) -> None
         for name in names
     ]
     poll = messages(values, [b"p1"] * len(values))
-    reader = PlainPredictions(compiled, BINARY, Learned(), EventTime())
+    reader = PlainPredictions(compiled, BINARY, EventTime())
     text = PlainText.of(poll, EventTime())
     found = reader.read(text, text.rows)
     region = reader.batch(found, poll).tags[0]

@@ -59,7 +59,7 @@ def joined(pipeline: Pipeline) -> dict[str, JoinCounts]:
     for name in MODELS:
         outcomes = pipeline.engines[name].outcomes
         assert outcomes is not None
-        found[name] = outcomes.joiner.counts()
+        found[name] = outcomes.counts()
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -67,7 +68,7 @@ class World:
     def run(self, *turns: Turn) -> None:
         """Run a worker for as many turns of 2 s, each after something has happened."""
         module = "streamgauge.runner.workers.worker"
-        self.patch.setattr("streamgauge.runner.loop.Reader", lambda *_: self.reader)
+        self.patch.setattr("streamgauge.runner.replica.Reader", lambda *_: self.reader)
         self.patch.setattr(f"{module}.WorkerMembership", lambda *_: self.membership)
         self.patch.setattr(f"{module}.TransactionalWriter", lambda *_: self.writer)
         self.patch.setattr(
@@ -76,16 +77,11 @@ class World:
         )
         stop = Event()
 
-        def happens(turn: Turn, *, last: bool) -> None:
+        def happens(turn: Turn) -> None:
             self.clock.now += 2.0
             turn()
-            if last:
-                stop.set()
 
-        self.membership.on_poll = [
-            lambda turn=turn, i=i: happens(turn, last=i == len(turns))
-            for i, turn in enumerate(turns, 1)
-        ]
+        self.membership.on_poll = [*(partial(happens, turn) for turn in turns), stop.set]
         Worker(PLAN, self.clock, self.publisher, lambda _: None).run(stop)
 
     def produce(self, n: int, seed: int = 1) -> None:

@@ -56,13 +56,17 @@ class Counted:
 
     def add(self, column: Column, powers: "Powers | None") -> None:
         """Count one field of the events, and of a numeric one sum its `powers`."""
-        places = self._served if column.served else self._all
+        places = self._places_of(column)
         cells = self._layout.cells(column.position)
         self._counts[:, cells] = places.count(column.bins, cells.stop - cells.start)
         if powers is not None:
             at = self._moment[column.position]
             self._sums[:, at, SUM] = places.sum(powers.first)
             self._sums[:, at, SUM_SQUARES] = places.sum(powers.second)
+
+    def _places_of(self, column: Column) -> "_Places":
+        """Return where the events fall that have a field."""
+        return self._served if column.served else self._all
 
 
 class RowTally(Counted):
@@ -80,8 +84,8 @@ class RowTally(Counted):
         """Count one field of the events."""
         super().add(column, powers)
         if column.numbers is not None:
-            places = self._served if column.served else self._all
-            places.extremes(column.numbers, self._extremes[:, self._moment[column.position]])
+            extremes = self._extremes[:, self._moment[column.position]]
+            self._places_of(column).extremes(column.numbers, extremes)
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """Yield the statistics of each pane, with the pane's code."""

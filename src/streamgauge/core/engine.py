@@ -1,9 +1,9 @@
 """Engine: one model's events in, alerts and snapshots out; owner of all state that lasts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -32,13 +32,14 @@ from streamgauge.core.frequent import FrequentValues
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Layout, Subject
+from streamgauge.core.model_counter import ModelCounter
 from streamgauge.core.outcomes.allotment import allotment
 from streamgauge.core.outcomes.engine import OutcomeEngine
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.stream import LabelSpec, Looked, StreamSpec
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
-from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec, keys_data
+from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
 from streamgauge.core.snapshot import Counters, ModelSnapshot, OutcomeStats, WindowStats
 from streamgauge.core.state import (
     Kept,
@@ -93,7 +94,7 @@ class LateEvents(NamedTuple):
     dropped: int
 
 
-class ModelEngine:
+class ModelEngine(ModelCounter):
     """Panes, windows, detectors and alerts of one model.
 
     Without a reference it counts and summarises, but compares nothing and raises no alerts. Where
@@ -114,16 +115,15 @@ class ModelEngine:
     ) -> None:
         self.spec = spec
         self.layout = layout
-        self.registry = SliceRegistry(
+        registry = SliceRegistry(
             spec.max_slices,
             spec.max_versions,
             reference_keys(reference) if reference else frozenset(),
         )
-        self.aggregator = Aggregator(layout, spec.slices, self.registry, spec.pane_ms, grouped=True)
+        super().__init__(Aggregator(layout, spec.slices, registry, spec.pane_ms, grouped=True))
         self.book = AlertBook(spec.app, spec.policy)
         self.closed: int | None = None
         """Event time up to which panes are closed (ms)."""
-        self.last_event: int | None = None
         self.late = LateEvents(0, 0)
         self._grouped = layout.grouped()
         self._grouping = layout.grouping()
@@ -137,6 +137,7 @@ class ModelEngine:
         self.outcomes: OutcomeEngine | None = None
         if spec.labels is not None:
             self.outcomes = self._new_outcomes(spec.labels, reference, store or MemoryStore())
+            self.join = self.outcomes.join
 
     def _new_track(self, width: int, extremes: int, *, rounded: bool = False) -> Track:
         spec, sums = self.spec, len(self.layout.numeric)
@@ -204,10 +205,6 @@ class ModelEngine:
         self._set_reference(reference, reference_id)
 
     def add(self, batch: EventBatch, keys: Keys | None = None) -> None:
-        """Count a batch of events.
-
-        `keys (n)` are the keys of their ids in the join; without them no label finds them.
-        """
         if not len(batch):
             return
         newest = int(batch.timestamp.max())
@@ -222,38 +219,8 @@ class ModelEngine:
         self.outcomes.add_predictions(batch, keys, tap.predicted(), self.closed)
 
     def add_labels(self, batch: LabelBatch, keys: Keys) -> None:
-        """Join a batch of labels; `keys (n)` are the keys of their predictions' ids."""
         if self.outcomes is not None and len(batch):
             self.outcomes.add_labels(batch, keys, self.closed)
-
-    def index(self, batch: EventBatch, keys: Keys) -> None:
-        """Let a batch of events that is counted already wait for its labels, and no more."""
-        if self.outcomes is not None and len(batch):
-            tap = self.outcomes.tap(batch)
-            self.aggregator.aggregate(batch, [tap.add], tap.rows)
-            self.outcomes.index_predictions(batch, keys, tap.predicted())
-
-    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
-        """Join a batch of labels that is counted already, and count nothing."""
-        if self.outcomes is not None and len(batch):
-            self.outcomes.index_labels(batch, keys)
-
-    def caught_up(self) -> None:
-        """Note that the join store knows all that is counted, having been built again."""
-        if self.outcomes is not None:
-            self.outcomes.caught_up()
-
-    def join_state(self) -> dict[str, object]:
-        """Return what the join knows besides its store, as plain data."""
-        assert self.outcomes is not None
-        return {"rows": keys_data(self.registry.keys), "joiner": self.outcomes.joiner.state()}
-
-    def restore_join(self, state: Mapping[str, Any]) -> None:
-        """Go on with a store as it was when `state` was taken; before any event is counted."""
-        assert self.outcomes is not None
-        assert not len(self.registry)
-        self.registry.readmit_all(state["rows"])
-        self.outcomes.restore_join(state["joiner"])
 
     def parts(self) -> Iterator[Part]:
         """Yield everything that lasts.

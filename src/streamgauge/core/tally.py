@@ -15,17 +15,18 @@ from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_counter import ModelCounter
 from streamgauge.core.outcomes.joining import OutcomeJoin
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.partial import PartialSum
 from streamgauge.core.reference import Reference, reference_keys
-from streamgauge.core.slices import SliceRegistry, keys_data
+from streamgauge.core.slices import SliceRegistry
 
 _NUMBERS: Final = 10
 """What an event on its way to a label, or with one, is reckoned as."""
 
 
-class ModelTally:
+class ModelTally(ModelCounter):
     """Counts one model's events until they are taken.
 
     What all tallies of a model have counted, together, is what one `ModelEngine` would have. It has
@@ -41,22 +42,19 @@ class ModelTally:
     ) -> None:
         self.spec = spec
         self.layout = layout
-        self.registry = SliceRegistry(
+        registry = SliceRegistry(
             spec.max_slices,
             spec.max_versions,
             reference_keys(reference) if reference else frozenset(),
         )
-        self.aggregator = Aggregator(layout, spec.slices, self.registry, spec.pane_ms, grouped=True)
-        self.last_event: int | None = None
-        """The newest event time (ms) since the start."""
+        super().__init__(Aggregator(layout, spec.slices, registry, spec.pane_ms, grouped=True))
         self._sum = PartialSum()
-        self._join: OutcomeJoin | None = None
         if spec.labels is not None:
             positive = "" if reference is None else reference.positive
             outcomes = OutcomeLayout(layout, positive)
             specs = len(spec.slices) + 1
-            self._join = OutcomeJoin(spec.labels, outcomes, specs, store or MemoryStore())
-            self._join.count_no_more()
+            self.join = OutcomeJoin(spec.labels, outcomes, specs, store or MemoryStore())
+            self.join.count_no_more()
         self._new: list[Pending] = []
         self._joined: list[Joined] = []
         self._told = dict.fromkeys(GROWING, 0)
@@ -69,17 +67,16 @@ class ModelTally:
         return self._sum.cells + events * _NUMBERS
 
     def add(self, batch: EventBatch, keys: Keys | None = None) -> None:
-        """Count a batch of events; `keys (n)` are the keys of their ids in the join."""
         if not len(batch):
             return
         newest = int(batch.timestamp.max())
         self.last_event = newest if self.last_event is None else max(self.last_event, newest)
-        if self._join is None or keys is None:
+        if self.join is None or keys is None:
             self._sum.add(self.aggregator.aggregate(batch))
             return
-        tap = self._join.tap(batch)
+        tap = self.join.tap(batch)
         self._sum.add(self.aggregator.aggregate(batch, [tap.add], tap.rows))
-        new, joined = self._join.predictions(batch, keys, tap.predicted(), None)
+        new, joined = self.join.predictions(batch, keys, tap.predicted(), None)
         if len(new.time):
             # Of features the prediction's alone is needed: it is the last of a regression.
             kept = 1 if self.layout.schema.task is Task.REGRESSION else 0
@@ -87,9 +84,8 @@ class ModelTally:
         self._keep(joined)
 
     def add_labels(self, batch: LabelBatch, keys: Keys) -> None:
-        """Join a batch of labels; `keys (n)` are those of their predictions' ids."""
-        if self._join is not None and len(batch):
-            self._keep(self._join.labels(batch, keys, None))
+        if self.join is not None and len(batch):
+            self._keep(self.join.labels(batch, keys, None))
 
     def take(self) -> Contribution | None:
         """Return what was counted since the last time, None where that is nothing."""
@@ -109,17 +105,17 @@ class ModelTally:
 
     def forget(self, watermark: int) -> None:
         """Drop what no label comes for any more, by how far time has come (ms)."""
-        if self._join is not None:
-            self._join.joiner.advance(watermark // self.spec.pane_ms * self.spec.pane_ms)
+        if self.join is not None:
+            self.join.joiner.advance(watermark // self.spec.pane_ms * self.spec.pane_ms)
 
     def settled(self, watermark: int) -> None:
         """Note that predictions were dropped before, as those that no label comes for any more.
 
         `watermark` is how far time had come (ms) for those who read these partitions before.
         """
-        if self._join is None:
+        if self.join is None:
             return
-        joiner, labels = self._join.joiner, self.spec.labels
+        joiner, labels = self.join.joiner, self.spec.labels
         assert labels is not None
         state: dict[str, Any] = joiner.state()
         first = (watermark - labels.max_delay_ms) // joiner.width_ms
@@ -133,34 +129,15 @@ class ModelTally:
         later = {name: max(value, kept[name]) for name, value in newest.items()}
         joiner.overtake(state | {"ledger": kept | later})
 
-    def index(self, batch: EventBatch, keys: Keys) -> None:
-        """Let a batch of events that is counted already wait for its labels, and no more."""
-        if self._join is not None and len(batch):
-            tap = self._join.tap(batch)
-            self.aggregator.aggregate(batch, [tap.add], tap.rows)
-            self._join.index_predictions(batch, keys, tap.predicted())
-
-    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
-        """Join a batch of labels that is counted already, and count nothing."""
-        if self._join is not None and len(batch):
-            self._join.index_labels(batch, keys)
-
     def caught_up(self) -> None:
-        """Note that the join store knows all that is counted, having been built again."""
-        if self._join is not None:
-            with self._join.joiner.indexing():
-                self._join.joiner.caught_up()
-
-    def join_state(self) -> dict[str, object]:
-        """Return what the join knows besides its store, as plain data."""
-        assert self._join is not None
-        return {"rows": keys_data(self.registry.keys), "joiner": self._join.joiner.state()}
+        """Note that the join store knows all that is counted, which others have told of."""
+        if self.join is not None:
+            with self.join.joiner.indexing():
+                super().caught_up()
 
     def restore_join(self, state: Mapping[str, Any]) -> None:
-        """Go on with a store as it was when `state` was taken; before any event is counted."""
-        assert self._join is not None
-        self.registry.readmit_all(state["rows"])
-        self._join.restore(state["joiner"])
+        """Go on with a store whose counts have been told; before any event is counted."""
+        super().restore_join(state)
         self._grown()
 
     def _keep(self, joined: Joined) -> None:
@@ -169,9 +146,9 @@ class ModelTally:
 
     def _grown(self) -> dict[str, int]:
         """Return by how much the counts of the join have grown since the last time."""
-        if self._join is None:
+        if self.join is None:
             return {}
-        counts = self._join.joiner.counts()._asdict()
+        counts = self.join.joiner.counts()._asdict()
         before, self._told = self._told, {name: counts[name] for name in GROWING}
         grown = {name: count - before[name] for name, count in self._told.items()}
         return {name: count for name, count in grown.items() if count}

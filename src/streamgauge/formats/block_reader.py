@@ -1,54 +1,59 @@
 """Reads a poll block by block: by type where the parser is sure, by the rules where it is not."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Generic, TypeVar, Union
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from streamgauge.core.batch import IntArray
+from streamgauge.core.batch import IntArray, ModelSchema
 from streamgauge.formats import checks, doubts
+from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.learned_names import LearnedNames
 from streamgauge.formats.messages import RawMessages, Rejected
 
 Parse = Callable[[Any], Any]
-ModelT = TypeVar("ModelT")
-Read = Callable[[int, Mapping[str, Any], ModelT], Struct]
-"""Reads a document, given its row, by the rules: the struct that the parser would have made.
-
-Raises RejectedError if the document breaks a rule.
-"""
 
 
-class _Nothing(Struct, tag_field="model", tag="\0"):
-    """What no message is, of a model that no configuration can name."""
+class BlockModel(Protocol):
+    """A model's schema, the struct of its events, and what else they keep bringing."""
 
-    never: Annotated[int, Meta(ge=1, le=0)]
+    @property
+    def schema(self) -> ModelSchema:
+        """What a model's events have."""
+
+    @property
+    def event(self) -> type[Struct]:
+        """The struct, tagged with the model's name."""
+
+    @property
+    def is_parsed(self) -> bool:
+        """Whether there is a parser of such structs; else they are made by the rules alone."""
+
+    def learn(self) -> bool:
+        """Make room for what was seen often; whether the struct is new."""
 
 
-def build_parser(events: Iterable[type[Struct]]) -> Parse | None:
-    """A parser of events of any of the types, told apart by their tags; None if there are none."""
-    types = tuple(events)
-    if not types:
-        return None
-    if len(types) == 1:
-        # A type on its own would take an event that does not say which model it is of.
-        types += (_Nothing,)
-    return msgspec.json.Decoder(Union[types]).decode  # noqa: UP007, made at run time
+ModelT = TypeVar("ModelT", bound=BlockModel)
+ColumnsT = TypeVar("ColumnsT")
 
 
-class BlockReader(Generic[ModelT]):
-    """One poll's messages as structs, and what became of those that are no events.
+class BlockReader(ABC, Generic[ModelT, ColumnsT]):
+    """One poll's events as columns, block by block, and what became of messages that are none.
 
-    `models` are the watched models by name. `read`, given with each call, decides about every
-    message that the parser refuses or that is doubted: kept here, it would hold who calls, who
-    holds this, and a poll's messages would wait for the garbage collector.
+    `models` are the watched models by name. What the events are is up to the heirs: their rules
+    decide about every message that the parser refuses or that is doubted.
     """
 
-    def __init__(self, messages: RawMessages, models: Mapping[str, ModelT]) -> None:
+    def __init__(
+        self, messages: RawMessages, models: Mapping[str, ModelT], times: EventTime
+    ) -> None:
         self._messages = messages
         self._models = models
+        self._times = times
+        self._by_type = {model.event: model for model in models.values()}
         self._rejected: list[Rejected] = []
         self.tombstones = 0
         self.unknown_models = 0
@@ -60,29 +65,67 @@ class BlockReader(Generic[ModelT]):
         """The dead letters in the order of the messages."""
         return tuple(sorted(self._rejected, key=lambda rejected: rejected.index))
 
-    def read_block(
-        self, parse: Parse | None, start: int, stop: int, read: Read[ModelT]
-    ) -> tuple[list[Struct | None], set[int]]:
-        """The events from `start` up to `stop`, None for what is none; rows read by the rules."""
+    def read_block(self, parse: Parse | None, start: int, stop: int) -> None:
+        """Take up the events from `start` up to `stop`."""
         values = self._messages.values[start:stop]
         events = _parse_all(parse, values)
         examined = doubts.nul_rows(values, start)
         if None in events:
             examined.update(row for row, event in enumerate(events, start) if event is None)
-        self.read_again(events, examined, start, read)
-        return events, examined
+        self._read_again(events, examined, start)
+        self._settle(events, start)
+        groups = self._by_model(events, start)
+        doubtful: set[int] = set()
+        for model, columns in groups:
+            doubtful |= self._doubtful_rows(model, columns)
+        doubtful -= examined
+        if doubtful:
+            self._read_again(events, doubtful, start)
+            groups = self._by_model(events, start)
+        for model, columns in groups:
+            self._add(model, columns)
 
-    def read_again(
-        self, events: list[Struct | None], rows: Collection[int], start: int, read: Read[ModelT]
-    ) -> None:
+    @abstractmethod
+    def _read(self, row: int, document: Mapping[str, Any], model: ModelT) -> Struct:
+        """Read a document by the rules: the struct that the parser would have made.
+
+        Raises RejectedError if the document breaks a rule.
+        """
+
+    @abstractmethod
+    def _transpose(self, rows: IntArray, events: Sequence[Any], model: ModelT) -> ColumnsT:
+        """Columns of a model's events, which are those of some rows `(n,)` of the messages."""
+
+    @abstractmethod
+    def _doubtful_rows(self, model: ModelT, columns: ColumnsT) -> set[int]:
+        """Rows among those of the columns that have to be read again by the rules."""
+
+    @abstractmethod
+    def _add(self, model: ModelT, columns: ColumnsT) -> None:
+        """Take up what is sure."""
+
+    def _settle(self, events: list[Struct | None], start: int) -> None:
+        """Settle what the parser let in and columns could not hold: nothing, if it is strict."""
+
+    def _read_again(self, events: list[Struct | None], rows: Collection[int], start: int) -> None:
         """Read messages of a block that begins at `start` by the rules, in place of their events.
 
         Each message once at most, so that nothing is counted twice.
         """
         for row in rows:
-            events[row - start] = self._examine(row, read)
+            events[row - start] = self._examine(row)
 
-    def count_unknown(
+    def _by_model(
+        self, events: Sequence[Struct | None], start: int
+    ) -> list[tuple[ModelT, ColumnsT]]:
+        """The columns of each model of which a block has events."""
+        groups = []
+        for kind, rows, members in _group_by_type(events, start, self._by_type):
+            model = self._by_type[kind]
+            groups.append((model, self._transpose(rows, members, model)))
+        return groups
+
+    def _count_unknown(
         self, given: Mapping[str, Any], known: frozenset[str], names: LearnedNames
     ) -> None:
         """Count the fields of an accepted event that are not known, and note their names."""
@@ -90,7 +133,7 @@ class BlockReader(Generic[ModelT]):
             self.unknown_fields += 1
             names.see(name)
 
-    def _examine(self, row: int, read: Read[ModelT]) -> Struct | None:
+    def _examine(self, row: int) -> Struct | None:
         """Read one message by the rules; note what it is if it is no event."""
         value = self._messages.values[row]
         if value is None:
@@ -102,13 +145,13 @@ class BlockReader(Generic[ModelT]):
             if model is None:
                 self.unknown_models += 1
                 return None
-            return read(row, document, model)
+            return self._read(row, document, model)
         except checks.RejectedError as error:
             self._rejected.append(Rejected(row, error.reason, error.field, error.detail))
             return None
 
 
-def group_by_type(
+def _group_by_type(
     events: Sequence[Struct | None], start: int, kinds: Iterable[type[Struct]]
 ) -> Iterator[tuple[type[Struct], IntArray, Sequence[Any]]]:
     """Each type of which a block has events, with their rows `(n,) int64` and the events."""

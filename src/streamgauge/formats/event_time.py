@@ -118,3 +118,7 @@ class EventTime:
         """The greatest event times that can be true, given `(n,)` broker timestamps."""
         known = np.minimum(broker_timestamp, LATEST_MS) + self.max_future_ms
         return np.where(broker_timestamp < 0, LATEST_MS, np.minimum(known, LATEST_MS))
+
+
+MILLISECONDS: Final = EventTime()
+"""Event times as they are written by default."""

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from streamgauge.core.batch import LabelBatch, ModelSchema
+from streamgauge.core.batch import IntArray, LabelBatch, ModelSchema
 from streamgauge.formats import checks, doubts
-from streamgauge.formats.block_reader import BlockReader, Parse, build_parser, group_by_type
-from streamgauge.formats.event_time import EventTime, TimestampUnit
+from streamgauge.formats.block_decoder import BlockDecoder
+from streamgauge.formats.block_reader import BlockReader
+from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.label_columns import (
     LABEL_FIELDS,
     LabelBatchBuilder,
@@ -47,7 +48,7 @@ class DecodedLabels:
         return sum(map(len, self.batches))
 
 
-class LabelDecoder:
+class LabelDecoder(BlockDecoder["_Model"]):
     """Decodes polls of label events in JSON, for several models on one topic.
 
     A label is a class (a string or an integer of 64 bits; 1 and "1" are the same) or, of a
@@ -61,33 +62,14 @@ class LabelDecoder:
     are of one model.
     """
 
-    def __init__(
-        self,
-        schemas: Sequence[ModelSchema],
-        *,
-        timestamp_unit: TimestampUnit = "ms",
-        max_future_ms: int = 300_000,
-    ) -> None:
-        self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
-        self._models = {schema.model: _Model(schema) for schema in schemas}
-        if len(self._models) != len(schemas):
-            raise ValueError("two schemas are of the same model")
-        # Each block is grouped by model, so that many models on a topic want longer blocks.
-        self._block = BLOCK * max(1, len(schemas))
-        self._parse = self._build_parser()
+    def __init__(self, schemas: Sequence[ModelSchema], times: EventTime = MILLISECONDS) -> None:
+        super().__init__([_Model(schema) for schema in schemas], times, block=BLOCK)
 
     def decode(self, messages: RawMessages) -> DecodedLabels:
         """The labels of one poll as one batch for each model, and what became of the rest."""
-        learned = [model.learn() for model in self._models.values()]
-        if any(learned):
-            self._parse = self._build_parser()
         poll = _Poll(messages, self._models, self._times)
-        for start in range(0, len(messages), self._block):
-            poll.decode_block(self._parse, start, min(start + self._block, len(messages)))
+        self._read_blocks(poll, len(messages))
         return poll.finish()
-
-    def _build_parser(self) -> Parse | None:
-        return build_parser(model.event for model in self._models.values())
 
 
 class _Model:
@@ -97,6 +79,7 @@ class _Model:
         self.schema = schema
         self.unknown_fields = LearnedNames()
         self.event = label_type(schema)
+        self.is_parsed = True
 
     def learn(self) -> bool:
         """Make room for what was seen often; whether the struct is new."""
@@ -106,58 +89,30 @@ class _Model:
         return True
 
 
-class _Poll:
+class _Poll(BlockReader[_Model, LabelColumns]):
     """One call of `decode`: where its labels, refusals and counts gather."""
 
     def __init__(
         self, messages: RawMessages, models: Mapping[str, _Model], times: EventTime
     ) -> None:
-        self._messages = messages
-        self._times = times
-        self._reader = BlockReader(messages, models)
-        self._by_type = {model.event: model for model in models.values()}
+        super().__init__(messages, models, times)
         self._builders = {name: LabelBatchBuilder(model.schema) for name, model in models.items()}
-
-    def decode_block(self, parse: Parse | None, start: int, stop: int) -> None:
-        """Decode the messages from `start` up to `stop`."""
-        events, examined = self._reader.read_block(parse, start, stop, self._read_label)
-        groups = self._transpose(events, start)
-        doubtful: set[int] = set()
-        for _, columns in groups:
-            doubtful |= self._doubtful_rows(columns)
-        doubtful -= examined
-        if doubtful:
-            self._reader.read_again(events, doubtful, start, self._read_label)
-            groups = self._transpose(events, start)
-        for name, columns in groups:
-            self._builders[name].add(columns)
 
     def finish(self) -> DecodedLabels:
         """What the whole poll became."""
-        reader = self._reader
         builders = [builder for builder in self._builders.values() if len(builder)]
         return DecodedLabels(
             batches=tuple(builder.build(self._messages) for builder in builders),
-            rejected=reader.rejected,
-            tombstones=reader.tombstones,
-            unknown_models=reader.unknown_models,
-            unknown_fields=reader.unknown_fields + sum(b.unknown_fields for b in builders),
+            rejected=self.rejected,
+            tombstones=self.tombstones,
+            unknown_models=self.unknown_models,
+            unknown_fields=self.unknown_fields + sum(b.unknown_fields for b in builders),
         )
 
-    def _transpose(
-        self, events: Sequence[Struct | None], start: int
-    ) -> list[tuple[str, LabelColumns]]:
-        """The block's labels by model."""
-        groups = []
-        for kind, rows, members in group_by_type(events, start, self._by_type):
-            model = self._by_type[kind]
-            unknown = len(model.unknown_fields.learned)
-            columns = transpose_labels(rows, members, unknown, self._times)
-            groups.append((model.schema.model, columns))
-        return groups
+    def _transpose(self, rows: IntArray, events: Sequence[Any], model: _Model) -> LabelColumns:
+        return transpose_labels(rows, events, len(model.unknown_fields.learned), self._times)
 
-    def _doubtful_rows(self, columns: LabelColumns) -> set[int]:
-        """Indices of the messages among `columns.rows` that have to be read again by the rules."""
+    def _doubtful_rows(self, _model: _Model, columns: LabelColumns) -> set[int]:
         rows, messages = columns.rows, self._messages
         doubtful = ~self._times.possible_many(columns.timestamp, messages.broker_timestamp[rows])
         doubtful |= doubts.mismatched_keys(columns.ids, rows, messages.keys)
@@ -165,11 +120,13 @@ class _Poll:
             doubtful |= doubts.unreadable(column)
         return set(rows[doubtful].tolist())
 
-    def _read_label(self, row: int, document: Mapping[str, Any], model: _Model) -> Struct:
-        """The struct that the parser would have made, from a document that breaks no rule."""
+    def _add(self, model: _Model, columns: LabelColumns) -> None:
+        self._builders[model.schema.model].add(columns)
+
+    def _read(self, row: int, document: Mapping[str, Any], model: _Model) -> Struct:
         key, broker_timestamp = self._messages.keys[row], self._messages.broker_timestamp[row]
         checks.read_identity(document, key, int(broker_timestamp), self._times)
         checks.read_label(document, model.schema.task)
         checks.read_label_version(document)
-        self._reader.count_unknown(document, _KNOWN, model.unknown_fields)
+        self._count_unknown(document, _KNOWN, model.unknown_fields)
         return model.event(*map(document.get, LABEL_FIELDS))

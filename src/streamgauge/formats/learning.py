@@ -10,7 +10,7 @@ import numpy as np
 from streamgauge.core.batch import FeatureKind, ModelSchema, Task
 from streamgauge.formats import checks
 from streamgauge.formats.arrow_batches import sampled_rows
-from streamgauge.formats.event_time import EventTime, TimestampUnit
+from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import RawMessages, Rejected
 
 MOST_FEATURES: Final = 1_000
@@ -65,15 +65,9 @@ class UntypedDecoder:
     It is for learning a reference from the stream: several times slower, a value each event.
     """
 
-    def __init__(
-        self,
-        models: Mapping[str, Task],
-        *,
-        timestamp_unit: TimestampUnit = "ms",
-        max_future_ms: int = 300_000,
-    ) -> None:
+    def __init__(self, models: Mapping[str, Task], times: EventTime = MILLISECONDS) -> None:
         self._tasks = dict(models)
-        self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
+        self._times = times
 
     def decode(self, messages: RawMessages) -> DecodedUntyped:
         """The events by model, and what became of the rest: of many messages or an Arrow batch."""

@@ -7,10 +7,11 @@ import numpy as np
 
 from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
 from streamgauge.core.concatenation import concatenated, reordered
-from streamgauge.formats.event_time import EventTime, TimestampUnit
+from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
-from streamgauge.formats.plain_events import PlainColumns, PlainText, TextMemory, library
+from streamgauge.formats.plain_events import PlainColumns, library
 from streamgauge.formats.plain_predictions import PlainPredictions
+from streamgauge.formats.plain_text import PlainText, TextMemory
 from streamgauge.formats.typed import TypedDecoder
 
 _Part = tuple[EventBatch, IntArray, list[str]]
@@ -28,24 +29,28 @@ class NativeDecoder:
     def __init__(
         self,
         schemas: Sequence[ModelSchema],
+        times: EventTime = MILLISECONDS,
         *,
         identified: Collection[str] | None = None,
-        timestamp_unit: TimestampUnit = "ms",
-        max_future_ms: int = 300_000,
     ) -> None:
-        self._typed = TypedDecoder(
-            schemas, timestamp_unit=timestamp_unit, max_future_ms=max_future_ms
-        )
+        self._typed = TypedDecoder(schemas, times)
         self._schemas = {schema.model: schema for schema in schemas}
-        self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
+        self._times = times
         self._identified = frozenset(self._schemas if identified is None else identified)
         self._memory = TextMemory()
-        self._plain: dict[str, PlainPredictions] = {}
-        self._prepare(self._schemas)
+        reader = library()
+        self._plain = (
+            {}
+            if reader is None
+            else {
+                name: PlainPredictions(reader, schema, times)
+                for name, schema in self._schemas.items()
+                if PlainPredictions.reads(schema)
+            }
+        )
 
     def decode(self, messages: RawMessages) -> Decoded:
         """The events of one poll as one batch for each model, and what became of the rest."""
-        self._prepare(self._typed.learn())
         found = self._read_plain(messages)
         is_left = np.ones(len(messages), np.bool_)
         for columns in found.values():
@@ -69,18 +74,6 @@ class NativeDecoder:
             unknown_fields=rest.unknown_fields + sum(each.unknown for each in found.values()),
         )
 
-    def _prepare(self, models: Collection[str]) -> None:
-        """Make the readers of some models, with room for what was learned."""
-        reader = library()
-        if reader is None:
-            return
-        for name in models:
-            if PlainPredictions.reads(self._schemas[name]):
-                learned = self._typed.learned(name)
-                self._plain[name] = PlainPredictions(
-                    reader, self._schemas[name], learned, self._times
-                )
-
     def _read_plain(self, messages: RawMessages) -> dict[str, PlainColumns]:
         """The plain events of each model that has any."""
         if not self._plain:
@@ -90,6 +83,7 @@ class NativeDecoder:
         rows = text.rows
         for name, plain in self._plain.items():
             if len(rows):
+                plain.learn(self._typed.learned(name))
                 columns = plain.read(text, rows)
                 rows = columns.left
                 if len(columns.rows):

@@ -6,7 +6,6 @@ to the typed decoder, with the same result.
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from itertools import pairwise
@@ -22,7 +21,7 @@ from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArr
 from streamgauge.core.concatenation import by_appearance, recoded
 from streamgauge.formats.checks import tag_text
 from streamgauge.formats.event_time import EARLIEST_MS, EventTime
-from streamgauge.formats.messages import RawMessages
+from streamgauge.formats.plain_text import PAD, PlainText
 
 LIBRARY: Final = Path(__file__).with_name("libplain_events.so")
 _LAYOUT: Final = 1
@@ -30,15 +29,11 @@ _LAYOUT: Final = 1
 WRONG_NUMBER: Final = np.uint64(0x7FF8000000000001)
 """The bits of what stands for a value that is no number: a NaN."""
 _OBJECTS: Final = 4
-_PAD: Final = bytes(16)
 _LEAST_POWER: Final = -342
 _GREATEST_POWER: Final = 308
 _MOST_FIELDS: Final = 2**15 - 1
 _LEAST_SLOTS: Final = 64
 _WHOLE: Final = 0
-_BLOCK: Final = 1024
-MOST_KEPT: Final = 16 << 20
-"""Bytes of memory that are kept between polls."""
 
 
 class Kind(IntEnum):
@@ -138,67 +133,6 @@ def load(path: Path) -> ctypes.CDLL | None:
     found.streamgauge_read.restype = ctypes.c_int64
     found.streamgauge_prepare.restype = None
     return found if found.streamgauge_layout() == _LAYOUT else None
-
-
-class TextMemory:
-    """Memory for a poll's messages, which the next poll has again.
-
-    Pages that are new each time cost half as much as to read what is on them.
-    """
-
-    def __init__(self) -> None:
-        self._kept = np.empty(0, np.uint8)
-
-    def take(self, size: int) -> npt.NDArray[np.uint8]:
-        """Return at least so many bytes, in which anything may stand."""
-        if size > MOST_KEPT:
-            return np.empty(size, np.uint8)
-        if len(self._kept) < size:
-            self._kept = np.empty(min(2 * size, MOST_KEPT), np.uint8)
-        return self._kept
-
-
-@dataclass(frozen=True, slots=True)
-class PlainText:
-    """A poll's messages in one piece, as the compiled reader takes them.
-
-    `begins (n + 1,) int64` are the messages' places in `text`, each followed by a NUL; likewise of
-    their keys. `latest (n,) int64` is the greatest possible event time of each. `rows (m,) int32`
-    are those that are valid UTF-8.
-    """
-
-    text: npt.NDArray[np.uint8]
-    begins: IntArray
-    keys: bytes
-    key_begins: IntArray
-    latest: IntArray
-    rows: CodeArray
-
-    @classmethod
-    def of(
-        cls, messages: RawMessages, times: EventTime, memory: TextMemory | None = None
-    ) -> "PlainText":
-        """Join messages; what is None becomes empty, which is no event.
-
-        In a memory that is given they stand until the next are put there.
-        """
-        n = len(messages)
-        values, begins = _placed(messages.values)
-        text = (memory or TextMemory()).take(int(begins[-1]) + len(_PAD))
-        text[begins[-1] :][: len(_PAD)] = 0
-        valid = np.ones(n, np.bool_)
-        # Joined in blocks that are still in the processor's cache when they are copied.
-        for start in range(0, n, _BLOCK):
-            block = values[start : start + _BLOCK]
-            joined = b"\0".join((*block, b""))
-            text[begins[start] :][: len(joined)] = np.frombuffer(joined, np.uint8)
-            if not _is_utf8(joined):
-                valid[start : start + _BLOCK] = [_is_utf8(value) for value in block]
-        keys, key_begins = _placed(messages.keys)
-        together = b"\0".join((*keys, _PAD))
-        rows = np.flatnonzero(valid).astype(np.int32)
-        latest = times.latest_many(messages.broker_timestamp)
-        return cls(text, begins, together, key_begins, latest, rows)
 
 
 class PlainColumns(NamedTuple):
@@ -348,29 +282,8 @@ def _array_of(text: memoryview, begins: IntArray, lengths: CodeArray) -> bytes:
     return b"[" + b",".join([text[begin:end] for begin, end in places]) + b"]"
 
 
-def _placed(values: Sequence[bytes | None]) -> tuple[Sequence[bytes], IntArray]:
-    """Values, empty for None; where each begins, and the next would, if a NUL follows each."""
-    try:
-        lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
-    except TypeError:  # a None: looking for one first would take as long again
-        return _placed([value or b"" for value in values])
-    begins = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(lengths + 1, out=begins[1:])
-    return values, begins  # type: ignore[return-value]  # none of them is None
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _bytes(text: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(text + _PAD, np.uint8)
+    return np.frombuffer(text + PAD, np.uint8)
 
 
 def _pointers(arrays: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from streamgauge.formats.plain_events import (
     Kind,
     PlainColumns,
     PlainReader,
-    PlainText,
 )
+from streamgauge.formats.plain_text import PlainText
 
 _FEATURES: Final = 1
 _TAGS: Final = 2
@@ -48,19 +48,35 @@ class Learned:
     tags: tuple[str, ...] = ()
 
 
-class PlainPredictions:
-    """Reads a model's prediction events into batches.
+class _Places:
+    """Where a model's columns stand.
 
-    Columns of numbers: the numeric features, the latency, then the score or each class's
-    probability, then the prediction of a regression. Columns of codes: the categorical features,
-    the boolean ones, the tags, the version, then the predicted class.
+    Among the numbers, the numeric features come first; the score is as many columns as there are
+    probabilities of classes. Among the codes, the categorical features come first.
     """
 
-    def __init__(
-        self, reader: ctypes.CDLL, schema: ModelSchema, learned: Learned, times: EventTime
-    ) -> None:
+    def __init__(self, schema: ModelSchema) -> None:
+        self.latency = len(schema.numeric)
+        self.score = self.latency + 1
+        self.value = self.score + 1
+        """The prediction of a regression."""
+        self.booleans = len(schema.categorical)
+        self.tags = self.booleans + len(schema.boolean)
+        self.version = self.tags + len(schema.tags)
+        self.predicted = self.version + 1
+        """The predicted class."""
+
+
+class PlainPredictions:
+    """Reads a model's prediction events into batches."""
+
+    def __init__(self, library: ctypes.CDLL, schema: ModelSchema, times: EventTime) -> None:
         self.schema = schema
-        self._reader = PlainReader(reader, schema.model, tuple(_fields(schema, learned)), times)
+        self._places = _Places(schema)
+        self._library = library
+        self._times = times
+        self._learned = Learned()
+        self._reader = self._build_reader()
 
     @staticmethod
     def reads(schema: ModelSchema) -> bool:
@@ -69,6 +85,12 @@ class PlainPredictions:
             schema.task is not Task.MULTICLASS
             or (len(schema.classes) > 0 and all(map(can_be_field, schema.classes)))
         )
+
+    def learn(self, learned: Learned) -> None:
+        """Make room for what was learned, if that is new."""
+        if learned != self._learned:
+            self._learned = learned
+            self._reader = self._build_reader()
 
     def read(self, text: PlainText, rows: CodeArray) -> PlainColumns:
         """Read some of the messages, ascending; those that are no plain events are left."""
@@ -83,40 +105,46 @@ class PlainPredictions:
 
     def batch(self, found: PlainColumns, messages: RawMessages) -> EventBatch:
         """The batch of events that were read."""
-        schema, taken = self.schema, len(found.rows)
-        numeric, texts = len(schema.numeric), len(schema.categorical)
-        booleans = texts + len(schema.boolean)
-        tags = booleans + len(schema.tags)
-        regression = schema.task is Task.REGRESSION
+        schema, places = self.schema, self._places
+        numeric = found.numbers[: places.latency]
+        score = found.numbers[places.score]
         prediction: Categories | FloatArray
-        prediction = found.numbers[numeric + 2] if regression else found.categories(tags + 1)
-        if schema.task is Task.MULTICLASS and isinstance(prediction, Categories):
-            score = self._score_of(prediction, found.numbers[numeric + 1 :])
+        if schema.task is Task.REGRESSION:
+            prediction = found.numbers[places.value]
         else:
-            score = found.numbers[numeric + 1]
+            prediction = found.categories(places.predicted)
+            if schema.task is Task.MULTICLASS:
+                score = self._score_of(prediction, found.numbers[places.score :])
         return EventBatch(
             schema=schema,
             timestamp=found.times,
             partition=messages.partition[found.rows],
-            version=found.categories(tags, missing_text=""),
-            numeric=found.numbers[:numeric],
-            faults=_faults(found.numbers[:numeric]) if found.faults else NumericFaults.none(),
-            categorical=tuple(
-                [found.categories(column) for column in range(texts)]
-                + [Categories(found.codes[c], ("false", "true")) for c in range(texts, booleans)]
+            version=found.categories(places.version, missing_text=""),
+            numeric=numeric,
+            faults=_faults(numeric) if found.faults else NumericFaults.none(),
+            categorical=(
+                *map(found.categories, range(places.booleans)),
+                *(
+                    Categories(codes, ("false", "true"))
+                    for codes in found.codes[places.booleans : places.tags]
+                ),
             ),
-            tags=tuple(found.categories(column) for column in range(booleans, tags)),
+            tags=tuple(map(found.categories, range(places.tags, places.version))),
             prediction=prediction,
             score=score,
-            latency=found.numbers[numeric] / _MILLISECONDS,
-            ok=np.ones(taken, np.bool_),
+            latency=found.numbers[places.latency] / _MILLISECONDS,
+            ok=np.ones(len(found.rows), np.bool_),
         )
+
+    def _build_reader(self) -> PlainReader:
+        fields = tuple(_fields(self.schema, self._places, self._learned))
+        return PlainReader(self._library, self.schema.model, fields, self._times)
 
     def _improper(self, found: PlainColumns) -> BoolArray | None:
         """Which events have probabilities whose sum is not surely 1."""
         if self.schema.task is not Task.MULTICLASS:
             return None
-        sums = found.numbers[len(self.schema.numeric) + 1 :].sum(axis=0)
+        sums = found.numbers[self._places.score :].sum(axis=0)
         # An event without a score has no probability at all: its sum is NaN.
         improper: BoolArray = np.abs(sums - 1) > PROBABILITY_TOLERANCE - _ROUNDING
         return improper
@@ -140,32 +168,29 @@ def _faults(numeric: FloatArray) -> NumericFaults:
     )
 
 
-def _fields(schema: ModelSchema, learned: Learned) -> Iterator[Field]:
-    numeric, texts = len(schema.numeric), len(schema.categorical)
-    booleans = texts + len(schema.boolean)
-    tags = booleans + len(schema.tags)
+def _fields(schema: ModelSchema, places: _Places, learned: Learned) -> Iterator[Field]:
     yield Field("prediction_id", Kind.IDENTITY, required=True)
     yield Field("model", Kind.MODEL, required=True)
     yield Field("timestamp", Kind.TIME, required=True)
     yield Field("status", Kind.STATUS)
-    yield Field("model_version", Kind.NAME, column=tags)
-    yield Field("latency_ms", Kind.NUMBER, column=numeric, low=0.0)
+    yield Field("model_version", Kind.NAME, column=places.version)
+    yield Field("latency_ms", Kind.NUMBER, column=places.latency, low=0.0)
     if schema.task is Task.REGRESSION:
-        yield Field("prediction", Kind.NUMBER, column=numeric + 2, required=True)
+        yield Field("prediction", Kind.NUMBER, column=places.value, required=True)
     else:
-        yield Field("prediction", Kind.NAME, column=tags + 1, required=True)
+        yield Field("prediction", Kind.NAME, column=places.predicted, required=True)
     if schema.task is Task.MULTICLASS:
         yield Field("score", Kind.OBJECT, column=_SCORES)
-        for place, name in enumerate(schema.classes):
-            yield _probability(name, _SCORES, numeric + 1 + place, required=True)
+        for column, name in enumerate(schema.classes, places.score):
+            yield _probability(name, _SCORES, column, required=True)
     else:
-        yield _probability("score", 0, numeric + 1)
+        yield _probability("score", 0, places.score)
     yield Field("features", Kind.OBJECT, column=_FEATURES, required=True)
     yield Field("tags", Kind.OBJECT, column=_TAGS)
     yield from _columns(schema.numeric, Kind.NUMBER, 0)
     yield from _columns(schema.categorical, Kind.TEXT, 0)
-    yield from _columns(schema.boolean, Kind.BOOLEAN, texts)
-    for column, name in enumerate(schema.tags, booleans):
+    yield from _columns(schema.boolean, Kind.BOOLEAN, places.booleans)
+    for column, name in enumerate(schema.tags, places.tags):
         yield Field(name, Kind.TAG, _TAGS, column)
     for name in learned.fields:
         yield Field(name, Kind.UNKNOWN)

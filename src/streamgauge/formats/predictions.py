@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from streamgauge.core.batch import ModelSchema
 from streamgauge.formats.arrow_batches import decode_arrow
-from streamgauge.formats.event_time import EventTime, TimestampUnit
+from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.native import NativeDecoder
 
@@ -21,20 +21,14 @@ class PredictionDecoder:
     def __init__(
         self,
         schemas: Sequence[ModelSchema],
+        times: EventTime = MILLISECONDS,
         *,
         identified: Collection[str] = (),
-        timestamp_unit: TimestampUnit = "ms",
-        max_future_ms: int = 300_000,
     ) -> None:
         self._schemas = tuple(schemas)
         self._identified = frozenset(identified)
-        self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
-        self._json = NativeDecoder(
-            self._schemas,
-            identified=self._identified,
-            timestamp_unit=timestamp_unit,
-            max_future_ms=max_future_ms,
-        )
+        self._times = times
+        self._json = NativeDecoder(self._schemas, times, identified=self._identified)
 
     def decode(self, messages: RawMessages) -> Decoded:
         """The events of messages of one form, any number in JSON or one Arrow batch.

@@ -5,11 +5,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from streamgauge.core.batch import ModelSchema
+from streamgauge.core.batch import IntArray, ModelSchema
 from streamgauge.formats import checks, doubts
-from streamgauge.formats.block_reader import BlockReader, Parse, build_parser, group_by_type
+from streamgauge.formats.block_decoder import BlockDecoder
+from streamgauge.formats.block_reader import BlockReader
 from streamgauge.formats.columns import BatchBuilder, Columns, transpose
-from streamgauge.formats.event_time import EventTime, TimestampUnit
+from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.event_types import KNOWN_FIELDS, event_types, feature_names, is_typed
 from streamgauge.formats.learned_names import LearnedNames
 from streamgauge.formats.messages import Decoded, RawMessages
@@ -22,7 +23,7 @@ _FEATURES: Final = KNOWN_FIELDS.index("features")
 _TAGS: Final = KNOWN_FIELDS.index("tags")
 
 
-class TypedDecoder:
+class TypedDecoder(BlockDecoder["_Model"]):
     """Decodes polls of prediction events in JSON, for several models on one topic.
 
     A message is parsed straight into a struct that was generated from its model's schema; what
@@ -31,44 +32,18 @@ class TypedDecoder:
     message. Raises ValueError if two schemas are of one model or a schema names a feature twice.
     """
 
-    def __init__(
-        self,
-        schemas: Sequence[ModelSchema],
-        *,
-        timestamp_unit: TimestampUnit = "ms",
-        max_future_ms: int = 300_000,
-    ) -> None:
-        self._times = EventTime(unit=timestamp_unit, max_future_ms=max_future_ms)
-        self._models = {schema.model: _Model(schema) for schema in schemas}
-        if len(self._models) != len(schemas):
-            raise ValueError("two schemas are of the same model")
-        # Each block is grouped by model, so that many models on a topic want longer blocks.
-        self._block = BLOCK * max(1, len(schemas))
-        self._parse = self._build_parser()
+    def __init__(self, schemas: Sequence[ModelSchema], times: EventTime = MILLISECONDS) -> None:
+        super().__init__([_Model(schema) for schema in schemas], times, block=BLOCK)
 
     def decode(self, messages: RawMessages) -> Decoded:
         """The events of one poll as one batch for each model, and what became of the rest."""
-        self.learn()
         poll = _Poll(messages, self._models, self._times)
-        for start in range(0, len(messages), self._block):
-            poll.decode_block(self._parse, start, min(start + self._block, len(messages)))
+        self._read_blocks(poll, len(messages))
         return poll.finish()
-
-    def learn(self) -> list[str]:
-        """Make room for what was seen often; the models for which there was any."""
-        learned = [name for name, model in self._models.items() if model.learn()]
-        if learned:
-            self._parse = self._build_parser()
-        return learned
 
     def learned(self, model: str) -> Learned:
         """The names that a model's events keep bringing besides those of its schema."""
         return self._models[model].learned
-
-    def _build_parser(self) -> Parse | None:
-        return build_parser(
-            model.types.event for model in self._models.values() if is_typed(model.schema)
-        )
 
 
 class _Model:
@@ -85,6 +60,12 @@ class _Model:
         self.loose_features = LearnedNames()
         self.other_tags = LearnedNames()
         self.types = event_types(schema)
+        self.is_parsed = is_typed(schema)
+
+    @property
+    def event(self) -> type[Struct]:
+        """The struct of its events."""
+        return self.types.event
 
     @property
     def learned(self) -> Learned:
@@ -108,50 +89,31 @@ class _Model:
         return True
 
 
-class _Poll:
+class _Poll(BlockReader[_Model, Columns]):
     """One call of `decode`: where its events, refusals and counts gather."""
 
     def __init__(
         self, messages: RawMessages, models: Mapping[str, _Model], times: EventTime
     ) -> None:
-        self._messages = messages
-        self._times = times
-        self._reader = BlockReader(messages, models)
-        self._by_type = {model.types.event: model for model in models.values()}
+        super().__init__(messages, models, times)
         self._builders = {name: BatchBuilder(model.schema) for name, model in models.items()}
         self._wrong_types: dict[int, list[int]] = {}
 
-    def decode_block(self, parse: Parse | None, start: int, stop: int) -> None:
-        """Decode the messages from `start` up to `stop`."""
-        events, examined = self._reader.read_block(parse, start, stop, self._read_event)
-        self._set_wrong_types_aside(events, start)
-        groups = self._transpose(events, start)
-        doubtful: set[int] = set()
-        for model, columns in groups:
-            doubtful |= doubts.doubtful_rows(model.schema, columns, self._messages, self._times)
-        doubtful -= examined
-        if doubtful:
-            self._reader.read_again(events, doubtful, start, self._read_event)
-            groups = self._transpose(events, start)
-        for model, columns in groups:
-            self._builders[model.schema.model].add(columns, self._wrong_types)
-
     def finish(self) -> Decoded:
         """What the whole poll became."""
-        reader = self._reader
         builders = [builder for builder in self._builders.values() if len(builder)]
         built = [builder.build(self._messages) for builder in builders]
         return Decoded(
             batches=tuple(batch for batch, _, _ in built),
             rows=tuple(rows for _, rows, _ in built),
             ids=tuple(ids for _, _, ids in built),
-            rejected=reader.rejected,
-            tombstones=reader.tombstones,
-            unknown_models=reader.unknown_models,
-            unknown_fields=reader.unknown_fields + sum(b.unknown_fields for b in builders),
+            rejected=self.rejected,
+            tombstones=self.tombstones,
+            unknown_models=self.unknown_models,
+            unknown_fields=self.unknown_fields + sum(b.unknown_fields for b in builders),
         )
 
-    def _set_wrong_types_aside(self, events: list[Struct | None], start: int) -> None:
+    def _settle(self, events: list[Struct | None], start: int) -> None:
         """Note the values that only a loose field has let in, and leave None in their place.
 
         A whole number is a number; one that no float can hold is left to the rules.
@@ -174,19 +136,18 @@ class _Poll:
                     self._wrong_types.setdefault(row, []).append(place)
         for row in beyond:
             self._wrong_types.pop(row, None)
-        self._reader.read_again(events, beyond, start, self._read_event)
+        self._read_again(events, beyond, start)
 
-    def _transpose(
-        self, events: Sequence[Struct | None], start: int
-    ) -> list[tuple[_Model, Columns]]:
-        """The block's events by model."""
-        groups = []
-        for kind, rows, members in group_by_type(events, start, self._by_type):
-            model = self._by_type[kind]
-            groups.append((model, transpose(rows, members, model.types, self._times)))
-        return groups
+    def _transpose(self, rows: IntArray, events: Sequence[Any], model: _Model) -> Columns:
+        return transpose(rows, events, model.types, self._times)
 
-    def _read_event(self, row: int, document: Mapping[str, Any], model: _Model) -> Struct:
+    def _doubtful_rows(self, model: _Model, columns: Columns) -> set[int]:
+        return doubts.doubtful_rows(model.schema, columns, self._messages, self._times)
+
+    def _add(self, model: _Model, columns: Columns) -> None:
+        self._builders[model.schema.model].add(columns, self._wrong_types)
+
+    def _read(self, row: int, document: Mapping[str, Any], model: _Model) -> Struct:
         """The struct that the parser would have made, with None for features of a wrong type."""
         schema = model.schema
         envelope = checks.read_envelope(
@@ -202,7 +163,7 @@ class _Poll:
         fields = list(map(document.get, KNOWN_FIELDS))
         if features is not None:
             fields[_FEATURES] = model.types.features(*values)
-            self._reader.count_unknown(features, model.known_features, model.unknown_features)
+            self._count_unknown(features, model.known_features, model.unknown_features)
         if envelope.tags:
             names = model.types.tag_names
             fields[_TAGS] = model.types.tags(*map(envelope.tags.get, names))
@@ -210,7 +171,7 @@ class _Poll:
                 model.other_tags.see(name)
         else:
             fields[_TAGS] = None
-        self._reader.count_unknown(document, _ENVELOPE, model.unknown_fields)
+        self._count_unknown(document, _ENVELOPE, model.unknown_fields)
         for place in wrong:
             model.loose_features.see(model.features[place])
         if wrong:

@@ -98,11 +98,12 @@ class Commits(Protocol):
     def full(self) -> bool: ...
     def begin(
         self,
-        committed: Mapping[Partition, Position] | None,
+        committed: Mapping[Partition, Position],
         *,
         discard: bool = False,
         still: Still = always,
     ) -> Begun: ...
+    def look(self, still: Still = always) -> Begun: ...
     def adopt(self, parts: Iterable[Part]) -> None: ...
     def write(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
@@ -131,14 +132,13 @@ class Checkpoints(Outbox):
 
     def begin(
         self,
-        committed: Mapping[Partition, Position] | None,
+        committed: Mapping[Partition, Position],
         *,
         discard: bool = False,
         still: Still = always,
     ) -> Begun:
         """Take over and return what to go on from; `committed` are the group's offsets.
 
-        Without those only the state is read, which another replica may go on with meanwhile.
         Raises StateError where the state is damaged, StreamgaugeError where it does not belong to
         the group's offsets. With `discard` the state is cleared by the first checkpoint, and
         counting goes on from the group's offsets.
@@ -148,18 +148,30 @@ class Checkpoints(Outbox):
         if discard:
             self._journal = StateJournal.discarding(self._app, records)
             log.warning("the state is discarded: counting begins anew")
-            return Begun(None, dict(committed or {}))
+            return Begun(None, dict(committed))
+        begun = self._restore(records)
+        if begun.kept is None:
+            if committed:
+                log.warning("there is no state: counting begins anew at the committed offsets")
+            return Begun(None, dict(committed))
+        _compare(begun.positions, committed)
+        self._committed = begun.positions
+        return begun
+
+    def look(self, still: Still = always) -> Begun:
+        """Return the state alone, which another replica goes on with meanwhile.
+
+        Raises StateError where it is damaged.
+        """
+        self.forget()
+        return self._restore(self._reads.records(still))
+
+    def _restore(self, records: Records) -> Begun:
         restored = restore(records, self._app)
         self._journal = StateJournal(self._app, restored)
         if restored is None:
-            if committed:
-                log.warning("there is no state: counting begins anew at the committed offsets")
-            return Begun(None, dict(committed or {}))
-        positions = dict(restored.manifest.positions)
-        if committed is not None:
-            _compare(positions, committed)
-        self._committed = positions
-        return Begun(restored.kept, positions)
+            return Begun(None, {})
+        return Begun(restored.kept, dict(restored.manifest.positions))
 
     def adopt(self, parts: Iterable[Part]) -> None:
         """Take the tokens of parts that were just restored."""

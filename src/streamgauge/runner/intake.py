@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from streamgauge.core.batch import CodeArray, EventBatch, IntArray, LabelBatch, ModelSchema
+from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.keys import keys
-from streamgauge.core.joining.store import Keys, Store
+from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_counter import ModelCounter
 from streamgauge.core.reference import Reference
 from streamgauge.core.watermark import Watermark, WatermarkSpec
 from streamgauge.formats.labels import LabelDecoder
@@ -19,10 +20,10 @@ from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.predictions import PredictionDecoder
 from streamgauge.runner.gathering import Gathering
 from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
-from streamgauge.runner.plan import KnownModel, Plan, fit_schema
+from streamgauge.runner.plan import KnownModel, Plan, event_time, fit_schema
 from streamgauge.runner.stores import (
     Join,
-    JoinOwner,
+    KeptStore,
     MemoryStores,
     Offsets,
     Partition,
@@ -71,36 +72,7 @@ class Taken(NamedTuple):
     sizes: IntArray | None
 
 
-class Engine(JoinOwner, Protocol):
-    """What takes the events of one model."""
-
-    @property
-    def last_event(self) -> int | None:
-        """The newest event time (ms), None before the first."""
-        ...
-
-    def add(self, batch: EventBatch, keys: Keys | None = None) -> None:
-        """Count a batch of events; `keys (n)` are those of their ids in the join."""
-        ...
-
-    def add_labels(self, batch: LabelBatch, keys: Keys) -> None:
-        """Join a batch of labels; `keys (n)` are those of their predictions' ids."""
-        ...
-
-    def index(self, batch: EventBatch, keys: Keys) -> None:
-        """Let a batch of events that is counted already wait for its labels, and no more."""
-        ...
-
-    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
-        """Join a batch of labels that is counted already, and count nothing."""
-        ...
-
-    def caught_up(self) -> None:
-        """Note that the join store knows all that is counted, having been built again."""
-        ...
-
-
-E = TypeVar("E", bound=Engine)
+E = TypeVar("E", bound=ModelCounter)
 
 
 class Intake(ABC, Generic[E]):
@@ -361,12 +333,16 @@ class Intake(ABC, Generic[E]):
         name = spec.model
         if name in self.joins:
             self.joins.pop(name).close()
-        if spec.labels is None:
-            self.engines[name] = self._engine(spec, layout, reference, reference_id, None)
-            return
-        store = self._stores.open(name, fingerprint(spec, layout))
+        store = self._open_store(spec, layout)
         self.engines[name] = self._engine(spec, layout, reference, reference_id, store)
-        self.joins[name] = Join(self.engines[name], store)
+        if store is not None:
+            self.joins[name] = Join(self.engines[name], store)
+
+    def _open_store(self, spec: ModelSpec, layout: Layout) -> KeptStore | None:
+        """Return where a model's predictions wait for their labels, None where they do not."""
+        if spec.labels is None:
+            return None
+        return self._stores.open(spec.model, fingerprint(spec, layout))
 
     @abstractmethod
     def _engine(
@@ -380,18 +356,12 @@ class Intake(ABC, Generic[E]):
         """Return a new engine of a model."""
 
     def _build_decoder(self) -> PredictionDecoder:
-        events = self._plan.config.events
         return PredictionDecoder(
-            tuple(self._schemas.values()),
-            identified=self.joins,
-            timestamp_unit=events.timestamp_unit.value,
-            max_future_ms=events.max_future,
+            tuple(self._schemas.values()), event_time(self._plan.config), identified=self.joins
         )
 
     def _build_label_decoder(self) -> LabelDecoder:
-        events = self._plan.config.events
         return LabelDecoder(
             tuple(schema for name, schema in self._schemas.items() if name in self.joins),
-            timestamp_unit=events.timestamp_unit.value,
-            max_future_ms=events.max_future,
+            event_time(self._plan.config),
         )

@@ -40,7 +40,7 @@ from streamgauge.formats.learning import UntypedDecoder, UntypedEvent, infer_sch
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.native import NativeDecoder
 from streamgauge.runner.kept_sample import sample_of, sample_parts
-from streamgauge.runner.plan import LearnedModel, slice_tags
+from streamgauge.runner.plan import LearnedModel, event_time, slice_tags
 
 SAMPLE_EVENTS: Final = 20_000
 """Events that bins are fitted to, if the sampling time does not end first."""
@@ -108,11 +108,7 @@ class Learner:
         except ValueError as error:
             raise StreamgaugeError(f"models.{self.name}: what was learned {error}") from error
         self.schema = replace(inferred, tags=tags)
-        decoder = NativeDecoder(
-            (self.schema,),
-            timestamp_unit=self.config.events.timestamp_unit.value,
-            max_future_ms=self.config.events.max_future,
-        )
+        decoder = NativeDecoder((self.schema,), event_time(self.config))
         batches: list[tuple[EventBatch, list[str]]] = []
         for messages in self._kept:
             decoded = decoder.decode(messages)
@@ -163,11 +159,7 @@ class Learner:
             self.schema = self.layout.schema
         with placed("sample"):
             self._kept = sample_of(within("sample", kept))
-        decoder = UntypedDecoder(
-            {self.name: self.model.config.task},
-            timestamp_unit=self.config.events.timestamp_unit.value,
-            max_future_ms=self.config.events.max_future,
-        )
+        decoder = UntypedDecoder({self.name: self.model.config.task}, event_time(self.config))
         for messages in self._kept:
             self._events += decoder.decode(messages).events.get(self.name, ())
         if self.stage is Stage.COUNTING:

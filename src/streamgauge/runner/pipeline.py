@@ -33,7 +33,7 @@ from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.reference_file import dump_reference, load_reference, reference_id
 from streamgauge.runner.intake import Counts, Intake
 from streamgauge.runner.learning import Learner, Stage
-from streamgauge.runner.plan import Plan
+from streamgauge.runner.plan import Plan, event_time
 from streamgauge.runner.stores import Partition, Stores
 from streamgauge.runner.work import Outcome
 
@@ -296,15 +296,13 @@ class Pipeline(Intake[ModelEngine]):
         return ModelEngine(spec, layout, reference, reference_id, store)
 
     def _build_untyped(self) -> UntypedDecoder:
-        events = self._plan.config.events
         return UntypedDecoder(
             {
                 learner.name: learner.model.config.task
                 for learner in self._learners.values()
                 if learner.stage is Stage.SAMPLING
             },
-            timestamp_unit=events.timestamp_unit.value,
-            max_future_ms=events.max_future,
+            event_time(self._plan.config),
         )
 
 

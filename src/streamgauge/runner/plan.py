@@ -22,6 +22,7 @@ from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec
 from streamgauge.core.windows import WindowSpec
 from streamgauge.errors import StreamgaugeError
+from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.reference_file import read_reference, reference_id
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.budget import alert_policy, spending
@@ -145,6 +146,12 @@ def latency_limit(model: ModelConfig) -> LatencyLimit | None:
     if model.latency is None:
         return None
     return LatencyLimit(model.latency.limit / 1000, model.latency.share)
+
+
+def event_time(config: Config) -> EventTime:
+    """Return how events write their times, and which of them can be true."""
+    events = config.events
+    return EventTime(unit=events.timestamp_unit.value, max_future_ms=events.max_future)
 
 
 def label_spec(config: Config, model: ModelConfig) -> LabelSpec | None:

@@ -13,6 +13,7 @@ from streamgauge.core.joining.keys import SCHEME
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_counter import ModelCounter
 from streamgauge.io.joining.errors import JoinStoreBusyError
 from streamgauge.io.joining.join_store import JoinStore
 from streamgauge.io.joining.opening import Origin
@@ -122,22 +123,10 @@ def fingerprint(spec: ModelSpec, layout: Layout) -> str:
     return hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class JoinOwner(Protocol):
-    """What joins a model's labels, and knows something besides the store."""
-
-    def join_state(self) -> dict[str, object]:
-        """Return what the join knows besides its store, as plain data."""
-        ...
-
-    def restore_join(self, state: Mapping[str, Any]) -> None:
-        """Go on with a store as it was when `state` was taken; before any event is counted."""
-        ...
-
-
 class Join:
     """One model's store with the offsets that it reflects."""
 
-    def __init__(self, engine: JoinOwner, store: KeptStore) -> None:
+    def __init__(self, engine: ModelCounter, store: KeptStore) -> None:
         self.offsets: dict[Partition, int] | None = None
         """None where nothing is known of the store: it is empty."""
         self._engine = engine

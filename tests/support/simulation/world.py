@@ -12,7 +12,7 @@ from streamgauge.formats.messages import RawMessages
 from streamgauge.io.kafka import membership, reader, state_topic, transactions
 from streamgauge.io.kafka.attended import Still
 from streamgauge.io.metrics.selection import RenderLimits
-from streamgauge.runner import loop
+from streamgauge.runner.loop import Loop
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.stores import KeptStore, Offsets, Partition
@@ -98,8 +98,11 @@ class World:
             patch.setattr(leaving, "aside", lambda _: None)
         for timed in (membership, state_topic, transactions):
             patch.setattr(timed, "time", clock)
-        patch.setattr(loop, "Pipeline", lambda plan, stores: _Recorded(self, plan, stores))
-        patch.setattr(loop, "DiskStores", lambda _: _Disks(self))
+        patch.setattr(
+            "streamgauge.runner.replica.Pipeline",
+            lambda plan, stores: _Recorded(self, plan, stores),
+        )
+        patch.setattr("streamgauge.runner.replica.DiskStores", lambda _: _Disks(self))
         patch.setattr(detection, "measure_tolerance", _measured)
 
     def pass_time(self, seconds: float) -> None:
@@ -139,7 +142,7 @@ class World:
 
     def _live(self, replica: Replica) -> None:
         publisher = Figures(self._clock, replica)
-        loop.Loop(events.planned(), self._clock, publisher, lambda _: None).run(replica.stop)
+        Loop(events.planned(), self._clock, publisher, lambda _: None).run(replica.stop)
 
     def turns(self, replica: Replica, count: int) -> None:
         """Let a process go on until it has begun as many turns."""

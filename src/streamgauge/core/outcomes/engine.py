@@ -1,7 +1,6 @@
 """Outcome engine: a model's predictions and labels in, pairs counted, changes found."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from streamgauge.core.detection import DetectionSpec
 from streamgauge.core.detectors.specs import excluded
 from streamgauge.core.findings import Finding, Watched
 from streamgauge.core.joining.elsewhere import JoinedElsewhere
-from streamgauge.core.joining.joiner import Joiner
 from streamgauge.core.joining.ledger import JoinCounts
 from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.joining.store import Keys, Store
@@ -44,25 +42,17 @@ class OutcomeEngine:
         self._spec = spec
         self._stream = OutcomeStream(spec, layout, reference, registry, detection, coverage)
         self._reporter = OutcomeReporter(self._stream, reference)
-        self._join = OutcomeJoin(spec.labels, layout, specs, store)
-        self._elsewhere: JoinedElsewhere | None = None
-
-    @property
-    def joiner(self) -> Joiner:
+        self.join = OutcomeJoin(spec.labels, layout, specs, store)
         """What joins, unless that is done elsewhere."""
-        return self._join.joiner
+        self._elsewhere: JoinedElsewhere | None = None
 
     def join_elsewhere(self) -> None:
         """Note that others join the labels, and what they say is taken with `take`."""
         self._elsewhere = JoinedElsewhere()
 
-    def restore_join(self, state: Mapping[str, Any]) -> None:
-        """Go on with the store as it was when the joiner's `state` was taken."""
-        self._join.restore(state)
-
     def parts(self) -> Iterator[Part]:
         """Yield everything that lasts but the store's content."""
-        yield value_part("joiner", (self._elsewhere or self.joiner).state())
+        yield value_part("joiner", (self._elsewhere or self.join.joiner).state())
         yield from below("stream", self._stream.parts())
 
     def restore(self, kept: Kept) -> None:
@@ -72,25 +62,25 @@ class OutcomeEngine:
         """
         state = needed(kept, "joiner")
         with reading("joiner"):
-            (self._elsewhere or self.joiner).overtake(state)
-        self._join.count_no_more()
+            (self._elsewhere or self.join.joiner).overtake(state)
+        self.join.count_no_more()
         restore_below("stream", self._stream, kept)
 
     def tap(self, batch: EventBatch) -> PredictionTap:
         """Return what has to see the aggregation of a batch."""
-        return self._join.tap(batch)
+        return self.join.tap(batch)
 
     def add_predictions(
         self, batch: EventBatch, keys: Keys, found: Predicted, closed: int | None
     ) -> None:
         """Let predictions wait for their labels; `keys (n)` are those of the whole batch."""
-        new, joined = self._join.predictions(batch, keys, found, closed)
+        new, joined = self.join.predictions(batch, keys, found, closed)
         self._stream.predict(new, closed, self._hidden(new.time))
         self._count(joined, closed)
 
     def add_labels(self, batch: LabelBatch, keys: Keys, closed: int | None) -> None:
         """Give labels to their predictions; `keys (n)` are those of the predictions' ids."""
-        self._count(self._join.labels(batch, keys, closed), closed)
+        self._count(self.join.labels(batch, keys, closed), closed)
 
     def take(
         self,
@@ -115,18 +105,6 @@ class OutcomeEngine:
             joined = joined._replace(label_time=known)
         self._count(joined, closed)
 
-    def index_predictions(self, batch: EventBatch, keys: Keys, found: Predicted) -> None:
-        """Let predictions wait that are counted already."""
-        self._join.index_predictions(batch, keys, found)
-
-    def index_labels(self, batch: LabelBatch, keys: Keys) -> None:
-        """Give labels to their predictions that are counted already."""
-        self._join.index_labels(batch, keys)
-
-    def caught_up(self) -> None:
-        """Note that the store knows all that is counted, having been built again."""
-        self.joiner.caught_up()
-
     def _count(self, joined: Joined, closed: int | None) -> None:
         hidden = self._hidden(joined.time) | self._hidden(joined.label_time)
         self._stream.join(joined, closed, hidden)
@@ -150,7 +128,7 @@ class OutcomeEngine:
     def forget(self, watermark: int) -> None:
         """Drop what no label comes for any more."""
         if self._elsewhere is None:
-            self.joiner.advance(watermark)
+            self.join.joiner.advance(watermark)
         self._stream.forget(watermark)
 
     def findings(self, looked: tuple[Looked, ...], now: int, watched: Watched) -> list[Finding]:
@@ -183,7 +161,7 @@ class OutcomeEngine:
 
     def counts(self) -> JoinCounts:
         """Return what became of all events."""
-        return (self._elsewhere or self.joiner).counts()
+        return (self._elsewhere or self.join.joiner).counts()
 
     @property
     def nbytes(self) -> int:

@@ -6,7 +6,6 @@ from typing import Final
 from streamgauge.core.contribution import admitted
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.layout import Layout
-from streamgauge.core.reference import Reference
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.partials import PartialsError, Progress, Sent, decode
 from streamgauge.runner.intake import Counts
@@ -32,6 +31,9 @@ class Analysis(Pipeline):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
+        for engine in self.engines.values():
+            if engine.outcomes is not None:
+                engine.outcomes.join_elsewhere()
         self._terms = {
             name: model_terms(engine.spec, engine.layout, engine.reference_id)
             for name, engine in self.engines.items()
@@ -43,18 +45,8 @@ class Analysis(Pipeline):
         known = dict.fromkeys([*self._inputs.partitions, *partitions])
         super().assign([*known], now)
 
-    def _begin(
-        self,
-        spec: ModelSpec,
-        layout: Layout,
-        reference: Reference | None = None,
-        reference_id: str | None = None,
-    ) -> None:
-        self._lives[spec.model] += 1
-        engine = self._engine(spec, layout, reference, reference_id, None)
-        if engine.outcomes is not None:
-            engine.outcomes.join_elsewhere()
-        self.engines[spec.model] = engine
+    def _open_store(self, spec: ModelSpec, layout: Layout) -> None:
+        """Open none: labels are joined by those that count."""
 
     def resume(self, committed: Offsets, floors: Offsets) -> dict[Partition, int]:  # noqa: ARG002
         """Return where to read from: there are no stores here to be built again."""

@@ -21,14 +21,18 @@ class Shipments(Outbox):
 
     def begin(
         self,
-        committed: Mapping[Partition, Position] | None,
+        committed: Mapping[Partition, Position],
         *,
         discard: bool = False,  # noqa: ARG002
         still: Still = always,  # noqa: ARG002
     ) -> Begun:
         """Return what to go on from: the group's offsets."""
         self.forget()
-        return Begun(None, dict(committed or {}))
+        return Begun(None, dict(committed))
+
+    def look(self, still: Still = always) -> Begun:  # noqa: ARG002
+        """Return nothing: there is no state to look at."""
+        return Begun(None, {})
 
     def adopt(self, parts: Iterable[Part]) -> None:
         """Do nothing: there is no state whose tokens there could be."""

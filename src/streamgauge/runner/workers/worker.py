@@ -17,9 +17,10 @@ from streamgauge.io.kafka.reader import ANSWER_S
 from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner.checkpoints import Begun
 from streamgauge.runner.intake import Counts
-from streamgauge.runner.loop import Connected, Loop
+from streamgauge.runner.loop import Loop
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.publisher import Publisher
+from streamgauge.runner.replica import Connected
 from streamgauge.runner.stores import (
     DiskStores,
     KeptStore,
