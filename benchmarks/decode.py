@@ -21,6 +21,7 @@ from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.native import NativeDecoder
 from streamgauge.formats.typed import TypedDecoder
+from streamgauge.formats.typed_labels import TypedLabelDecoder
 
 START_MS = 1_764_000_000_000
 SCHEMA = ModelSchema(
@@ -169,6 +170,9 @@ def main() -> None:
         labels = LabelDecoder([SCHEMA])
         labels.decode(messages)
         works[f"labels: {name}"] = partial(labels.decode, messages)
+        typed_labels = TypedLabelDecoder([SCHEMA])
+        typed_labels.decode(messages)
+        works[f"labels without compiled code: {name}"] = partial(typed_labels.decode, messages)
     seconds = best_seconds(works, repeats)
     rows: list[Row] = [
         {

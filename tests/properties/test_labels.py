@@ -6,15 +6,17 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.event_schema import event_schema, label_schema
-from streamgauge.formats.labels import BLOCK, LabelDecoder
+from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.learned_names import SIGHTINGS
 from streamgauge.formats.messages import DeadLetterReason, RawMessages
+from streamgauge.formats.typed_labels import BLOCK, TypedLabelDecoder
 from tests.support.label_events import Poll, judge_labels, label, read_back
 from tests.support.native_draws import anything, mutate, part, sent, timestamps
 from tests.support.native_events import BINARY, T0, messages
@@ -52,28 +54,34 @@ def _poll(
     return messages([value for value, _ in pairs], [key for _, key in pairs], clock)
 
 
-def _decode(decoder: LabelDecoder, poll: RawMessages) -> Poll:
+Decoder = type[LabelDecoder] | type[TypedLabelDecoder]
+both = pytest.mark.parametrize("of", [LabelDecoder, TypedLabelDecoder])
+
+
+def _decode(decoder: LabelDecoder | TypedLabelDecoder, poll: RawMessages) -> Poll:
     return read_back(decoder.decode(poll), len(poll))
 
 
+@both
 @settings(deadline=None, max_examples=200)
 @given(polls, clocks)
 def test_a_poll_becomes_what_the_oracle_says(
-    pairs: list[tuple[bytes | None, bytes | None]], clock: int
+    of: Decoder, pairs: list[tuple[bytes | None, bytes | None]], clock: int
 ) -> None:
     poll = _poll(pairs, clock)
-    assert _decode(LabelDecoder(SCHEMAS), poll) == judge_labels(SCHEMAS, poll)
+    assert _decode(of(SCHEMAS), poll) == judge_labels(SCHEMAS, poll)
 
 
+@both
 @settings(deadline=None, max_examples=60)
 @given(polls, st.integers(0, 12))
 def test_a_poll_decodes_the_same_whole_or_in_parts(
-    pairs: list[tuple[bytes | None, bytes | None]], cut: int
+    of: Decoder, pairs: list[tuple[bytes | None, bytes | None]], cut: int
 ) -> None:
     poll = _poll(pairs)
     cut = min(cut, len(poll))
-    whole = _decode(LabelDecoder(SCHEMAS), poll)
-    decoder = LabelDecoder(SCHEMAS)
+    whole = _decode(of(SCHEMAS), poll)
+    decoder = of(SCHEMAS)
     joined = Poll()
     for start, stop in ((0, cut), *((row, row + 1) for row in range(cut, len(poll)))):
         piece = _decode(decoder, part(poll, start, stop))
@@ -86,19 +94,21 @@ def test_a_poll_decodes_the_same_whole_or_in_parts(
     assert joined == whole
 
 
+@both
 @settings(deadline=None, max_examples=60)
 @given(polls)
 def test_what_a_decoder_learns_changes_no_result(
-    pairs: list[tuple[bytes | None, bytes | None]],
+    of: Decoder, pairs: list[tuple[bytes | None, bytes | None]]
 ) -> None:
     poll = _poll(pairs)
-    fresh = _decode(LabelDecoder(SCHEMAS), poll)
-    decoder = LabelDecoder(SCHEMAS)
+    fresh = _decode(of(SCHEMAS), poll)
+    decoder = of(SCHEMAS)
     decoder.decode(_poll(pairs * SIGHTINGS))
     assert _decode(decoder, poll) == fresh
 
 
-def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> None:
+@both
+def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says(of: Decoder) -> None:
     rng = Random(20_250_102)
     good = [
         label(trace="4bf92f", größe=[1, {"a": "é"}]),
@@ -109,7 +119,7 @@ def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> N
     values = [json.dumps(fields, ensure_ascii=False).encode() for fields in good]
     poll = _poll([(mutate(rng, rng.choice(values)), b"p1") for _ in range(2_000)])
     expected = judge_labels(SCHEMAS, poll)
-    decoder = LabelDecoder(SCHEMAS)
+    decoder = of(SCHEMAS)
     assert _decode(decoder, poll) == expected
     # Once more, now that the unknown fields are learned.
     assert _decode(decoder, poll) == expected
@@ -117,7 +127,8 @@ def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says() -> N
     assert {refused.reason for refused in expected.refused.values()} == set(DeadLetterReason)
 
 
-def test_blocks_leave_no_seam_in_a_long_poll() -> None:
+@both
+def test_blocks_leave_no_seam_in_a_long_poll(of: Decoder) -> None:
     rng = np.random.default_rng(3)
     pairs: list[tuple[bytes | None, bytes | None]] = []
     for row in range(2 * BLOCK + 500):
@@ -130,7 +141,7 @@ def test_blocks_leave_no_seam_in_a_long_poll() -> None:
             fields["timestamp"] = 0
         pairs.append((json.dumps(fields).encode(), f"p{row}".encode()))
     poll = _poll(pairs)
-    assert _decode(LabelDecoder([BINARY]), poll) == judge_labels([BINARY], poll)
+    assert _decode(of([BINARY]), poll) == judge_labels([BINARY], poll)
 
 
 PUBLISHED = (

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from streamgauge.core.batch import Categories, LabelBatch, ModelSchema, Task
-from streamgauge.formats.labels import DecodedLabels
-from streamgauge.formats.messages import RawMessages
+from streamgauge.formats.messages import DecodedLabels, RawMessages
 from tests.support.native_events import T0, Refused
 from tests.support.native_oracle import (
     RefusedError,

@@ -8,10 +8,11 @@ import pytest
 
 from streamgauge.core.batch import Categories, ModelSchema, Task
 from streamgauge.formats.event_time import EventTime, TimestampUnit
-from streamgauge.formats.labels import DecodedLabels, LabelDecoder
+from streamgauge.formats.labels import LabelDecoder
 from streamgauge.formats.learned_names import SIGHTINGS
-from streamgauge.formats.messages import DeadLetterReason, RawMessages, Rejected
+from streamgauge.formats.messages import DeadLetterReason, DecodedLabels, RawMessages, Rejected
 from streamgauge.formats.native import NativeDecoder
+from streamgauge.formats.typed_labels import TypedLabelDecoder
 from tests.support.broken_json import TOKENS, not_json
 from tests.support.label_events import Label, label, read_back
 from tests.support.native_events import BINARY, T0, event, messages
@@ -23,7 +24,12 @@ PRICE = ModelSchema(model="price", task=Task.REGRESSION)
 
 
 def _decode(poll: RawMessages, *schemas: ModelSchema) -> DecodedLabels:
-    return LabelDecoder(schemas or (BINARY, SPECIES, PRICE)).decode(poll)
+    """What becomes of a poll: the same with compiled code, where it was built, and without."""
+    schemas = schemas or (BINARY, SPECIES, PRICE)
+    decoded = LabelDecoder(schemas).decode(poll)
+    typed = TypedLabelDecoder(schemas).decode(poll)
+    assert read_back(decoded, len(poll)) == read_back(typed, len(poll))
+    return decoded
 
 
 def _labels(*values: dict[str, Any]) -> list[Label]:
@@ -317,7 +323,7 @@ def test_a_dead_letter_never_holds_text_of_the_message() -> None:
 
 
 def test_an_empty_poll_and_one_of_broken_messages_alone_have_no_batches() -> None:
-    assert _decode(messages([])) == DecodedLabels((), (), 0, 0, 0)
+    assert _decode(messages([])) == DecodedLabels((), (), (), 0, 0, 0)
     decoded = _decode(messages([*NOT_JSON.values()] * 200))
     assert (len(decoded.rejected), decoded.batches) == (len(NOT_JSON) * 200, ())
 

@@ -28,7 +28,7 @@ def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
         schema=first.schema,
         timestamp=np.concatenate([batch.timestamp for batch in batches]),
         partition=np.concatenate([batch.partition for batch in batches]),
-        version=_column([batch.version for batch in batches]),
+        version=one_column([batch.version for batch in batches]),
         numeric=np.concatenate([batch.numeric for batch in batches], axis=1),
         faults=NumericFaults(
             feature=np.concatenate([each.feature for each in faults]),
@@ -37,7 +37,7 @@ def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
         ),
         categorical=_columns([batch.categorical for batch in batches]),
         tags=_columns([batch.tags for batch in batches]),
-        prediction=_column(classes) if classes else np.concatenate(numbers),
+        prediction=one_column(classes) if classes else np.concatenate(numbers),
         score=np.concatenate([batch.score for batch in batches]),
         latency=np.concatenate([batch.latency for batch in batches]),
         ok=np.concatenate([batch.ok for batch in batches]),
@@ -45,11 +45,11 @@ def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
 
 
 def _columns(batches: Sequence[tuple[Categories, ...]]) -> tuple[Categories, ...]:
-    return tuple(map(_column, zip(*batches, strict=True)))
+    return tuple(map(one_column, zip(*batches, strict=True)))
 
 
-def _column(columns: Sequence[Categories]) -> Categories:
-    """One column with the values of all, in the order in which they are first named."""
+def one_column(columns: Sequence[Categories]) -> Categories:
+    """Columns, one or more, as one with the values of all, in the order they are first named."""
     values = columns[0].values
     if all(column.values == values for column in columns):
         return Categories(np.concatenate([column.codes for column in columns]), values)
@@ -79,15 +79,15 @@ def reordered(batch: EventBatch, order: IntArray) -> EventBatch:
         batch,
         timestamp=batch.timestamp[order],
         partition=batch.partition[order],
-        version=_picked(batch.version, order),
+        version=picked(batch.version, order),
         numeric=batch.numeric[:, order],
         faults=replace(batch.faults, row=new_place[batch.faults.row]),
         categorical=tuple(
-            [_picked(column, order) for column in batch.categorical[:texts]]
+            [picked(column, order) for column in batch.categorical[:texts]]
             + [Categories(c.codes[order], c.values) for c in batch.categorical[texts:]]
         ),
-        tags=tuple(_picked(column, order) for column in batch.tags),
-        prediction=_picked(prediction, order)
+        tags=tuple(picked(column, order) for column in batch.tags),
+        prediction=picked(prediction, order)
         if isinstance(prediction, Categories)
         else prediction[order],
         score=batch.score[order],
@@ -96,7 +96,8 @@ def reordered(batch: EventBatch, order: IntArray) -> EventBatch:
     )
 
 
-def _picked(column: Categories, order: IntArray) -> Categories:
+def picked(column: Categories, order: IntArray) -> Categories:
+    """A column's values at these places; they are named in the order in which they come then."""
     return by_appearance(Categories(column.codes[order], column.values))
 
 

@@ -112,6 +112,11 @@ class LabelBatchBuilder:
         for unknown in columns.unknown_fields:
             self.unknown_fields += len(unknown) - unknown.count(None)
 
+    @property
+    def rows(self) -> IntArray:
+        """Which of the poll's messages they are, ascending."""
+        return np.concatenate(self._rows)
+
     def build(self, messages: RawMessages) -> LabelBatch:
         """The batch of all that was added, in the order of the messages."""
         label: Categories | FloatArray
@@ -123,7 +128,7 @@ class LabelBatchBuilder:
             schema=self.schema,
             ids=self._ids,
             timestamp=np.concatenate(self._timestamp),
-            partition=messages.partition[np.concatenate(self._rows)],
+            partition=messages.partition[self.rows],
             label=label,
             version=np.concatenate(self._version),
         )

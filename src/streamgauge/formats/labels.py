@@ -1,54 +1,23 @@
 """Decodes native JSON label events into columnar batches."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import replace
 
-from msgspec import Struct
+import numpy as np
 
-from streamgauge.core.batch import IntArray, LabelBatch, ModelSchema
-from streamgauge.formats import checks, doubts
-from streamgauge.formats.block_decoder import BlockDecoder
-from streamgauge.formats.block_reader import BlockReader
+from streamgauge.core.batch import Categories, FloatArray, IntArray, LabelBatch, ModelSchema
+from streamgauge.core.concatenation import one_column, picked
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
-from streamgauge.formats.label_columns import (
-    LABEL_FIELDS,
-    LabelBatchBuilder,
-    LabelColumns,
-    label_type,
-    transpose_labels,
-)
-from streamgauge.formats.learned_names import LearnedNames
-from streamgauge.formats.messages import RawMessages, Rejected
+from streamgauge.formats.messages import DecodedLabels, RawMessages
+from streamgauge.formats.plain_events import library
+from streamgauge.formats.plain_labels import PlainLabels
+from streamgauge.formats.plain_models import PlainModels, left
+from streamgauge.formats.typed_labels import TypedLabelDecoder
 
-BLOCK: Final = 2048
-"""Messages decoded at a time: their structs stay in the processor's cache."""
-_KNOWN: Final = frozenset({*LABEL_FIELDS, "model"})
+_Part = tuple[LabelBatch, IntArray]
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedLabels:
-    """What one poll's messages became; every message is in exactly one of the four places.
-
-    `len(messages) == accepted + len(rejected) + unknown_models + tombstones`. `batches` holds one
-    batch for each model that has labels, in the order of the decoder's schemas, its rows in the
-    order of the messages. `unknown_fields` counts the fields of accepted events that no label
-    event has.
-    """
-
-    batches: tuple[LabelBatch, ...]
-    rejected: tuple[Rejected, ...]
-    tombstones: int
-    unknown_models: int
-    unknown_fields: int
-
-    @property
-    def accepted(self) -> int:
-        """How many messages became labels."""
-        return sum(map(len, self.batches))
-
-
-class LabelDecoder(BlockDecoder["_Model"]):
+class LabelDecoder:
     """Decodes polls of label events in JSON, for several models on one topic.
 
     A label is a class (a string or an integer of 64 bits; 1 and "1" are the same) or, of a
@@ -56,77 +25,62 @@ class LabelDecoder(BlockDecoder["_Model"]):
     integer >= 0; without one, or with null, it is 0. Id, key and time follow the rules of
     predictions.
 
-    A message is parsed straight into a typed struct; what that parser refuses, or what a check
-    over the columns doubts, is read again by the rules in `checks`. Those rules alone decide, so
-    the result of a message depends on nothing but the message. Raises ValueError if two schemas
-    are of one model.
+    Plain events are read by compiled code, where it was built; all others by `TypedLabelDecoder`.
+    The result is the same, and of a message depends on nothing but the message. Raises ValueError
+    if two schemas are of one model.
     """
 
     def __init__(self, schemas: Sequence[ModelSchema], times: EventTime = MILLISECONDS) -> None:
-        super().__init__([_Model(schema) for schema in schemas], times, block=BLOCK)
+        self._typed = TypedLabelDecoder(schemas, times)
+        self._order = [schema.model for schema in schemas]
+        reader = library()
+        models = {} if reader is None else {s.model: PlainLabels(reader, s, times) for s in schemas}
+        self._plain = PlainModels(models, times)
 
     def decode(self, messages: RawMessages) -> DecodedLabels:
         """The labels of one poll as one batch for each model, and what became of the rest."""
-        poll = _Poll(messages, self._models, self._times)
-        self._read_blocks(poll, len(messages))
-        return poll.finish()
-
-
-class _Model:
-    """A schema, the struct of its labels, and what unknown fields they keep bringing."""
-
-    def __init__(self, schema: ModelSchema) -> None:
-        self.schema = schema
-        self.unknown_fields = LearnedNames()
-        self.event = label_type(schema)
-        self.is_parsed = True
-
-    def learn(self) -> bool:
-        """Make room for what was seen often; whether the struct is new."""
-        if not self.unknown_fields.learn():
-            return False
-        self.event = label_type(self.schema, self.unknown_fields.learned)
-        return True
-
-
-class _Poll(BlockReader[_Model, LabelColumns]):
-    """One call of `decode`: where its labels, refusals and counts gather."""
-
-    def __init__(
-        self, messages: RawMessages, models: Mapping[str, _Model], times: EventTime
-    ) -> None:
-        super().__init__(messages, models, times)
-        self._builders = {name: LabelBatchBuilder(model.schema) for name, model in models.items()}
-
-    def finish(self) -> DecodedLabels:
-        """What the whole poll became."""
-        builders = [builder for builder in self._builders.values() if len(builder)]
+        for name, model in self._plain.models.items():
+            model.learn(self._typed.learned(name))
+        found = self._plain.read(messages)
+        places, others = left(messages, found)
+        rest = self._typed.decode(others)
+        parts = [
+            (self._plain.models[name].batch(columns, messages), columns.rows.astype(np.int64))
+            for name, columns in found.items()
+        ]
+        parts += [(b, places[rows]) for b, rows in zip(rest.batches, rest.rows, strict=True)]
+        of_models = [[part for part in parts if part[0].schema.model == m] for m in self._order]
+        whole = [_merged(parts) for parts in of_models if parts]
         return DecodedLabels(
-            batches=tuple(builder.build(self._messages) for builder in builders),
-            rejected=self.rejected,
-            tombstones=self.tombstones,
-            unknown_models=self.unknown_models,
-            unknown_fields=self.unknown_fields + sum(b.unknown_fields for b in builders),
+            batches=tuple(batch for batch, _ in whole),
+            rows=tuple(rows for _, rows in whole),
+            rejected=tuple(replace(each, index=int(places[each.index])) for each in rest.rejected),
+            tombstones=rest.tombstones,
+            unknown_models=rest.unknown_models,
+            unknown_fields=rest.unknown_fields + sum(each.unknown for each in found.values()),
         )
 
-    def _transpose(self, rows: IntArray, events: Sequence[Any], model: _Model) -> LabelColumns:
-        return transpose_labels(rows, events, len(model.unknown_fields.learned), self._times)
 
-    def _doubtful_rows(self, _model: _Model, columns: LabelColumns) -> set[int]:
-        rows, messages = columns.rows, self._messages
-        doubtful = ~self._times.possible_many(columns.timestamp, messages.broker_timestamp[rows])
-        doubtful |= doubts.mismatched_keys(columns.ids, rows, messages.keys)
-        for column in columns.unknown_fields:
-            doubtful |= doubts.unreadable(column)
-        return set(rows[doubtful].tolist())
-
-    def _add(self, model: _Model, columns: LabelColumns) -> None:
-        self._builders[model.schema.model].add(columns)
-
-    def _read(self, row: int, document: Mapping[str, Any], model: _Model) -> Struct:
-        key, broker_timestamp = self._messages.keys[row], self._messages.broker_timestamp[row]
-        checks.read_identity(document, key, int(broker_timestamp), self._times)
-        checks.read_label(document, model.schema.task)
-        checks.read_label_version(document)
-        self._count_unknown(document, _KNOWN, model.unknown_fields)
-        return model.event(*map(document.get, LABEL_FIELDS))
+def _merged(parts: Sequence[_Part]) -> _Part:
+    """Parts of one model as one, in the order of the messages."""
+    if len(parts) == 1:
+        return parts[0]
+    batches = [batch for batch, _ in parts]
+    rows = np.concatenate([rows for _, rows in parts])
+    order = np.argsort(rows, kind="stable")
+    ids = [name for batch in batches for name in batch.ids]
+    label: Categories | FloatArray
+    classes = [b.label for b in batches if isinstance(b.label, Categories)]
+    if classes:
+        label = picked(one_column(classes), order)
+    else:
+        label = np.concatenate([batch.label for batch in batches])[order]
+    whole = LabelBatch(
+        schema=batches[0].schema,
+        ids=[ids[place] for place in order.tolist()],
+        timestamp=np.concatenate([batch.timestamp for batch in batches])[order],
+        partition=np.concatenate([batch.partition for batch in batches])[order],
+        label=label,
+        version=np.concatenate([batch.version for batch in batches])[order],
+    )
+    return whole, rows[order]

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from streamgauge.core.batch import BoolArray, CodeArray, EventBatch, IntArray
+from streamgauge.core.batch import BoolArray, CodeArray, EventBatch, IntArray, LabelBatch
 
 ARROW_BEGINS: Final = b"\xff\xff\xff\xff"
 """What an Arrow IPC stream begins with, and no JSON document."""
@@ -114,3 +114,26 @@ class Decoded:
     def events(self) -> int:
         """How many events there were, whatever became of them."""
         return self.accepted + len(self.rejected) + self.unknown_models + self.tombstones
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedLabels:
+    """What one poll's messages became; every message is in exactly one of the four places.
+
+    `len(messages) == accepted + len(rejected) + unknown_models + tombstones`. `batches` holds one
+    batch for each model that has labels, in the order of the decoder's schemas; `rows[b] (n_b,)
+    int64` are the ascending indices of batch b's labels in the messages. `unknown_fields` counts
+    the fields of accepted events that no label event has.
+    """
+
+    batches: tuple[LabelBatch, ...]
+    rows: tuple[IntArray, ...]
+    rejected: tuple[Rejected, ...]
+    tombstones: int
+    unknown_models: int
+    unknown_fields: int
+
+    @property
+    def accepted(self) -> int:
+        """How many messages became labels."""
+        return sum(map(len, self.batches))

@@ -10,8 +10,8 @@ from streamgauge.core.concatenation import concatenated, reordered
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.plain_events import PlainColumns, library
+from streamgauge.formats.plain_models import PlainModels, ids_of, left
 from streamgauge.formats.plain_predictions import PlainPredictions
-from streamgauge.formats.plain_text import PlainText, TextMemory
 from streamgauge.formats.typed import TypedDecoder
 
 _Part = tuple[EventBatch, IntArray, list[str]]
@@ -35,31 +35,25 @@ class NativeDecoder:
     ) -> None:
         self._typed = TypedDecoder(schemas, times)
         self._schemas = {schema.model: schema for schema in schemas}
-        self._times = times
         self._identified = frozenset(self._schemas if identified is None else identified)
-        self._memory = TextMemory()
         reader = library()
-        self._plain = (
-            {}
-            if reader is None
-            else {
-                name: PlainPredictions(reader, schema, times)
-                for name, schema in self._schemas.items()
-                if PlainPredictions.reads(schema)
-            }
-        )
+        models = {
+            name: PlainPredictions(reader, schema, times)
+            for name, schema in self._schemas.items()
+            if reader is not None and PlainPredictions.reads(schema)
+        }
+        self._plain = PlainModels(models, times)
 
     def decode(self, messages: RawMessages) -> Decoded:
         """The events of one poll as one batch for each model, and what became of the rest."""
-        found = self._read_plain(messages)
-        is_left = np.ones(len(messages), np.bool_)
-        for columns in found.values():
-            is_left[columns.rows] = False
-        left = np.flatnonzero(is_left)
-        rest = self._typed.decode(messages if len(left) == len(messages) else messages.take(left))
+        for name, model in self._plain.models.items():
+            model.learn(self._typed.learned(name))
+        found = self._plain.read(messages)
+        places, others = left(messages, found)
+        rest = self._typed.decode(others)
         parts = [self._part(name, columns, messages) for name, columns in found.items()]
         parts += [
-            (batch, left[rows], ids if batch.schema.model in self._identified else [])
+            (batch, places[rows], ids if batch.schema.model in self._identified else [])
             for batch, rows, ids in zip(rest.batches, rest.rows, rest.ids, strict=True)
         ]
         of_models = [[part for part in parts if part[0].schema.model == m] for m in self._schemas]
@@ -68,39 +62,15 @@ class NativeDecoder:
             batches=tuple(batch for batch, _, _ in whole),
             rows=tuple(rows for _, rows, _ in whole),
             ids=tuple(ids for _, _, ids in whole),
-            rejected=tuple(replace(each, index=int(left[each.index])) for each in rest.rejected),
+            rejected=tuple(replace(each, index=int(places[each.index])) for each in rest.rejected),
             tombstones=rest.tombstones,
             unknown_models=rest.unknown_models,
             unknown_fields=rest.unknown_fields + sum(each.unknown for each in found.values()),
         )
 
-    def _read_plain(self, messages: RawMessages) -> dict[str, PlainColumns]:
-        """The plain events of each model that has any."""
-        if not self._plain:
-            return {}
-        text = PlainText.of(messages, self._times, self._memory)
-        found = {}
-        rows = text.rows
-        for name, plain in self._plain.items():
-            if len(rows):
-                plain.learn(self._typed.learned(name))
-                columns = plain.read(text, rows)
-                rows = columns.left
-                if len(columns.rows):
-                    found[name] = columns
-        # The models that had most are tried first the next time.
-        order = sorted(self._plain, key=lambda n: -len(found[n].rows) if n in found else 0)
-        self._plain = {name: self._plain[name] for name in order}
-        return found
-
     def _part(self, model: str, columns: PlainColumns, messages: RawMessages) -> _Part:
-        ids: list[str] = []
-        if model in self._identified:
-            keys = messages.keys
-            if len(columns.rows) < len(messages):
-                keys = [keys[row] for row in columns.rows.tolist()]
-            ids = list(map(bytes.decode, keys))  # type: ignore[arg-type]  # they are the ids
-        batch = self._plain[model].batch(columns, messages)
+        ids = ids_of(columns, messages) if model in self._identified else []
+        batch = self._plain.models[model].batch(columns, messages)
         return batch, columns.rows.astype(np.int64), ids
 
 
