@@ -38,7 +38,7 @@ from streamgauge.io.loopback import free_port
 from tests.support.monitors import Monitor
 from tests.support.topics import create_topics
 
-EVENTS: Final = 9_000_000
+EVENTS: Final = 15_000_000
 EVENTS_PER_MS: Final = 40
 QUICK_EVENTS: Final = 1_500_000
 ARROW_FACTOR: Final = 2

@@ -158,6 +158,8 @@ class Worker(Loop):
         super()._turn(pipeline)
         assert isinstance(pipeline, Counting)
         now = self._clock.monotonic()
+        if self._next_checkpoint > now + SHIP_S and not self._has_backlog:
+            self._next_checkpoint = now + SHIP_S
         if now >= self._next_comparison:
             self._next_comparison = now + COMPARE_S
             self._compare(pipeline)
@@ -196,11 +198,15 @@ class Worker(Loop):
                 self._checkpoints.write(self._config.partials_topic, key, value, [])
         before = dict(self._committed)
         super()._checkpoint()
-        if sum(self._reader.lag().values()) >= BACKLOG:
+        if self._has_backlog:
             seldom = min(BACKLOG_SHIP_S, super()._longest_interval())
             self._next_checkpoint += seldom - self._interval
         self._tell_ranges(before)
         self._shipped = pipeline.counts.copy()
+
+    @property
+    def _has_backlog(self) -> bool:
+        return sum(self._reader.lag().values()) >= BACKLOG
 
     def _tell_ranges(self, before: Offsets) -> None:
         """Log which offsets of each partition were just shipped: each is to be told once, ever."""
