@@ -131,9 +131,8 @@ class Detection:
             self._detectors.add_rows(rows)
 
     def _feed(self, rows: IntArray, counts: npt.NDArray[np.integer], start: int) -> None:
-        numbers = counts.astype(np.int64, copy=False)
-        events = numbers[:, self._reference.layout.cells(0)].sum(axis=1)
-        self._detectors.feed(rows, numbers, events, start)
+        events = counts[:, self._reference.layout.cells(0)].sum(axis=1, dtype=np.int64)
+        self._detectors.feed(rows, counts, events, start)
 
     def findings(
         self,
