@@ -9,7 +9,7 @@ side by side, and the cells that need more have the rest in a list. Nothing is r
     more                   (5, 4)
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ _MORE_BYTES: Final = 8
 _TOP: Final = 255
 _MOST: Final = int(np.iinfo(np.int32).max)
 _Bytes = npt.NDArray[np.uint8]
+_WHOLE: Final[dict[int, type[np.int32 | np.int64]]] = {4: np.int32, 8: np.int64}
+"""What counts come back in, by its bytes."""
 
 
 def _unpacked(bits: int) -> npt.NDArray[np.unsignedinteger]:
@@ -52,6 +54,15 @@ class _Group(NamedTuple):
     @property
     def nbytes(self) -> int:
         return self.low.nbytes + self.at.nbytes + self.more.nbytes
+
+    def check(self, size: int, width: int) -> None:
+        """Raise ValueError where these are not `size` rows of `width` cells."""
+        due = size, -(-width * self.bits // 8)
+        inside = self.at.max(initial=0) < max(size * width, 1) and self.at.min(initial=0) >= 0
+        if self.bits not in BITS or self.low.dtype != np.uint8 or self.low.shape != due:
+            raise ValueError(f"{self.bits} bits a cell are {self.low.shape} bytes, not {due}")
+        if not inside or self.at.ndim != 1 or self.at.shape != self.more.shape:
+            raise ValueError(f"{self.bits} bits a cell have more where no cell is")
 
     def lows(self, rows: npt.NDArray[np.intp] | slice, width: int) -> npt.NDArray[np.integer]:
         """Return the low bits of some of its rows `(k, width)`."""
@@ -140,6 +151,33 @@ class PackedCounts:
                 counts[row, self._used[cell]] += np.left_shift(group.more, bits, dtype=self.dtype)
             result[rows] = counts
         return result
+
+    def data(self) -> dict[str, Any]:
+        """Return everything as plain data, whose arrays are shared."""
+        groups = [group._asdict() for group in self._groups.values()]
+        bits = {"used": self._used, "bits": self._group_of, "groups": groups}
+        return {"shape": [*self.shape], "bytes": np.dtype(self.dtype).itemsize, **bits}
+
+    @classmethod
+    def restored(cls, data: dict[str, Any]) -> "PackedCounts":
+        """Return a copy of what `data` was taken of. Raises ValueError where it does not fit."""
+        found = cls(np.empty((0, 0), np.int64))
+        size, width = data["shape"]
+        found.shape, found.dtype = (int(size), int(width)), _WHOLE[data["bytes"]]
+        found._used, found._group_of = np.array(data["used"]), np.array(data["bits"])
+        found._place_in = np.zeros(size, np.uint32)
+        if found._group_of.shape != (size,) or found._used.max(initial=0) >= max(width, 1):
+            raise ValueError(f"counts of {size} rows and {width} cells are packed otherwise")
+        found._groups = {}
+        for each in data["groups"]:
+            group = _Group(int(each["bits"]), *(np.array(each[n]) for n in _Group._fields[1:]))
+            rows = np.flatnonzero(found._group_of == group.bits)
+            group.check(len(rows), len(found._used))
+            found._place_in[rows] = np.arange(len(rows))
+            found._groups[group.bits] = group
+        if not {*found._groups} >= {*np.unique(found._group_of).tolist()}:
+            raise ValueError("rows are packed with bits that nothing is there of")
+        return found
 
 
 def _bits(

@@ -25,7 +25,6 @@ from streamgauge.core.state import (
     Kept,
     Part,
     Plain,
-    block_data,
     block_of,
     needed,
     reading,
@@ -288,4 +287,10 @@ class WindowState:
 
 
 def _step_data(step: Step) -> Plain:
-    return block_data(step.block())
+    # As it is kept: packed counts take a fifth of the time of whole ones to write.
+    return {
+        "rows": step.rows,
+        "counts": step.counts.data(),
+        "sums": step.sums,
+        "extremes": step.extremes,
+    }

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.blocks import Block, small
+from streamgauge.core.blocks import Block
 from streamgauge.core.packed import PackedCounts
-from streamgauge.core.state import Kept, Part, Plain, needed, reading
+from streamgauge.core.state import Kept, Part, Plain, needed, packed_of, reading
 
 MOST_PANES: Final = 16
 """Panes after which a new snapshot is due: telling them again takes as long as the first time, some
@@ -116,11 +116,10 @@ class CallLog:
 
 
 def _run_data(run: list[Call]) -> Plain:
-    return [call._asdict() | {"counts": _counts_data(call.counts)} for call in run]
-
-
-def _counts_data(counts: PackedCounts | None) -> Plain:
-    return None if counts is None else small(counts.whole())
+    return [
+        call._asdict() | {"counts": None if call.counts is None else call.counts.data()}
+        for call in run
+    ]
 
 
 def _call_of(data: Plain) -> Call:
@@ -129,7 +128,7 @@ def _call_of(data: Plain) -> Call:
         data["followed"],
         data["time"],
         np.array(data["rows"], np.int64),
-        None if counts is None else PackedCounts(np.array(counts)),
+        None if counts is None else packed_of(counts),
     )
 
 
