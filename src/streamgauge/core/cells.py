@@ -14,7 +14,7 @@ from streamgauge.core.columns import Column, Numbers
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import Layout
 
-Number = TypeVar("Number", np.int32, np.float64)
+Number = TypeVar("Number", np.int16, np.int32, np.float64)
 
 LARGEST: Final = 1e150
 """Values are clipped to ± this in sums, so that one absurd value cannot make them infinite."""
@@ -30,7 +30,11 @@ class Where(NamedTuple):
     keys: IntArray
 
     def by_pane(
-        self, keys: IntArray, counts: npt.NDArray[np.int32], sums: FloatArray, extremes: FloatArray
+        self,
+        keys: IntArray,
+        counts: npt.NDArray[np.signedinteger],
+        sums: FloatArray,
+        extremes: FloatArray,
     ) -> Iterator[tuple[int, Block]]:
         """Yield a block for each pane with its code, out of what was counted by distinct `keys`."""
         panes, at = np.divmod(keys, len(self.rows))
@@ -48,7 +52,9 @@ class Counted:
 
     def __init__(self, layout: Layout, places: Places, size: int, ok: BoolArray) -> None:
         self._layout = layout
-        self._counts = np.zeros((size, layout.width), np.int32)
+        # Of many rows most of the time goes into memory, and a poll's counts fit into two bytes.
+        few = len(places) <= np.iinfo(np.int16).max
+        self._counts = np.zeros((size, layout.width), np.int16 if few else np.int32)
         self._moment = {position: i for i, position in enumerate(layout.numeric)}
         self._sums = np.zeros((size, len(layout.numeric), 2))
         self._all = _Places(places, size)

@@ -48,13 +48,17 @@ class NarrowCounts:
         `at` may be a slice, which is faster.
         """
         size = farthest(counts)
-        if size > _MOST - _TALL:
-            high = np.flatnonzero(_row_sizes(counts) > _TALL)
+        narrow = counts.astype(np.int16, copy=False)
+        if size > _TALL:
+            # Rows of much traffic would use up everybody's room with every addition.
+            sizes = _row_sizes(counts)
+            high = np.flatnonzero(sizes > _TALL)
             for place, row in zip(places[high].tolist(), high.tolist(), strict=True):
                 self._put(place, counts[row])
-            counts = counts.copy()
-            counts[high] = 0
-            size = _TALL
+            narrow = narrow.copy() if narrow is counts else narrow
+            narrow[high] = 0
+            sizes[high] = 0
+            size = int(sizes.max())
         if self._bound + size > _MOST:
             low = self._low[: self._size]
             for place in np.flatnonzero(_row_sizes(low) > _TALL).tolist():
@@ -62,7 +66,7 @@ class NarrowCounts:
                 low[place] = 0
             self._bound = _TALL
         self._bound += size
-        self._low[at] += counts.astype(np.int16, copy=False)
+        self._low[at] += narrow
 
     def _put(self, place: int, counts: npt.NDArray[np.integer]) -> None:
         if place not in self._rest:
