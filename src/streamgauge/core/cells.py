@@ -16,6 +16,9 @@ from streamgauge.core.layout import Layout
 
 Number = TypeVar("Number", np.int16, np.int32, np.float64)
 
+MOST_CELLS: Final = 1
+"""Cells for each event up to which all of them are counted anew and copied. With more, each event
+is added where it belongs, which takes longer by event and nothing by cell."""
 LARGEST: Final = 1e150
 """Values are clipped to ± this in sums, so that one absurd value cannot make them infinite."""
 
@@ -64,7 +67,7 @@ class Counted:
         """Count one field of the events, and of a numeric one sum its `powers`."""
         places = self._served if column.served else self._all
         cells = self._layout.cells(column.position)
-        self._counts[:, cells] = places.count(column.bins, cells.stop - cells.start)
+        places.count(column.bins, cells, self._counts)
         if powers is not None:
             at = self._moment[column.position]
             self._sums[:, at, SUM] = places.sum(powers.first)
@@ -217,10 +220,18 @@ class _Places:
         self._known: _Sorted | None = None
         self._begun: tuple[int, Places] | None = None
 
-    def count(self, bins: npt.NDArray[np.intp], width: int) -> IntArray:
-        """Return how many events of each place are in each bin `(size, width) int64`."""
+    def count(
+        self, bins: npt.NDArray[np.intp], cells: slice, counts: npt.NDArray[np.signedinteger]
+    ) -> None:
+        """Set the cells of each place's counts `(size, W)`, 0 so far, to the events in each bin."""
+        width = cells.stop - cells.start
+        if self._size * width > MOST_CELLS * len(bins):
+            at = self._starts(counts.shape[1]) + bins
+            np.add.at(counts.reshape(-1)[cells.start :], at, counts.dtype.type(1))
+            return
         at = bins if self._size == 1 else self._starts(width) + bins
-        return np.bincount(at, minlength=self._size * width).reshape(self._size, width)
+        found = np.bincount(at, minlength=self._size * width)
+        counts[:, cells] = found.reshape(self._size, width)
 
     def _starts(self, width: int) -> Places:
         """Return the first cell of each place; most fields are as wide as the one before."""
