@@ -27,8 +27,8 @@ from streamgauge.core.detectors.bank import (
     gains,
     largest,
     mixture,
-    update,
 )
+from streamgauge.core.detectors.bank import update as moved_on
 from streamgauge.core.detectors.dispersion import Dispersion
 from streamgauge.core.detectors.kept import arrays_data, take_arrays
 from streamgauge.core.detectors.sides import Sides
@@ -36,7 +36,10 @@ from streamgauge.core.detectors.tolerance import Tolerance
 from streamgauge.core.findings import Verdict
 
 BLOCK: Final = 12_000
-"""Sides that are updated at once, and series that are fed: their arrays stay in the cache."""
+"""Sides whose evidence is moved on at once, and series that are fed: their arrays stay in the
+cache."""
+BLOCKS: Final = 4
+"""So many blocks are updated at once in all else, of which there is an eighth for each side."""
 QUIET: Final = 3.0
 """Evidence in nats up to which nothing speaks of a change: 20 times the allowance."""
 CLEAR: Final = 0.5
@@ -61,6 +64,21 @@ class Evidence(NamedTuple):
     threshold: float
     excess: float | None
     took_ms: int
+
+
+class _Update(NamedTuple):
+    """What moves the evidence of rows `(k,)` on: figures of their sides `(k, J)`.
+
+    `present` of `total` events, the share that is `tolerated`, the log of what is spent, and
+    whether the dispersion is `known`.
+    """
+
+    rows: IntArray
+    present: FloatArray
+    total: FloatArray
+    tolerated: FloatArray
+    log_allowance: FloatArray
+    known: BoolArray
 
 
 @dataclass(slots=True)
@@ -250,7 +268,7 @@ class EDetectors:
         state = self._rows
         state.credit[rows] += self.spending / len(rows)
         ready: IntArray = rows[state.events[rows] >= self.pool]
-        some = max(BLOCK // len(self._sides), 1)
+        some = BLOCKS * self._few
         for at in range(0, len(ready), some):
             self._update(ready[at : at + some], end)
         return ready
@@ -309,25 +327,27 @@ class EDetectors:
         sides = self._sides
         present, total = seen / phi, gathered / phi
         tolerated = state.largest[rows] / sides.both(size)
-        gain = gains(sides.joined(present, total - present), sides.both(total), tolerated)
         allowance = np.log(state.credit[rows])
         shares = self._shares[(state.known[rows] >= 0).astype(np.intp)]
         log_allowance = allowance[:, None] + shares
-        log = alternatives_last(state.log[rows].astype(np.float64))
-        update(log, log_allowance[..., None], gain)
-        # Where nothing is known of the dispersion yet, nothing is known of evidence either.
-        unknown = ~np.isfinite(phi)
-        if unknown.any():
-            log[sides.both(unknown)] = -np.inf
-        top = largest(log)
+        update = _Update(
+            rows,
+            sides.joined(present, total - present),
+            sides.both(total),
+            tolerated,
+            log_allowance,
+            sides.both(np.isfinite(phi)),
+        )
+        top, raised = np.empty_like(tolerated), np.empty((len(rows), state.alarmed.shape[1]), bool)
+        for at in range(0, len(rows), self._few):
+            some = slice(at, at + self._few)
+            top[some], raised[some] = self._weigh(_Update(*(array[some] for array in update)))
         # What cannot be judged only gathers allowances, and would soon not look clear any more.
         judged = sides.both(gathered > 0) & (tolerated < 1.0)
         level = sides.largest(np.where(judged, np.maximum(top - log_allowance, 0.0), 0.0))
         state.level[rows] = np.maximum.reduceat(level, self.tolerance.table.starts, axis=1)
         state.allowance[rows] = allowance
-        self._follow_leaders(rows, gain)
-        self._settle(rows, self._reached(rows, log, top), end)
-        state.log[rows] = np.moveaxis(log, -1, 1)
+        self._settle(rows, raised, end)
         state.dispersion[rows] = np.maximum.reduceat(phi, self.tolerance.table.starts, axis=1)
         levels, thresholds = self.levels(rows)
         odd = state.alarmed[rows] | (levels > CLEAR * thresholds)
@@ -339,10 +359,36 @@ class EDetectors:
         state.events[rows] = 0
         state.credit[rows] = 0.0
 
+    def _weigh(self, update: "_Update") -> tuple[FloatArray, BoolArray]:
+        """Move the evidence of rows on.
+
+        Returns the largest of each side `(k, J)`, and which subjects `(k, S)` have reached the
+        threshold.
+        """
+        state, rows = self._rows, update.rows
+        gain = gains(update.present, update.total, update.tolerated)
+        log = alternatives_last(state.log[rows].astype(np.float64))
+        moved_on(log, update.log_allowance[..., None], gain)
+        # Where nothing is known of the dispersion yet, nothing is known of evidence either.
+        if not update.known.all():
+            log[~update.known] = -np.inf
+        top = largest(log)
+        self._follow_leaders(rows, gain)
+        raised = self._reached(rows, log, top)
+        state.log[rows] = np.moveaxis(log, -1, 1)
+        return top, raised
+
+    @property
+    def _few(self) -> int:
+        """Rows whose evidence is moved on at once."""
+        return max(BLOCK // len(self._sides), 1)
+
     def _follow_leaders(self, rows: IntArray, gain: FloatArray) -> None:
         """Let the evidence of what raised alarms grow on, for what is beyond the threshold."""
         state = self._rows
         at, subject = np.nonzero(state.alarmed[rows])
+        if not len(at):
+            return
         row = rows[at]
         code, alternative = np.divmod(state.leader[row, subject], ALTERNATIVES)
         lead = state.lead[row, subject] + gain[at, self._sides.place[code], alternative]
@@ -354,6 +400,8 @@ class EDetectors:
         state = self._rows
         raised = np.zeros((len(rows), state.alarmed.shape[1]), bool)
         at, side = np.nonzero(top >= 0.0)
+        if not len(at):
+            return raised
         values = mixture(log[at, side])
         # Ascending, so that what is written last is the strongest series of a subject.
         order = np.flatnonzero(values >= 0.0)
