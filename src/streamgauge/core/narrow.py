@@ -4,6 +4,7 @@ Of many slices few have counts that two bytes cannot hold; of these the table ke
 and the rest stands beside it. Sums are exact.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -67,6 +68,22 @@ class NarrowCounts:
             self._bound = _TALL
         self._bound += size
         self._low[at] += narrow
+
+    def add_all(self, places: Places, at: Places | slice, other: "NarrowCounts") -> None:
+        """Add the rows of another table to those at `places (k,)`, as `add` does."""
+        for row, counts in other.rest.items():
+            self._put(int(places[row]), counts)
+        self.add(places, at, other.low)
+
+    @property
+    def low(self) -> npt.NDArray[np.int16]:
+        """The low part of all rows `(n, W)`, a view."""
+        return self._low[: self._size]
+
+    @property
+    def rest(self) -> Mapping[int, IntArray]:
+        """What is to be added to the low part of some rows `(W,)`."""
+        return self._rest
 
     def _put(self, place: int, counts: npt.NDArray[np.integer]) -> None:
         if place not in self._rest:

@@ -128,9 +128,8 @@ class BlockDispersion:
         residual = present - total * expected
         squares = residual**2 / np.maximum(total * binomial, _LEAST)
         seen = total > 0
-        keep = np.float64(1.0 - 1.0 / self.memory)
-        if not seen.all():
-            keep = np.where(seen, keep, 1.0)
+        faded = np.float64(1.0 - 1.0 / self.memory)
+        keep = faded if seen.all() else np.where(seen, faded, 1.0)
         for name, new in (
             ("_squares", squares),
             ("_b", residual / binomial),

@@ -80,6 +80,17 @@ class _Update(NamedTuple):
     log_allowance: FloatArray
     known: BoolArray
 
+    def part(self, some: slice) -> "_Update":
+        """Return that of some of the rows."""
+        return _Update(
+            self.rows[some],
+            self.present[some],
+            self.total[some],
+            self.tolerated[some],
+            self.log_allowance[some],
+            self.known[some],
+        )
+
 
 @dataclass(slots=True)
 class _Rows:
@@ -341,7 +352,7 @@ class EDetectors:
         top, raised = np.empty_like(tolerated), np.empty((len(rows), state.alarmed.shape[1]), bool)
         for at in range(0, len(rows), self._few):
             some = slice(at, at + self._few)
-            top[some], raised[some] = self._weigh(_Update(*(array[some] for array in update)))
+            top[some], raised[some] = self._weigh(update.part(some))
         # What cannot be judged only gathers allowances, and would soon not look clear any more.
         judged = sides.both(gathered > 0) & (tolerated < 1.0)
         level = sides.largest(np.where(judged, np.maximum(top - log_allowance, 0.0), 0.0))
