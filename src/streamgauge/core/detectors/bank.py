@@ -41,6 +41,8 @@ _RISING: Final[FloatArray] = np.geomspace(1.0, 3.0, ALTERNATIVES)
 WEIGHTS: Final[FloatArray] = _RISING / _RISING.sum()
 """What the alternatives weigh in the mixture, adding up to 1: large changes should not wait."""
 LOG_WEIGHTS: Final[FloatArray] = np.log(WEIGHTS)
+_NEAR: Final = 30.0
+"""Up to here log(1 + e^x) is more than x in float64, however it is rounded."""
 _FAR: Final = 40.0
 """Past this, log(1 + e^x) is x to the last bit."""
 
@@ -75,11 +77,14 @@ def update(log_evidence: FloatArray, log_allowance: FloatArray, gain: FloatArray
 
     `log_allowance` broadcasts against it; −inf is no evidence. `gain` is the pane's log L.
     """
-    difference = log_evidence - log_allowance
-    grown = np.minimum(difference, _FAR)
+    difference = grown = log_evidence - log_allowance
+    far = difference.max(initial=-np.inf) > _NEAR
+    if far:
+        grown = np.minimum(difference, _FAR)
     np.exp(grown, out=grown)
     np.log1p(grown, out=grown)
-    np.maximum(grown, difference, out=grown)
+    if far:
+        np.maximum(grown, difference, out=grown)
     np.add(grown, log_allowance, out=log_evidence)
     log_evidence += gain
 

@@ -35,11 +35,10 @@ from streamgauge.core.detectors.sides import Sides
 from streamgauge.core.detectors.tolerance import Tolerance
 from streamgauge.core.findings import Verdict
 
-BLOCK: Final = 12_000
-"""Sides whose evidence is moved on at once, and series that are fed: their arrays stay in the
-cache."""
+BLOCK: Final = 8_000
+"""Sides whose evidence is moved on at once: the arrays of all alternatives stay in the cache."""
 BLOCKS: Final = 4
-"""So many blocks are updated at once in all else, of which there is an eighth for each side."""
+"""So many blocks are fed, and updated in all else, at once: of that there is an eighth a side."""
 QUIET: Final = 3.0
 """Evidence in nats up to which nothing speaks of a change: 20 times the allowance."""
 CLEAR: Final = 0.5
@@ -244,7 +243,7 @@ class EDetectors:
 
         `rows (k,)`, which are distinct, `counts (k, W)`, `events (k,)` how many there are.
         """
-        some = max(BLOCK // len(self.tolerance.table.series), 1)
+        some = max(BLOCKS * BLOCK // len(self.tolerance.table.series), 1)
         for at in range(0, len(rows), some):
             mine = slice(at, at + some)
             numbers = counts[mine].astype(np.int64, copy=False)

@@ -77,7 +77,8 @@ class Tolerance:
         np.subtract(1.0, share, out=sides[:, 1])
         sides[:, 1] += room
         unknown = np.flatnonzero(rows < 0)
-        sides[unknown[:, None], :, np.flatnonzero(self.table.compared)] = 1.0
+        if len(unknown):
+            sides[unknown[:, None], :, np.flatnonzero(self.table.compared)] = 1.0
         # Fewer bad values than usual, or a smaller loss, are no one's trouble.
         sides[:, 1, ~self.table.falls] = 1.0
         np.minimum(sides, 1.0, out=sides)
