@@ -276,16 +276,20 @@ def test_packed_counts_that_do_not_fit_are_refused() -> None:
     counts = np.random.default_rng(4).poisson(0.4, (30, 20))
     counts[2] = 70_000
     data = PackedCounts(counts).data()
-    group = next(group for group in data["groups"] if group["bits"] and len(group["low"]) > 1)
+    group = next(
+        group for group in data["groups"] if group["bits"] and group["low"]["shape"][0] > 1
+    )
     others = [each for each in data["groups"] if each is not group]
     for wrong in (
         {"shape": [31, 20]},
         {"shape": [30, 19]},
         {"bits": np.full(30, 3, np.uint8)},
         {"groups": others},
-        {"groups": [*others, {**group, "low": group["low"][1:]}]},
+        {"groups": [*others, {**group, "low": group["low"] | {"shape": [1, 1]}}]},
+        {"groups": [*others, {**group, "low": group["low"] | {"runs": []}}]},
+        {"groups": [*others, {**group, "low": group["low"] | {"runs": [b"damaged"]}}]},
         {"groups": [*others, {**group, "at": np.array([10_000]), "more": np.array([1])}]},
         {"groups": [*others, {**group, "at": np.array([0]), "more": np.array([1, 2])}]},
     ):
-        with pytest.raises(ValueError, match=r"cells|bytes|nothing|more"):
+        with pytest.raises(ValueError, match=r"cells|bytes|nothing|more|rows"):
             PackedCounts.restored({**data, **wrong})
