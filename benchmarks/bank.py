@@ -54,8 +54,8 @@ class Pass:
     def run(self) -> FloatArray:
         """Move the evidence on by the pane; returns the largest of each side `(series, 2)`."""
         top = np.empty_like(self.sides)
-        for at in range(0, len(top), BLOCK):
-            some = slice(at, at + BLOCK)
+        for at in range(0, len(top), BLOCK // 2):
+            some = slice(at, at + BLOCK // 2)
             gain = gains(self.sides[some], np.array([EVENTS]), self.tolerated[some])
             update(self.log_evidence[some], self.log_allowance[some], gain)
             top[some] = largest(self.log_evidence[some])

@@ -8,7 +8,7 @@ import numpy as np
 
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.batch import EventBatch, IntArray
-from streamgauge.core.blocks import Block
+from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.detection import Detection
 from streamgauge.core.detectors.specs import Spending
 from streamgauge.core.engine import ModelEngine, ModelSpec
@@ -154,6 +154,9 @@ class Recorder(Detection):
         spread[:, LAYOUT.grouping()] = block.counts
         keys = _keys(self._engine, block.rows)
         self.fed.append((start, dict(zip(keys, spread.tolist(), strict=True))))
+
+    def feed_pane(self, pane: BlockSum, start: int) -> None:
+        self.feed(pane.block(), start)
 
     def close(self, rows: IntArray, end: int) -> IntArray:
         self.closed.append((end, self._keys(rows)))

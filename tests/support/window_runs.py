@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from streamgauge.core.blocks import BlockSum
 from streamgauge.core.windows import WindowSpec, WindowState
 from tests.support.counted import NUMERIC, WIDTH, Small, block_of
 
@@ -24,7 +25,9 @@ class WindowRun:
         pane = self.closed
         self.closed += 1
         if events:
-            self.state.add(pane * PANE_MS, block_of(events))
+            sums = BlockSum(WIDTH, NUMERIC)
+            sums.add(block_of(events))
+            self.state.close(pane * PANE_MS, sums)
             self._kept += [(pane, event) for event in events]
         end = self.closed * PANE_MS
         if self.state.next_end != end:

@@ -87,7 +87,7 @@ def detectors(spending: float, *, seasonal: bool, pool: int) -> tuple[EDetectors
 
 def reached(found: EDetectors, rows: IntArray) -> int:
     """How many series and sides of rows have just begun anew."""
-    return int(np.isneginf(found._rows.log[rows]).all(axis=-1).sum())
+    return int(np.isneginf(found._rows.log[rows]).all(axis=1).sum())
 
 
 @pytest.mark.parametrize("seasonal", [False, True])

@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from streamgauge.core.packed import PackedCounts
+from streamgauge.core.squeezed import SqueezedRows
 
 W = 90
 
@@ -63,3 +64,14 @@ def test_counts_that_are_unpacked_share_nothing() -> None:
     packed.whole()[:] = 7
     packed.take(np.arange(3))[:] = 7
     assert packed.whole().tolist() == drawn(3.0).tolist()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 64, 65, 200])
+def test_squeezed_rows_come_back_whole_some_and_from_state(rows: int) -> None:
+    drawn_rows = np.random.default_rng(5).integers(0, 4, (rows, 30)).astype(np.uint8)
+    squeezed = SqueezedRows(drawn_rows)
+    chosen = np.random.default_rng(6).permutation(rows)[:70]
+    for each in (squeezed, SqueezedRows.restored(squeezed.data())):
+        assert each.whole().tolist() == drawn_rows.tolist()
+        assert each.take(chosen).tolist() == drawn_rows[chosen].tolist()
+    assert squeezed.nbytes <= drawn_rows.nbytes or rows <= 1

@@ -8,13 +8,17 @@ import pytest
 
 from streamgauge.core.blocks import GROUP, Block, BlockSum
 from streamgauge.core.kept_layout import layout_data, layout_of
+from streamgauge.core.packed import PackedCounts
 from streamgauge.core.slices import KEYS_PER_PART, OVERFLOW_VALUE, RowKey, SliceRegistry
 from streamgauge.core.state import (
     Part,
     block_data,
     block_of,
     check_index,
+    counts_data,
+    counts_of,
     indexed,
+    packed_of,
     refill_parts,
     restore_below,
     sum_parts,
@@ -130,7 +134,7 @@ def test_data_may_share_memory_until_the_owner_goes_on() -> None:
 
 
 def cut(data: Any) -> Any:
-    return {**data, "counts": data["counts"][:, :2]}
+    return {**data, "counts": counts_of(data["counts"])[:, :2]}
 
 
 def twice(data: Any) -> Any:
@@ -138,7 +142,7 @@ def twice(data: Any) -> Any:
 
 
 def fractions(data: Any) -> Any:
-    return {**data, "counts": data["counts"] + 0.5}
+    return {**data, "counts": counts_of(data["counts"]) + 0.5}
 
 
 def shorter(data: Any) -> Any:
@@ -246,3 +250,46 @@ def test_blocks_keep_the_smallest_dtype_and_negative_counts() -> None:
         data = block_data(block([4])._replace(counts=np.array(counts)))
         assert data["counts"].dtype == dtype
         assert block_of(data, 3, 1, 1).counts.tolist() == counts
+
+
+@pytest.mark.parametrize("few", [256, 65_535, 65_536, 2**40, -1, -70_000])
+@pytest.mark.parametrize("most", [0, 200, 300])
+def test_a_few_large_counts_do_not_make_the_others_large(few: int, most: int) -> None:
+    counts = np.full((40, 30), most)
+    counts[3, 5:20] = few
+    data = counts_data(counts)
+    kept = data["low"] if isinstance(data, dict) else data
+    assert kept.dtype == (np.uint8 if most < 256 else np.uint16)
+    assert counts_of(data).tolist() == counts.tolist()
+
+
+def test_packed_counts_come_back_and_so_do_whole_ones_of_earlier_versions() -> None:
+    counts = np.random.default_rng(4).poisson(0.4, (30, 20))
+    counts[2] = 70_000
+    for data in (PackedCounts(counts).data(), counts, counts_data(counts)):
+        assert packed_of(data).whole().tolist() == counts.tolist()
+        assert packed_of(data).take(np.array([2, 7])).tolist() == counts[[2, 7]].tolist()
+        assert counts_of(data).tolist() == counts.tolist()
+
+
+def test_packed_counts_that_do_not_fit_are_refused() -> None:
+    counts = np.random.default_rng(4).poisson(0.4, (30, 20))
+    counts[2] = 70_000
+    data = PackedCounts(counts).data()
+    group = next(
+        group for group in data["groups"] if group["bits"] and group["low"]["shape"][0] > 1
+    )
+    others = [each for each in data["groups"] if each is not group]
+    for wrong in (
+        {"shape": [31, 20]},
+        {"shape": [30, 19]},
+        {"bits": np.full(30, 3, np.uint8)},
+        {"groups": others},
+        {"groups": [*others, {**group, "low": group["low"] | {"shape": [1, 1]}}]},
+        {"groups": [*others, {**group, "low": group["low"] | {"runs": []}}]},
+        {"groups": [*others, {**group, "low": group["low"] | {"runs": [b"damaged"]}}]},
+        {"groups": [*others, {**group, "at": np.array([10_000]), "more": np.array([1])}]},
+        {"groups": [*others, {**group, "at": np.array([0]), "more": np.array([1, 2])}]},
+    ):
+        with pytest.raises(ValueError, match=r"cells|bytes|nothing|more|rows"):
+            PackedCounts.restored({**data, **wrong})

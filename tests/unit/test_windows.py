@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from streamgauge.core.blocks import BlockSum, total
 from streamgauge.core.windows import WindowSpec, WindowState
 from tests.support.counted import NUMERIC, WIDTH, Small, block_of, counted, read
 from tests.support.window_runs import PANE_MS, WindowRun
@@ -271,3 +272,33 @@ def test_rounded_sums_are_good_to_single_precision_and_counts_to_the_last(scale:
     due, found = exact.totals(), rounded.totals()
     assert found.counts.tolist() == due.counts.tolist()
     assert found.sums == pytest.approx(due.sums, rel=2e-7, abs=0.0)
+
+
+@pytest.mark.parametrize("panes", [1, 2])
+def test_a_closed_pane_is_the_open_step_and_is_never_added_to(panes: int) -> None:
+    state = WindowState(WindowSpec("w", 4 * PANE_MS, 2 * PANE_MS), WIDTH, NUMERIC)
+    closed = [total([block_of(events(7 + pane))], WIDTH, NUMERIC) for pane in range(panes)]
+    sums = [BlockSum(WIDTH, NUMERIC) for _ in range(panes)]
+    tokens = []
+    for pane, (each, block) in enumerate(zip(sums, closed, strict=True)):
+        each.add(block)
+        state.close(pane * PANE_MS, each)
+        tokens += [part.token for part in state.parts() if part.key == "open"]
+    state.add(0, block_of(events(3)))
+    tokens += [part.token for part in state.parts() if part.key == "open"]
+    assert len(set(tokens)) == panes + 1
+    for each, block in zip(sums, closed, strict=True):
+        assert read(each.block()) == read(block)
+    state.advance(2 * PANE_MS)
+    everything = [*closed, block_of(events(3))]
+    assert read(state.totals()) == read(total(everything, WIDTH, NUMERIC))
+
+
+def test_the_packed_counts_of_a_sum_are_kept_until_it_changes() -> None:
+    sums = BlockSum(WIDTH, NUMERIC)
+    sums.add(block_of(events(7)))
+    packed = sums.packed()
+    assert sums.packed() is packed
+    assert packed.whole().tolist() == sums.block().counts.tolist()
+    sums.add(block_of(events(3)))
+    assert sums.packed().whole().tolist() == sums.block().counts.tolist() != packed.whole().tolist()

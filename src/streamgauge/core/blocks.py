@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.narrow import NarrowCounts
+from streamgauge.core.packed import PackedCounts
 
 SUM, SUM_SQUARES = 0, 1
 MINIMUM, MAXIMUM = 0, 1
@@ -93,6 +94,8 @@ class BlockSum:
     version: int
     _touched: IntArray
     """The version of the last change in each `GROUP` of rows."""
+    _packed: PackedCounts | None
+    """The counts, once somebody has asked for them so, until they change."""
 
     def __init__(self, width: int, numeric: int, extremes: int | None = None) -> None:
         self.width = width
@@ -101,6 +104,7 @@ class BlockSum:
         self._size = 0
         self.version = 0
         self._touched = np.zeros(0, np.int64)
+        self._packed = None
         self._local = np.empty(0, np.intp)
         self._rows = np.empty(0, np.int64)
         self._counts = NarrowCounts(width)
@@ -113,24 +117,44 @@ class BlockSum:
     def add(self, block: Block) -> None:
         """Add a block; its rows are distinct."""
         at = self._add_counts(self._places(block.rows), block.counts)
-        self._sums[at] += block.sums
+        self._add_values(at, block.sums, block.extremes)
+
+    def add_all(self, other: "BlockSum") -> None:
+        """Add another sum, which takes less time than to add its block."""
+        at = self._add_all_counts(other)
+        _, _, sums, extremes = other.without_counts()
+        self._add_values(at, sums, extremes)
+
+    def _add_values(
+        self, at: npt.NDArray[np.intp] | slice, sums: FloatArray, others: FloatArray
+    ) -> None:
+        self._sums[at] += sums
         if not self.extremes:
             return
         extremes = self._extremes
-        extremes[at, :, MINIMUM] = np.minimum(
-            extremes[at, :, MINIMUM], block.extremes[..., MINIMUM]
-        )
-        extremes[at, :, MAXIMUM] = np.maximum(
-            extremes[at, :, MAXIMUM], block.extremes[..., MAXIMUM]
-        )
+        extremes[at, :, MINIMUM] = np.minimum(extremes[at, :, MINIMUM], others[..., MINIMUM])
+        extremes[at, :, MAXIMUM] = np.maximum(extremes[at, :, MAXIMUM], others[..., MAXIMUM])
 
     def add_counts(self, block: Block) -> None:
         """Add a block's counts and nothing else of it."""
         self._add_counts(self._places(block.rows), block.counts)
 
+    def add_all_counts(self, other: "BlockSum") -> None:
+        """Add the counts of another sum and nothing else of it."""
+        self._add_all_counts(other)
+
     def subtract_counts(self, block: Block) -> None:
         """Take a block's counts away again. Sums and extremes cannot be taken away exactly."""
-        self._add_counts(self._places(block.rows), -block.counts.astype(np.int64))
+        counts = block.counts
+        if counts.dtype.kind == "u" or counts.min(initial=0) == np.iinfo(counts.dtype).min:
+            counts = counts.astype(np.int64)
+        self._add_counts(self._places(block.rows), -counts)
+
+    def packed(self) -> PackedCounts:
+        """Return the counts packed, the same object as long as they do not change."""
+        if self._packed is None:
+            self._packed = PackedCounts(self.block().counts)
+        return self._packed
 
     def place(self, row: int) -> int | None:
         """Return a row's place in the block, None where nothing of it was added."""
@@ -151,6 +175,17 @@ class BlockSum:
         """Return the sum as a block, of views where that can be: valid until the next addition."""
         size = self._size
         return self._part(slice(0, size))
+
+    def without_counts(self) -> Block:
+        """Return the sum as `block` does, but for its counts: there are no cells."""
+        at = slice(0, self._size)
+        none = np.empty((self._size, 0), np.int16)
+        return Block(self._rows[at], none, self._sums[at], self._extremes[at])
+
+    @property
+    def counts(self) -> NarrowCounts:
+        """The counts of all rows."""
+        return self._counts
 
     def sums_of(self, row: int) -> FloatArray | None:
         """Return a row's sums `(M, 2)`, None where nothing of it was added."""
@@ -183,7 +218,15 @@ class BlockSum:
         self._counts.add(places, at, counts)
         return at
 
+    def _add_all_counts(self, other: "BlockSum") -> npt.NDArray[np.intp] | slice:
+        places = self._places(other.without_counts().rows)
+        self._note(places)
+        at = _as_slice(places)
+        self._counts.add_all(places, at, other.counts)
+        return at
+
     def _note(self, places: npt.NDArray[np.intp]) -> None:
+        self._packed = None
         self.version += 1
         self._touched[places // GROUP] = self.version
 

@@ -14,8 +14,11 @@ from streamgauge.core.columns import Column, Numbers
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import Layout
 
-Number = TypeVar("Number", np.int32, np.float64)
+Number = TypeVar("Number", np.int16, np.int32, np.float64)
 
+MOST_CELLS: Final = 1
+"""Cells for each event up to which all of them are counted anew and copied. With more, each event
+is added where it belongs, which takes longer by event and nothing by cell."""
 LARGEST: Final = 1e150
 """Values are clipped to ± this in sums, so that one absurd value cannot make them infinite."""
 
@@ -30,7 +33,11 @@ class Where(NamedTuple):
     keys: IntArray
 
     def by_pane(
-        self, keys: IntArray, counts: npt.NDArray[np.int32], sums: FloatArray, extremes: FloatArray
+        self,
+        keys: IntArray,
+        counts: npt.NDArray[np.signedinteger],
+        sums: FloatArray,
+        extremes: FloatArray,
     ) -> Iterator[tuple[int, Block]]:
         """Yield a block for each pane with its code, out of what was counted by distinct `keys`."""
         panes, at = np.divmod(keys, len(self.rows))
@@ -48,7 +55,9 @@ class Counted:
 
     def __init__(self, layout: Layout, places: Places, size: int, ok: BoolArray) -> None:
         self._layout = layout
-        self._counts = np.zeros((size, layout.width), np.int32)
+        # Of many rows most of the time goes into memory, and a poll's counts fit into two bytes.
+        few = len(places) <= np.iinfo(np.int16).max
+        self._counts = np.zeros((size, layout.width), np.int16 if few else np.int32)
         self._moment = {position: i for i, position in enumerate(layout.numeric)}
         self._sums = np.zeros((size, len(layout.numeric), 2))
         self._all = _Places(places, size)
@@ -58,7 +67,7 @@ class Counted:
         """Count one field of the events, and of a numeric one sum its `powers`."""
         places = self._places_of(column)
         cells = self._layout.cells(column.position)
-        self._counts[:, cells] = places.count(column.bins, cells.stop - cells.start)
+        places.count(column.bins, cells, self._counts)
         if powers is not None:
             at = self._moment[column.position]
             self._sums[:, at, SUM] = places.sum(powers.first)
@@ -215,10 +224,18 @@ class _Places:
         self._known: _Sorted | None = None
         self._begun: tuple[int, Places] | None = None
 
-    def count(self, bins: npt.NDArray[np.intp], width: int) -> IntArray:
-        """Return how many events of each place are in each bin `(size, width) int64`."""
+    def count(
+        self, bins: npt.NDArray[np.intp], cells: slice, counts: npt.NDArray[np.signedinteger]
+    ) -> None:
+        """Set the cells of each place's counts `(size, W)`, 0 so far, to the events in each bin."""
+        width = cells.stop - cells.start
+        if self._size * width > MOST_CELLS * len(bins):
+            at = self._starts(counts.shape[1]) + bins
+            np.add.at(counts.reshape(-1)[cells.start :], at, counts.dtype.type(1))
+            return
         at = bins if self._size == 1 else self._starts(width) + bins
-        return np.bincount(at, minlength=self._size * width).reshape(self._size, width)
+        found = np.bincount(at, minlength=self._size * width)
+        counts[:, cells] = found.reshape(self._size, width)
 
     def _starts(self, width: int) -> Places:
         """Return the first cell of each place; most fields are as wide as the one before."""

@@ -1,6 +1,6 @@
 """Detection: closed panes of one model in, findings out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from streamgauge.core.alerts.policy import assured_size
 from streamgauge.core.batch import IntArray
-from streamgauge.core.blocks import Block
+from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.detectors.allowance import series_weights
 from streamgauge.core.detectors.calls import Call, CallLog
 from streamgauge.core.detectors.e_detectors import EDetectors, Evidence
@@ -19,6 +19,7 @@ from streamgauge.core.detectors.tolerance import measure_tolerance
 from streamgauge.core.explain import Explainer, Size
 from streamgauge.core.findings import Finding, Verdict, Watched
 from streamgauge.core.layout import Subject
+from streamgauge.core.packed import PackedCounts
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceRegistry
 from streamgauge.core.snapshot import DetectorStats
@@ -81,10 +82,17 @@ class Detection:
         return ((NAME, subject) for subject in self._table.subjects)
 
     def feed(self, block: Block, start: int) -> None:
-        """Take in the events of a pane that began at `start` (ms), on time or late."""
+        """Take in events that came late for a pane that began at `start` (ms)."""
+        self._take(block, start, lambda: PackedCounts(block.counts))
+
+    def feed_pane(self, pane: BlockSum, start: int) -> None:
+        """Take in the events of a pane that began at `start` (ms) and is about to close."""
+        self._take(pane.block(), start, pane.packed)
+
+    def _take(self, block: Block, start: int, packed: Callable[[], PackedCounts]) -> None:
         self._follow(len(self._registry))
         if self._log is not None:
-            self._log.add(Call.of(len(self._detectors), start, block))
+            self._log.add(Call(len(self._detectors), start, block.rows, packed()))
         self._feed(block.rows, block.counts, start)
 
     def close(self, rows: IntArray, end: int) -> IntArray:
@@ -131,9 +139,8 @@ class Detection:
             self._detectors.add_rows(rows)
 
     def _feed(self, rows: IntArray, counts: npt.NDArray[np.integer], start: int) -> None:
-        numbers = counts.astype(np.int64, copy=False)
-        events = numbers[:, self._reference.layout.cells(0)].sum(axis=1)
-        self._detectors.feed(rows, numbers, events, start)
+        events = counts[:, self._reference.layout.cells(0)].sum(axis=1, dtype=np.int64)
+        self._detectors.feed(rows, counts, events, start)
 
     def findings(
         self,

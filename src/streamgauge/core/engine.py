@@ -342,19 +342,20 @@ class ModelEngine(ModelCounter):
 
     def _close_pane(self, end: int) -> IntArray:
         """Close the pane that ends at `end`; return the rows that detectors have looked at."""
-        block = self._track.close(end)
+        closed = self._track.close(end)
         self._fine.close(end)
         start = end - self.spec.pane_ms
+        block = None if closed is None else closed.block()
         if self._traffic is not None:
             events = 0 if block is None else self._events(block)
             self._traffic.close(end, None if self._is_excluded(start) else events)
-        if block is None:
+        if closed is None or block is None:
             return np.empty(0, np.int64)
         keys = tuple(self.registry.keys[row] for row in block.rows.tolist())
-        self._attached.close(keys, block.counts.astype(np.int64, copy=False), block.sums, end)
+        self._attached.close(keys, block.counts, block.sums, end)
         if self._detection is None:
             return np.empty(0, np.int64)
-        self._detection.feed(block, start)
+        self._detection.feed_pane(closed, start)
         return self._detection.close(block.rows, end)
 
     def _events(self, block: Block) -> int:

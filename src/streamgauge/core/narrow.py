@@ -4,6 +4,7 @@ Of many slices few have counts that two bytes cannot hold; of these the table ke
 and the rest stands beside it. Sums are exact.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -48,13 +49,17 @@ class NarrowCounts:
         `at` may be a slice, which is faster.
         """
         size = farthest(counts)
-        if size > _MOST - _TALL:
-            high = np.flatnonzero(_row_sizes(counts) > _TALL)
+        narrow = counts.astype(np.int16, copy=False)
+        if size > _TALL:
+            # Rows of much traffic would use up everybody's room with every addition.
+            sizes = _row_sizes(counts)
+            high = np.flatnonzero(sizes > _TALL)
             for place, row in zip(places[high].tolist(), high.tolist(), strict=True):
                 self._put(place, counts[row])
-            counts = counts.copy()
-            counts[high] = 0
-            size = _TALL
+            narrow = narrow.copy() if narrow is counts else narrow
+            narrow[high] = 0
+            sizes[high] = 0
+            size = int(sizes.max())
         if self._bound + size > _MOST:
             low = self._low[: self._size]
             for place in np.flatnonzero(_row_sizes(low) > _TALL).tolist():
@@ -62,7 +67,23 @@ class NarrowCounts:
                 low[place] = 0
             self._bound = _TALL
         self._bound += size
-        self._low[at] += counts.astype(np.int16, copy=False)
+        self._low[at] += narrow
+
+    def add_all(self, places: Places, at: Places | slice, other: "NarrowCounts") -> None:
+        """Add the rows of another table to those at `places (k,)`, as `add` does."""
+        for row, counts in other.rest.items():
+            self._put(int(places[row]), counts)
+        self.add(places, at, other.low)
+
+    @property
+    def low(self) -> npt.NDArray[np.int16]:
+        """The low part of all rows `(n, W)`, a view."""
+        return self._low[: self._size]
+
+    @property
+    def rest(self) -> Mapping[int, IntArray]:
+        """What is to be added to the low part of some rows `(W,)`."""
+        return self._rest
 
     def _put(self, place: int, counts: npt.NDArray[np.integer]) -> None:
         if place not in self._rest:

@@ -2,19 +2,20 @@
 
 A step is written once, and read once more when it leaves its window, or for a single row; so it is
 kept small instead. Most cells of most rows hold 0, 1 or a few; the low bits of a row's cells stand
-side by side, and the cells that need more have the rest in a list. Nothing is rounded.
+side by side, deflated, and the cells that need more have the rest in a list. Nothing is rounded.
 
     row      0  1  0  2  0  17  0  1       two bits a cell: 17 is 1 + 4·4
     low      0  1  0  2  0   1  0  1
     more                   (5, 4)
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import IntArray
+from streamgauge.core.squeezed import SqueezedRows
 
 BITS: Final = (0, 1, 2, 4, 8, 16)
 """How many bits a cell may have in a row. A cell that needs more costs `_MORE_BYTES` besides."""
@@ -22,6 +23,8 @@ _MORE_BYTES: Final = 8
 _TOP: Final = 255
 _MOST: Final = int(np.iinfo(np.int32).max)
 _Bytes = npt.NDArray[np.uint8]
+_WHOLE: Final[dict[int, type[np.int32 | np.int64]]] = {4: np.int32, 8: np.int64}
+"""What counts come back in, by its bytes."""
 
 
 def _unpacked(bits: int) -> npt.NDArray[np.unsignedinteger]:
@@ -40,12 +43,12 @@ _CELLS: Final = {bits: _unpacked(bits) for bits in (1, 2, 4)}
 class _Group(NamedTuple):
     """The g rows that have so many bits a cell.
 
-    `low (g, B) uint8` are the low bits; `at (m,)` are the flat places of the cells that need more,
+    `low (g, B)` are the low bits; `at (m,)` are the flat places of the cells that need more,
     ascending, and `more (m,)` what is above their low bits.
     """
 
     bits: int
-    low: _Bytes
+    low: SqueezedRows
     at: npt.NDArray[np.integer]
     more: npt.NDArray[np.integer]
 
@@ -53,9 +56,27 @@ class _Group(NamedTuple):
     def nbytes(self) -> int:
         return self.low.nbytes + self.at.nbytes + self.more.nbytes
 
-    def lows(self, rows: npt.NDArray[np.intp] | slice, width: int) -> npt.NDArray[np.integer]:
-        """Return the low bits of some of its rows `(k, width)`."""
-        low = self.low[rows]
+    def check(self, size: int, width: int) -> None:
+        """Raise ValueError where these are not `size` rows of `width` cells."""
+        due = size, -(-width * self.bits // 8)
+        inside = self.at.max(initial=0) < max(size * width, 1) and self.at.min(initial=0) >= 0
+        if self.bits not in BITS or self.low.shape != due:
+            raise ValueError(f"{self.bits} bits a cell are {self.low.shape} bytes, not {due}")
+        if not inside or self.at.ndim != 1 or self.at.shape != self.more.shape:
+            raise ValueError(f"{self.bits} bits a cell have more where no cell is")
+
+    def data(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return {"bits": self.bits, "low": self.low.data(), "at": self.at, "more": self.more}
+
+    @classmethod
+    def restored(cls, data: dict[str, Any]) -> "_Group":
+        """Return what `data` was taken of. Raises ValueError where it does not fit."""
+        low = SqueezedRows.restored(data["low"])
+        return cls(int(data["bits"]), low, np.array(data["at"]), np.array(data["more"]))
+
+    def lows(self, low: _Bytes, width: int) -> npt.NDArray[np.integer]:
+        """Return the cells `(k, width)` whose low bits are these of some of its rows."""
         if self.bits == 16:
             return low.view(np.uint16)
         if self.bits == 8:
@@ -112,7 +133,7 @@ class PackedCounts:
             if not len(at):
                 continue
             chosen = self._place_in[rows[at]].astype(np.int64)
-            result[at[:, None], self._used] = group.lows(chosen, width)
+            result[at[:, None], self._used] = group.lows(group.low.take(chosen), width)
             starts = np.searchsorted(group.at, chosen * width)
             lengths = np.searchsorted(group.at, (chosen + 1) * width) - starts
             row = np.repeat(np.arange(len(chosen)), lengths)
@@ -131,7 +152,7 @@ class PackedCounts:
         origin[self._used] = np.arange(width)
         for bits, group in self._groups.items():
             rows = np.flatnonzero(self._group_of == bits)
-            low = group.lows(slice(None), width)
+            low = group.lows(group.low.whole(), width)
             wider = np.zeros((len(rows), width + 1), low.dtype)
             wider[:, :width] = low
             counts = wider.take(origin, axis=1).astype(self.dtype)
@@ -140,6 +161,33 @@ class PackedCounts:
                 counts[row, self._used[cell]] += np.left_shift(group.more, bits, dtype=self.dtype)
             result[rows] = counts
         return result
+
+    def data(self) -> dict[str, Any]:
+        """Return everything as plain data, whose arrays are shared."""
+        groups = [group.data() for group in self._groups.values()]
+        bits = {"used": self._used, "bits": self._group_of, "groups": groups}
+        return {"shape": [*self.shape], "bytes": np.dtype(self.dtype).itemsize, **bits}
+
+    @classmethod
+    def restored(cls, data: dict[str, Any]) -> "PackedCounts":
+        """Return a copy of what `data` was taken of. Raises ValueError where it does not fit."""
+        found = cls(np.empty((0, 0), np.int64))
+        size, width = data["shape"]
+        found.shape, found.dtype = (int(size), int(width)), _WHOLE[data["bytes"]]
+        found._used, found._group_of = np.array(data["used"]), np.array(data["bits"])
+        found._place_in = np.zeros(size, np.uint32)
+        if found._group_of.shape != (size,) or found._used.max(initial=0) >= max(width, 1):
+            raise ValueError(f"counts of {size} rows and {width} cells are packed otherwise")
+        found._groups = {}
+        for each in data["groups"]:
+            group = _Group.restored(each)
+            rows = np.flatnonzero(found._group_of == group.bits)
+            group.check(len(rows), len(found._used))
+            found._place_in[rows] = np.arange(len(rows))
+            found._groups[group.bits] = group
+        if not {*found._groups} >= {*np.unique(found._group_of).tolist()}:
+            raise ValueError("rows are packed with bits that nothing is there of")
+        return found
 
 
 def _bits(
@@ -198,4 +246,6 @@ def _pack(
     at, more = at[kept], more[kept]
     if more.min(initial=0) >= 0:
         more = more.astype(np.min_scalar_type(int(more.max(initial=0))))
-    return _Group(bits, packed, at.astype(np.uint32 if size * width < 2**32 else np.int64), more)
+    return _Group(
+        bits, SqueezedRows(packed), at.astype(np.uint32 if size * width < 2**32 else np.int64), more
+    )

@@ -11,8 +11,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.core.blocks import Block, BlockSum, small
+from streamgauge.core.packed import PackedCounts
 from streamgauge.errors import StateError
 
 Plain = Any
@@ -37,6 +39,8 @@ Kept = Mapping[str, Plain]
 """The data of parts by key."""
 INDEX: Final = "index"
 """Key of the part that names the others."""
+_FEW: Final = 16
+"""One count of so many may need more bytes than the others."""
 
 
 class Lasting(Protocol):
@@ -122,14 +126,52 @@ def value_part(key: str, data: dict[str, Any]) -> Part:
 
 
 def block_data(block: Block) -> Plain:
-    """Return a block as plain data, counts in the smallest dtype."""
-    small = block.compact()
-    return {
-        "rows": small.rows,
-        "counts": small.counts,
-        "sums": small.sums,
-        "extremes": small.extremes,
-    }
+    """Return a block as plain data, counts as `counts_data` returns them."""
+    return block._asdict() | {"counts": counts_data(block.counts)}
+
+
+def counts_data(counts: npt.NDArray[np.integer]) -> Plain:
+    """Return counts `(k, W)` as plain data, small where most of them are.
+
+    Either in the smallest dtype that holds them, or, where few need more than one or two bytes, the
+    low bytes and what is above them.
+    """
+    for low in (np.uint8, np.uint16):
+        bits = 8 * np.dtype(low).itemsize
+        at = np.flatnonzero(counts >> bits)
+        if not len(at):
+            break
+        if len(at) * _FEW <= counts.size:
+            more = counts.reshape(-1)[at].astype(np.int64) >> bits
+            return {"low": counts.astype(low), "at": at.astype(np.int64), "more": more}
+    return small(counts)
+
+
+def counts_of(data: Plain) -> npt.NDArray[np.integer]:
+    """Return a copy of the counts that `counts_data` made plain, or `PackedCounts.data`.
+
+    Raises ValueError where they do not fit.
+    """
+    if isinstance(data, dict) and "groups" in data:
+        return PackedCounts.restored(data).whole()
+    if not isinstance(data, dict):
+        counts = np.array(data)
+        if counts.dtype.kind not in "iu":
+            raise ValueError(f"counts are {counts.dtype}, not integers")
+        return counts
+    low, at = np.array(data["low"]), np.array(data["at"])
+    if low.dtype not in (np.uint8, np.uint16) or at.min(initial=0) < 0:
+        raise ValueError(f"low bytes are {low.dtype}, at {at.min(initial=0)} or later")
+    result = low.astype(np.int64)
+    result.reshape(-1)[at] += np.array(data["more"], np.int64) << (8 * low.dtype.itemsize)
+    return result
+
+
+def packed_of(data: Plain) -> PackedCounts:
+    """Return the counts that `PackedCounts.data` made plain, or an earlier version another way."""
+    if isinstance(data, dict) and "groups" in data:
+        return PackedCounts.restored(data)
+    return PackedCounts(counts_of(data))
 
 
 def block_of(data: Plain, width: int, sums: int, extremes: int) -> Block:
@@ -139,14 +181,12 @@ def block_of(data: Plain, width: int, sums: int, extremes: int) -> Block:
     """
     rows = np.array(data["rows"], np.int64)
     size = len(rows)
-    counts = np.array(data["counts"])
+    counts = counts_of(data["counts"])
     floats = [np.array(data[name], np.float64) for name in ("sums", "extremes")]
     found = (counts.shape, *(array.shape for array in floats))
     due = ((size, width), (size, sums, 2), (size, extremes, 2))
     if rows.ndim != 1 or found != due:
         raise ValueError(f"the shapes are {found}, the configuration makes them {due}")
-    if counts.dtype.kind not in "iu":
-        raise ValueError(f"counts are {counts.dtype}, not integers")
     if len(np.unique(rows)) < size or rows.min(initial=0) < 0:
         raise ValueError("a row is there twice, or below 0")
     return Block(rows, counts, *floats)

@@ -85,23 +85,22 @@ class Track:
             window.add_late(start, block, closed)
         self.totals.add(block)
 
-    def close(self, end: int) -> Block | None:
+    def close(self, end: int) -> BlockSum | None:
         """Close the pane that ends at `end` (ms); return what is not hidden of it, if anything."""
         pane = end // self.spec.pane_ms - 1
         start = pane * self.spec.pane_ms
         hidden = self._hidden.pop(pane, None)
         if hidden is not None:
-            self.totals.add(hidden.block())
+            self.totals.add_all(hidden)
             for window in self.windows:
-                window.add(start, hidden.block())
+                window.close(start, hidden)
         closed = self._open.pop(pane, None)
         if closed is None:
             return None
-        block = closed.block()
-        self.totals.add(block)
+        self.totals.add_all(closed)
         for window in self._every_window():
-            window.add(start, block)
-        return block
+            window.close(start, closed)
+        return closed
 
     def advance(self, now: int) -> bool:
         """Advance the windows whose step ends now (ms); say whether there are any."""
@@ -113,9 +112,8 @@ class Track:
     def counted(self) -> Block:
         """Return everything since the start, open panes included."""
         whole = self.empty()
-        whole.add(self.totals.block())
-        for pane in (*self._open.values(), *self._hidden.values()):
-            whole.add(pane.block())
+        for each in (self.totals, *self._open.values(), *self._hidden.values()):
+            whole.add_all(each)
         return whole.block()
 
     def parts(self) -> Iterator[Part]:

@@ -25,7 +25,6 @@ from streamgauge.core.state import (
     Kept,
     Part,
     Plain,
-    block_data,
     block_of,
     needed,
     reading,
@@ -68,11 +67,23 @@ class Step(NamedTuple):
     """How often it was revised."""
 
     @classmethod
-    def of(cls, number: int, block: Block, version: int = 0, *, rounded: bool = False) -> "Step":
-        """Return the step, its sums `rounded` to single precision where that can hold them."""
+    def of(
+        cls,
+        number: int,
+        block: Block,
+        version: int = 0,
+        *,
+        rounded: bool = False,
+        packed: PackedCounts | None = None,
+    ) -> "Step":
+        """Return the step, its sums `rounded` to single precision where that can hold them.
+
+        `packed` are the block's counts, where they have been packed already.
+        """
         sums = single(block.sums) if rounded else block.sums.copy()
         rows, extremes = block.rows.copy(), block.extremes.copy()
-        return cls(number, rows, PackedCounts(block.counts), sums, extremes, version)
+        counts = PackedCounts(block.counts) if packed is None else packed
+        return cls(number, rows, counts, sums, extremes, version)
 
     @property
     def nbytes(self) -> int:
@@ -130,6 +141,8 @@ class WindowState:
     _steps: deque[Step] = field(default_factory=deque)
     _open: BlockSum | None = None
     _open_step: int = 0
+    _is_shared: bool = False
+    """Whether the open step is a pane that others hold as well, and is not to be added to."""
 
     def __post_init__(self) -> None:
         self._total = BlockSum(self.width, 0, 0)
@@ -158,11 +171,31 @@ class WindowState:
         if self.end is not None and start < self.end:
             self._revise(step, block)
             return
-        if self._open is None:
-            self._open = self._empty()
-            self._open_step = step
+        self._opened(step).add(block)
+
+    def close(self, start: int, pane: BlockSum) -> None:
+        """Add a pane that began at `start` (ms), which is closed and changes no more.
+
+        The first pane of a step is the step, as long as there is no other.
+        """
+        step = start // self.spec.step_ms
+        if self.end is not None and start < self.end:
+            self._revise(step, pane.block())
+        elif self._open is None:
+            self._open, self._open_step, self._is_shared = pane, step, True
+        else:
+            self._opened(step).add_all(pane)
+
+    def _opened(self, step: int) -> BlockSum:
+        """Return the open step's sum, to be added to."""
+        if self._open is None or self._is_shared:
+            shared, self._open, self._is_shared = self._open, self._empty(), False
+            if shared is None:
+                self._open_step = step
+            else:
+                self._open.add_all(shared)
         assert step == self._open_step, "panes close in order and steps are closed between them"
-        self._open.add(block)
+        return self._open
 
     def add_late(self, start: int, block: Block, closed: int) -> None:
         """Add a pane that begins at `start` although all up to `closed` (ms) are closed."""
@@ -176,10 +209,11 @@ class WindowState:
         assert end % self.spec.step_ms == 0
         self.revision += 1
         if self._open is not None and self._open_step < end // self.spec.step_ms:
-            block = self._open.block()
-            self._steps.append(Step.of(self._open_step, block, rounded=self.rounded))
-            self._total.add_counts(block)
-            self._open = None
+            block, packed = self._open.block(), self._open.packed()
+            step = Step.of(self._open_step, block, rounded=self.rounded, packed=packed)
+            self._steps.append(step)
+            self._total.add_all_counts(self._open)
+            self._open, self._is_shared = None, False
         self.end = end
         first = (end - self.spec.length_ms) // self.spec.step_ms
         while self._steps and self._steps[0].number < first:
@@ -261,7 +295,7 @@ class WindowState:
         for step in self._steps:
             yield Part(f"step/{step.number}", step.version, partial(_step_data, step))
         if self._open is not None:
-            version = (self._open_step, self._open.version)
+            version = (self._open_step, self._is_shared, self._open.version)
             yield sum_part("open", version, self._open)
 
     def restore(self, kept: Kept) -> None:
@@ -288,4 +322,10 @@ class WindowState:
 
 
 def _step_data(step: Step) -> Plain:
-    return block_data(step.block())
+    # As it is kept: packed counts take a fifth of the time of whole ones to write.
+    return {
+        "rows": step.rows,
+        "counts": step.counts.data(),
+        "sums": step.sums,
+        "extremes": step.extremes,
+    }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, EventBatch, FloatArray, IntArray
 from streamgauge.core.blocks import SUM
@@ -101,7 +102,9 @@ class AttachedDetectors:
                     values = series.values(column)[order]
                     self._feed(i, rows[events], batch.timestamp[events], values)
 
-    def close(self, keys: Sequence[RowKey], counts: IntArray, sums: FloatArray, end: int) -> None:
+    def close(
+        self, keys: Sequence[RowKey], counts: npt.NDArray[np.integer], sums: FloatArray, end: int
+    ) -> None:
         """Feed what is fed by pane: the mean or share of each whole version in a closed pane.
 
         `counts (k, W)` and `sums (k, M, 2)` are those of a block, `end` the pane's end (ms).
@@ -111,7 +114,7 @@ class AttachedDetectors:
                 continue
             rows = np.array([self._registry.row(RowKey(key.version))], np.int64)
             for i, (spec, _, series, _) in enumerate(self._attached):
-                own = cells[self._layout.cells(series.position)]
+                own = cells[self._layout.cells(series.position)].astype(np.int64)
                 if spec.feed is not Feed.PANE or not own.any():
                     continue
                 at = self._layout.numeric

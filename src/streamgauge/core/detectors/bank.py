@@ -41,6 +41,8 @@ _RISING: Final[FloatArray] = np.geomspace(1.0, 3.0, ALTERNATIVES)
 WEIGHTS: Final[FloatArray] = _RISING / _RISING.sum()
 """What the alternatives weigh in the mixture, adding up to 1: large changes should not wait."""
 LOG_WEIGHTS: Final[FloatArray] = np.log(WEIGHTS)
+_NEAR: Final = 30.0
+"""Up to here log(1 + e^x) is more than x in float64, however it is rounded."""
 _FAR: Final = 40.0
 """Past this, log(1 + e^x) is x to the last bit."""
 
@@ -49,12 +51,25 @@ def gains(present: FloatArray, total: FloatArray, tolerated: FloatArray) -> Floa
     """Return log L `(..., K)` of panes with `present` of `total` events, for shares `(...)`.
 
     log L = λk − n·log(1 − m + m·e^λ), which is the likelihood ratio above. Where everything is
-    tolerated (m = 1) it is never above 0.
+    tolerated (m = 1) it is never above 0. In memory the result is as `alternatives_last` leaves it.
     """
-    psi = tolerated[..., None] * np.expm1(TILTS)
+    shape = np.broadcast_shapes(present.shape, total.shape, tolerated.shape)
+    room = (*shape[:-1], ALTERNATIVES, *shape[-1:])
+    psi, result = (alternatives_last(np.empty(room)) for _ in range(2))
+    np.multiply(tolerated[..., None], np.expm1(TILTS), out=psi)
     np.log1p(psi, out=psi)
-    result: FloatArray = present[..., None] * TILTS - total[..., None] * psi
+    psi *= total[..., None]
+    np.multiply(present[..., None], TILTS, out=result)
+    result -= psi
     return result
+
+
+def alternatives_last(values: FloatArray) -> FloatArray:
+    """Return a view `(..., n, K)` of values `(..., K, n)`, those of one alternative side by side.
+
+    What is computed with such views goes through memory n numbers at a time instead of K.
+    """
+    return np.moveaxis(values, -2, -1) if values.ndim > 1 else values
 
 
 def update(log_evidence: FloatArray, log_allowance: FloatArray, gain: FloatArray) -> None:
@@ -62,19 +77,24 @@ def update(log_evidence: FloatArray, log_allowance: FloatArray, gain: FloatArray
 
     `log_allowance` broadcasts against it; −inf is no evidence. `gain` is the pane's log L.
     """
-    difference = log_evidence - log_allowance
-    grown = np.minimum(difference, _FAR)
+    difference = grown = log_evidence - log_allowance
+    far = difference.max(initial=-np.inf) > _NEAR
+    if far:
+        grown = np.minimum(difference, _FAR)
     np.exp(grown, out=grown)
     np.log1p(grown, out=grown)
-    np.maximum(grown, difference, out=grown)
+    if far:
+        np.maximum(grown, difference, out=grown)
     np.add(grown, log_allowance, out=log_evidence)
     log_evidence += gain
 
 
 def largest(log_evidence: FloatArray) -> FloatArray:
     """Return the largest log E of the alternatives `(...)`, from `(..., K)`."""
-    # Eight strided maxima are several times faster than one over a short last axis.
-    result: FloatArray = np.maximum.reduce([log_evidence[..., k] for k in range(ALTERNATIVES)])
+    # Eight maxima of two are several times faster than one over a short last axis.
+    result = log_evidence[..., 0].copy()
+    for k in range(1, ALTERNATIVES):
+        np.maximum(result, log_evidence[..., k], out=result)
     return result
 
 

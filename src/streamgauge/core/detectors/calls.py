@@ -13,14 +13,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.blocks import Block, small
 from streamgauge.core.packed import PackedCounts
-from streamgauge.core.state import Kept, Part, Plain, needed, reading
+from streamgauge.core.state import Kept, Part, Plain, needed, packed_of, reading
 
-MOST_PANES: Final = 16
+MOST_PANES: Final = 32
 """Panes after which a new snapshot is due: telling them again takes as long as the first time, some
-50 ms each for 200 slices and 20 features, and who restarts should not take long. A snapshot every
-16 panes is a quarter of all that is written then."""
+20 ms each for 200 slices and 20 features, and who restarts should not take long. Windows whose
+steps are panes share their packed counts, which so take no memory of their own."""
 
 
 class Call(NamedTuple):
@@ -33,11 +32,6 @@ class Call(NamedTuple):
     time: int
     rows: IntArray
     counts: PackedCounts | None
-
-    @classmethod
-    def of(cls, followed: int, start: int, block: Block) -> "Call":
-        """Return the call that feeds a block."""
-        return cls(followed, start, block.rows, PackedCounts(block.counts))
 
     @property
     def nbytes(self) -> int:
@@ -116,11 +110,10 @@ class CallLog:
 
 
 def _run_data(run: list[Call]) -> Plain:
-    return [call._asdict() | {"counts": _counts_data(call.counts)} for call in run]
-
-
-def _counts_data(counts: PackedCounts | None) -> Plain:
-    return None if counts is None else small(counts.whole())
+    return [
+        call._asdict() | {"counts": None if call.counts is None else call.counts.data()}
+        for call in run
+    ]
 
 
 def _call_of(data: Plain) -> Call:
@@ -129,7 +122,7 @@ def _call_of(data: Plain) -> Call:
         data["followed"],
         data["time"],
         np.array(data["rows"], np.int64),
-        None if counts is None else PackedCounts(np.array(counts)),
+        None if counts is None else packed_of(counts),
     )
 
 

@@ -123,12 +123,13 @@ class BlockDispersion:
         if not self.begun:
             self._make_room()
         center = expected + self._of("_b", rows) / np.maximum(self._of("_c", rows), _LEAST)
-        share = np.clip(center, LEAST_SHARE, 1.0 - LEAST_SHARE)
+        share = np.minimum(np.maximum(center, LEAST_SHARE), 1.0 - LEAST_SHARE)
         binomial = share * (1.0 - share)
         residual = present - total * expected
         squares = residual**2 / np.maximum(total * binomial, _LEAST)
         seen = total > 0
-        keep = np.where(seen, 1.0 - 1.0 / self.memory, 1.0)
+        faded = np.float64(1.0 - 1.0 / self.memory)
+        keep = faded if seen.all() else np.where(seen, faded, 1.0)
         for name, new in (
             ("_squares", squares),
             ("_b", residual / binomial),
@@ -145,7 +146,7 @@ class BlockDispersion:
         residual: FloatArray,
         variance: FloatArray,
         seen: BoolArray,
-        keep: FloatArray,
+        keep: FloatArray | np.float64,
     ) -> None:
         own = residual / np.sqrt(np.maximum(variance, _LEAST))
         own[self._of("_blocks", rows) < 1.0] = (
@@ -161,10 +162,16 @@ class BlockDispersion:
         self._last[rows] = np.where(seen, own, self._last[rows])
 
     def _fade(
-        self, name: str, rows: IntArray, keep: FloatArray, new: FloatArray | BoolArray
+        self,
+        name: str,
+        rows: IntArray,
+        keep: FloatArray | np.float64,
+        new: FloatArray | BoolArray,
     ) -> None:
         figure = getattr(self, name)
-        figure[rows] = figure[rows] * keep + new
+        faded = figure[rows] * keep
+        faded += new
+        figure[rows] = faded
 
     def estimate(self, rows: IntArray) -> FloatArray:
         """Return φ `(k, Q)` as seen so far."""

@@ -134,8 +134,10 @@ class SeriesTable:
         """
         sums = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1), np.int64)
         np.cumsum(counts, axis=-1, out=sums[..., 1:])
-        present: IntArray = sums[..., self.last] - sums[..., self.first]
-        total: IntArray = sums[..., self.end] - sums[..., self.whole]
+        present: IntArray = sums.take(self.last, axis=-1)
+        present -= sums.take(self.first, axis=-1)
+        total: IntArray = sums.take(self.end, axis=-1)
+        total -= sums.take(self.whole, axis=-1)
         return present, total
 
     def expected_shares(self, counts: IntArray) -> FloatArray:

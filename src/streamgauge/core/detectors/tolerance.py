@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.detectors.series import OUTLIERS, Kind, SeriesTable
@@ -23,6 +23,8 @@ from streamgauge.core.zone import Zone
 
 ERRORS: Final = 3.0
 """Standard errors of the reference that are tolerated besides."""
+LEAST: Final = 1e-6
+"""Shares nearer to 0 or 1 are taken for this where an hour moves them."""
 DAY_MS: Final = 24 * HOUR_MS
 WEEK_MS: Final = HOURS_OF_WEEK * HOUR_MS
 FEWEST_BLOCKS: Final = 20
@@ -64,14 +66,23 @@ class Tolerance:
         if self.profile is not None:
             hour = int(hour_of_week(np.array([time_ms]), self.zone)[0])
             shift = _logit(self.profile.share[hour]) - _logit(self.share[0])
-            share = np.where(share > 0, expit(_logit(share) + shift), share)
-            error = np.hypot(error, self.profile.error[hour])
+            # A shift of the logit is a factor of the odds, which takes no logarithm for each row.
+            clipped, odds = np.clip(share, LEAST, 1.0 - LEAST), np.exp(shift)
+            moved = clipped * odds / (1.0 - clipped + clipped * odds)
+            share = np.where(share > 0, moved, share)
+            error = np.sqrt(error**2 + self.profile.error[hour] ** 2)
         room = self.room + ERRORS * error
-        largest = np.stack([share + room, 1.0 - share + room], axis=-1)
-        largest[(rows < 0)[:, None] & self.table.compared] = 1.0
+        sides: FloatArray = np.empty((len(rows), 2, share.shape[1]))
+        np.add(share, room, out=sides[:, 0])
+        np.subtract(1.0, share, out=sides[:, 1])
+        sides[:, 1] += room
+        unknown = np.flatnonzero(rows < 0)
+        if len(unknown):
+            sides[unknown[:, None], :, np.flatnonzero(self.table.compared)] = 1.0
         # Fewer bad values than usual, or a smaller loss, are no one's trouble.
-        largest[:, ~self.table.falls, 1] = 1.0
-        return Bounds(share, np.minimum(largest, 1.0))
+        sides[:, 1, ~self.table.falls] = 1.0
+        np.minimum(sides, 1.0, out=sides)
+        return Bounds(share, np.moveaxis(sides, 1, -1))
 
     def with_expected(self, bounds: Bounds, rows: IntArray, shares: FloatArray) -> Bounds:
         """Return bounds of rows whose gaps are held against these shares `(k,)`."""
@@ -240,5 +251,5 @@ def long_run(
 
 
 def _logit(share: FloatArray) -> FloatArray:
-    clipped: FloatArray = logit(np.clip(share, 1e-6, 1.0 - 1e-6))
+    clipped: FloatArray = logit(np.clip(share, LEAST, 1.0 - LEAST))
     return clipped

@@ -84,11 +84,11 @@ class CoverageWatch:
 
     def close(self, end: int) -> IntArray:
         """Close the pane that ends at `end` (ms); return rows that the detector has looked at."""
-        block = self.track.close(end)
-        if block is None:
+        closed = self.track.close(end)
+        if closed is None:
             return np.empty(0, np.int64)
-        self.detection.feed(block, end - self.track.spec.pane_ms)
-        return self.detection.close(block.rows, end)
+        self.detection.feed_pane(closed, end - self.track.spec.pane_ms)
+        return self.detection.close(closed.block().rows, end)
 
     def parts(self) -> Iterator[Part]:
         """Yield how far cohorts have been looked at, the track, and the detectors."""

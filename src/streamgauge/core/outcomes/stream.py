@@ -261,11 +261,11 @@ class OutcomeStream:
 
     def _close_outcomes(self, end: int) -> IntArray:
         assert self.detection is not None
-        block = self._track.close(end)
-        if block is None:
+        closed = self._track.close(end)
+        if closed is None:
             return np.empty(0, np.int64)
-        self.detection.feed(block, end - self.spec.pane_ms)
-        return self.detection.close(block.rows, end)
+        self.detection.feed_pane(closed, end - self.spec.pane_ms)
+        return self.detection.close(closed.block().rows, end)
 
     @property
     def next_end(self) -> int | None:
