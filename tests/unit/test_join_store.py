@@ -231,7 +231,7 @@ def test_every_key_is_found_again_in_runs_that_were_merged(
             assert store.origin is Origin.KEPT
     assert get(opened(), Space.PREDICTIONS, keys) == keys
     runs = [len(bucket.runs) for bucket in store._buckets.values()]
-    assert max(runs) <= 12, "some 70 were written to each bucket"
+    assert max(runs) <= 15, "some 70 were written to each bucket"
 
 
 def test_a_record_that_was_replaced_is_gone_once_runs_are_merged(
@@ -242,19 +242,19 @@ def test_a_record_that_was_replaced_is_gone_once_runs_are_merged(
         put(store, Space.LABELS, 3, ALL_KEYS, [bytes(60)] * len(ALL_KEYS))
         store.flush(b"")
         assert store.sizes(Space.LABELS) == {3: len(ALL_KEYS) * (80 + 8)}
-    assert store.nbytes < 8 * len(ALL_KEYS) * 88
+    assert store.nbytes < 10 * len(ALL_KEYS) * 88
 
 
 @pytest.mark.parametrize(
     ("sizes", "chosen"),
     [
-        ([1, 1, 1], None),
-        ([1, 1, 1, 1], range(4)),
-        ([9, 1, 1, 1], None),
-        ([9, 1, 1, 1, 1], range(1, 5)),
-        ([4, 4, 4, 1, 1, 1, 1], range(7)),
-        ([5, 4, 4, 1, 1, 1], None),
-        ([1, 9, 1, 9, 1], range(4)),
+        ([1] * 7, None),
+        ([1] * 8, range(8)),
+        ([9, *[1] * 7], None),
+        ([9, *[1] * 8], range(1, 9)),
+        ([8, 8, 8, *[1] * 8], range(11)),
+        ([9, 8, 8, *[1] * 7], None),
+        ([1, 9, *[1] * 7, 9, 1], range(10)),
     ],
 )
 def test_runs_are_merged_that_are_no_larger_than_all_later_ones_together(
@@ -272,8 +272,8 @@ def test_a_row_is_merged_a_few_times_and_runs_stay_few() -> None:
             written += sum(sizes[chosen.start : chosen.stop])
             sizes[chosen.start : chosen.stop] = [sum(sizes[chosen.start : chosen.stop])]
         most = max(most, len(sizes))
-    assert written / 4_096 <= 6  # 4 ** 6 == 4,096
-    assert most <= 18
+    assert written / 4_096 < 6
+    assert most < 20
 
 
 @pytest.mark.parametrize("other", ["g", "", "F"])

@@ -32,8 +32,8 @@ from streamgauge.io.joining.run import DamageError, Run, RunWriter, Sought, byte
 _MERGED_FOR_EACH: Final = 8
 """Rows that are merged after a flush for each that it wrote.
 
-A row is merged as often as the number of its bucket's flushes has digits to the base of four: 8
-times of 65,000 flushes.
+More than is due: a row is merged twice where its bucket is flushed 90 times, and 5.5 times where
+that is 4,096.
 """
 _Place = tuple[Space, int]
 

@@ -8,7 +8,7 @@ import numpy as np
 from streamgauge.io.joining.rows import latest
 from streamgauge.io.joining.run import Run, RunWriter
 
-LEAST_RUNS: Final = 4
+LEAST_RUNS: Final = 8
 """Runs that are merged at once, at least."""
 _PART_ROWS: Final = 1 << 16
 
