@@ -24,10 +24,10 @@ class MemoryStore:
         keys: Keys,
         records: Records,
         *,
-        known: bool | BoolArray,  # noqa: ARG002
+        known: bool | BoolArray,
     ) -> None:
         """Write n records to their `buckets (n,)`, in place of what their keys had there."""
-        self._tables[space].put(buckets, keys, records)
+        self._tables[space].put(buckets, keys, records, perhaps=known is not False)
 
     def drop(self, space: Space, bucket: int) -> None:
         """Forget a bucket and all records in it."""

@@ -22,9 +22,8 @@ class Distinct(NamedTuple):
 def distinct(keys: Keys) -> Distinct:
     """Find the distinct keys."""
     n = len(keys)
-    order = np.argsort(keys[:, 0], kind="stable")
-    ordered = keys[order]
-    if not (ordered[1:, 0] == ordered[:-1, 0]).any():
+    words = np.sort(keys[:, 0])
+    if not (words[1:] == words[:-1]).any():
         everything = np.arange(n)
         return Distinct(everything, everything)
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the first comes first

@@ -69,11 +69,17 @@ class RecordTable:
         row = row[place]
         return Found(place, self._rows.buckets[row], self._rows.records[row])
 
-    def put(self, buckets: IntArray, keys: Keys, records: Records) -> None:
-        """Write records, in place of what their keys had; the keys are distinct."""
+    def put(self, buckets: IntArray, keys: Keys, records: Records, *, perhaps: bool = True) -> None:
+        """Write records, in place of what their keys had; the keys are distinct.
+
+        Of keys that are not `perhaps` here none is.
+        """
         if not len(keys):
             return
         records = records.view(f"V{records.dtype.itemsize}")
+        if not perhaps:
+            self._add(Rows(buckets, keys, records))
+            return
         row = self._find(keys)
         known = row >= 0
         if known.any():

@@ -140,7 +140,7 @@ class JoinStore:
 
         The keys are distinct. `known` says whether they had a record, of all or of each.
         """
-        self._tables[space].put(buckets, keys, records)
+        self._tables[space].put(buckets, keys, records, perhaps=known is not False)
         self._record_bytes[space] = records.itemsize
         new = buckets[~np.broadcast_to(known, len(keys))]
         for number, count in tally(new).items():
