@@ -16,13 +16,17 @@ are read
 start of reading to a lag of 0 as the monitor tells it, so they include the first snapshot, and of
 the better of two runs unless `--quick`, as all rates of the first two streams; `ratio_to_consume`
 is that rate to the consumer's in the same run. `labels_ratio` is the rate of predictions with
-labels, where each comes with a label to read and to join, to that without. `cpu_ratio_to_consume`
+labels, where each comes with a label to read and to join, to that without, and
+`labels_ratio_by_messages`, twice that, the rate of messages. `cpu_ratio_to_consume`
 is the consumer's processor time to that of the monitor with all its threads. `checkpoint_ratio` is
 the rate with checkpoints every 5 s to that with one every 300 s, and `checkpoint_share` the share
 of time that the former spent in checkpoints, by its own histogram, which depends less on what else
 the machine does. `slices_fall` and `features_fall` say how much the rate falls from 10 slices to
 2,000, and from 20 features to 100, for `features_bytes` as many bytes; `slices_cpu` and
-`features_cpu` how much the processor time grows. `arrow_rows_per_second` are rows of a stream
+`features_cpu` how much the processor time grows. What many slices cost comes with each pane, so it
+depends on how many events a pane has: `slices_fall_live` is of a stream of 200,000 events to a
+second of event time, about as fast as it is read, not of 20,000, of which panes close ten times as
+often as they do for whoever is not behind. `arrow_rows_per_second` are rows of a stream
 without labels in Arrow batches of 5,000 (20 features, five slice dimensions of together 100
 slices); `arrow_cpu_ns` is the monitor's processor time for each, with all its threads.
 """
@@ -41,7 +45,14 @@ from typing import Final, NamedTuple
 
 from benchmarks.common import Row, cpu_seconds, parser, report
 from benchmarks.throughput_stages import staged
-from benchmarks.throughput_stream import Filled, Stream, configure, fill, reference
+from benchmarks.throughput_stream import (
+    LIVE_EVENTS_PER_MS,
+    Filled,
+    Stream,
+    configure,
+    fill,
+    reference,
+)
 from streamgauge.config.librdkafka import Setting
 from streamgauge.io.embedded import EmbeddedBroker
 from streamgauge.io.kafka.reader import FETCHING
@@ -53,9 +64,19 @@ from tests.support.topics import unique_name
 EVENTS: Final = 6_000_000
 QUICK_EVENTS: Final = 200_000
 SIDE_EVENTS: Final = 2_000_000
-FEW_SLICES, MANY_SLICES, MANY_FEATURES = (20, 10), (20, 2_000), (100, 100)
-SIDES: Final = (FEW_SLICES, MANY_SLICES, (5, 100), (20, 100), MANY_FEATURES)
-"""Features and slices of the other streams, without labels."""
+FEW, USUAL, MANY = 10, 100, 2_000
+"""Numbers of slices."""
+LIVE_EVENTS: Final = 4_000_000
+SIDES: Final = {
+    "few slices, live": Stream(LIVE_EVENTS, 20, FEW, events_per_ms=LIVE_EVENTS_PER_MS),
+    "many slices, live": Stream(LIVE_EVENTS, 20, MANY, events_per_ms=LIVE_EVENTS_PER_MS),
+    "few slices": Stream(SIDE_EVENTS, 20, FEW),
+    "many slices": Stream(SIDE_EVENTS, 20, MANY),
+    "few features": Stream(SIDE_EVENTS, 5, USUAL),
+    "features": Stream(SIDE_EVENTS, 20, USUAL),
+    "many features": Stream(SIDE_EVENTS, 100, USUAL),
+}
+"""The other streams, without labels."""
 ARROW_ROWS: Final = 5_000
 ARROW_EVENTS: Final = 8_000_000
 LONGEST_S: Final = 240.0
@@ -284,12 +305,9 @@ def main() -> None:
         if not options.no_labels:
             labelled = Stream(events // 2, options.features, options.slices, labels=True)
             measured.append(measure(bootstrap, labelled, thorough=True, again=again))
-        sides = [] if alone or options.no_labels else SIDES
+        sides = {} if alone or options.no_labels else SIDES
         others = {
-            (features, slices): measure(
-                bootstrap, Stream(SIDE_EVENTS, features, slices), thorough=False
-            )
-            for features, slices in sides
+            side: measure(bootstrap, stream, thorough=False) for side, stream in sides.items()
         }
         measured += others.values()
         arrow = measure(bootstrap, batched, thorough=True, again=again)
@@ -306,17 +324,19 @@ def main() -> None:
     if not options.no_labels:
         second = measured[1]
         figures["labels_ratio"] = second.rate / 2 / first.rate
+        figures["labels_ratio_by_messages"] = second.rate / first.rate
         figures["checkpoint_ratio_with_labels"] = second.checkpoint_ratio
         figures["ratio_to_consume_with_labels"] = second.ratio
     if others:
-        usual = others[20, 100]
-        for name_, first_, second_ in (
-            ("slices", others[FEW_SLICES], others[MANY_SLICES]),
-            ("features", usual, others[MANY_FEATURES]),
+        for key, less, more in (
+            ("slices{}_live", "few slices, live", "many slices, live"),
+            ("slices{}", "few slices", "many slices"),
+            ("features{}", "features", "many features"),
         ):
-            figures[f"{name_}_fall"] = first_.rate / second_.rate
-            figures[f"{name_}_cpu"] = second_.run.cpu_seconds / first_.run.cpu_seconds
-        figures["features_bytes"] = others[MANY_FEATURES].bytes / usual.bytes
+            few, many = others[less], others[more]
+            figures[key.format("_fall")] = few.rate / many.rate
+            figures[key.format("_cpu")] = many.run.cpu_seconds / few.run.cpu_seconds
+        figures["features_bytes"] = others["many features"].bytes / others["features"].bytes
     tell(name, figures, measured, as_json=options.json)
 
 

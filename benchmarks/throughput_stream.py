@@ -21,7 +21,9 @@ from tests.support.topics import create_topics, unique_name
 MODEL: Final = "flight-delay"
 START_MS: Final = 1_764_000_000_000
 EVENTS_PER_MS: Final = 20
-"""Event time: 20,000 predictions a second."""
+"""Event time: 20,000 predictions a second. Who is behind reads many times more of it."""
+LIVE_EVENTS_PER_MS: Final = 200
+"""That of a stream that comes about as fast as it is read."""
 LONGEST_DELAY_MS: Final = 60_000
 CARRIERS: Final = 10
 TAGS: Final = {"region": 4, "device": 3, "plan": 3}
@@ -64,11 +66,15 @@ class Stream:
     labels: bool = False
     arrow_rows: int = 0
     """Rows of an Arrow batch; 0 where each prediction is a message in JSON."""
+    events_per_ms: int = EVENTS_PER_MS
+    """How many predictions have the same millisecond of event time."""
 
     @property
     def name(self) -> str:
         """Name of the stream in the table."""
         more = ", labels" if self.labels else ""
+        if self.events_per_ms != EVENTS_PER_MS:
+            more += f", {self.events_per_ms},000 a second"
         if self.arrow_rows:
             more += f", Arrow batches of {self.arrow_rows:,}"
         return f"{self.features} features, {self.slices:,} slices{more}"
@@ -127,7 +133,7 @@ def predictions(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
         templates.append(text.encode())
     chosen = np.random.default_rng(11).integers(len(templates), size=stream.events)
     for i, template in enumerate(chosen.tolist()):
-        yield b"p%08d" % i, templates[template] % (i, START_MS + i // EVENTS_PER_MS)
+        yield b"p%08d" % i, templates[template] % (i, START_MS + i // stream.events_per_ms)
 
 
 def batches(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
@@ -155,7 +161,7 @@ def batches(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
         table = pa.table(
             {
                 "prediction_id": [f"p{row:08d}" for row in rows.tolist()],
-                "timestamp": START_MS + rows // EVENTS_PER_MS,
+                "timestamp": START_MS + rows // stream.events_per_ms,
                 **{name: column.dictionary_encode() for name, column in same.items()},
                 "prediction": (score >= 0.5).astype(np.int64),
                 "latency_ms": np.full(len(mine), 12.5),
@@ -174,7 +180,7 @@ def labels(stream: Stream) -> Iterator[tuple[bytes, bytes]]:
     truth = rng.random(stream.events) < TRUE_SHARE
     text = b'{"prediction_id":"p%08d","timestamp":%d,"model":"flight-delay","label":%d}'
     for i, (delay, true) in enumerate(zip(delays.tolist(), truth.tolist(), strict=True)):
-        yield b"p%08d" % i, text % (i, START_MS + i // EVENTS_PER_MS + delay, true)
+        yield b"p%08d" % i, text % (i, START_MS + i // stream.events_per_ms + delay, true)
 
 
 @dataclass(frozen=True, slots=True)

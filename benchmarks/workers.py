@@ -27,9 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from unittest.mock import patch
 
-from benchmarks import throughput_stream
 from benchmarks.common import Row, cpu_seconds, parser, report
 from benchmarks.throughput import ARROW_ROWS, broker
 from benchmarks.throughput_stream import PARTITIONS, Stream, configure, fill, reference
@@ -169,15 +167,14 @@ def main() -> None:
     command.add_argument("--arrow", action="store_true", help="send Arrow batches instead of JSON")
     options = command.parse_args()
     events = QUICK_EVENTS if options.quick else EVENTS
-    stream = Stream(events)
+    stream = Stream(events, events_per_ms=EVENTS_PER_MS)
     if options.arrow:
         events *= ARROW_FACTOR
-        stream = Stream(events, arrow_rows=ARROW_ROWS)
+        stream = Stream(events, arrow_rows=ARROW_ROWS, events_per_ms=EVENTS_PER_MS)
     runs: dict[int, Run] = {}
     least: dict[int, float] = {}
     with broker() as (name, bootstrap), tempfile.TemporaryDirectory() as folder:
-        with patch.object(throughput_stream, "EVENTS_PER_MS", EVENTS_PER_MS):
-            filled = fill(bootstrap, stream)
+        filled = fill(bootstrap, stream)
         profile = reference(stream, Path(folder))
         for workers in (0, *WORKERS):
             for _ in range(1 if options.quick else 2):
