@@ -133,7 +133,7 @@ def _replica(order: Mapping[str, Any]) -> NoReturn:
 
 def main() -> None:
     """Fork replicas until standard input ends."""
-    for name in ("streamgauge.cli.main", "streamgauge.cli.run", "rocksdict", "confluent_kafka"):
+    for name in ("streamgauge.cli.main", "streamgauge.cli.run", "confluent_kafka"):
         importlib.import_module(name)
     buffer = b""
     while True:
