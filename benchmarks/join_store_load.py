@@ -155,7 +155,8 @@ class Load:
 
     def by_bucket(self, numbers: Numbers, values: Records) -> dict[int, Rows]:
         """Return records of predictions, by bucket."""
-        buckets = np.minimum(numbers * BUCKETS // self.pending, BUCKETS - 1)
+        batches = numbers // FLUSH * FLUSH  # each was written to one bucket
+        buckets = np.minimum(batches * BUCKETS // self.pending, BUCKETS - 1)
         keys = keys_of(numbers)
         return {
             bucket: (keys[buckets == bucket], values[buckets == bucket])
