@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import IntArray
+from streamgauge.core.joining.ledger import tally
 from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records
 
 _SMALLEST: Final = 1 << 10
@@ -116,8 +117,7 @@ class RecordTable:
             mine[first:after] = column
         self._count = after
         self._enter(np.arange(first, after, dtype=np.int32))
-        values, counts = np.unique(new.buckets, return_counts=True)
-        for bucket, count in zip(values.tolist(), counts.tolist(), strict=True):
+        for bucket, count in tally(new.buckets).items():
             self._per_bucket[bucket] = self._per_bucket.get(bucket, 0) + count
 
     def _make_room(self, count: int, dtype: np.dtype[np.void]) -> None:

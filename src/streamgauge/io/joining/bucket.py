@@ -31,8 +31,10 @@ class DiskBucket:
 
     def to_merge(self) -> list[Run]:
         """Return the runs that are worth merging now."""
+        if self.merge is not None:
+            return []
         chosen = worth_merging([run.entry.rows for run in self.runs])
-        return [] if self.merge is not None or chosen is None else [self.runs[i] for i in chosen]
+        return [] if chosen is None else [self.runs[i] for i in chosen]
 
     def leave_merge(self) -> None:
         """Leave what was being merged as it was."""

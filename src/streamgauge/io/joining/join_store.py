@@ -173,8 +173,14 @@ class JoinStore:
         Raises JoinStoreError where the operating system refuses to.
         """
         with self._told():
-            new = self._write_tables()
-            self._write_catalogue(new, meta)
+            new: dict[_Place, Run] = {}
+            try:
+                self._write_tables(new)
+                self._write_catalogue(new, meta)
+            except BaseException:
+                for run in new.values():
+                    run.remove()
+                raise
             self._meta = meta
             for place, run in new.items():
                 self._buckets[place].runs.append(run)
@@ -190,27 +196,21 @@ class JoinStore:
             bucket.leave_merge()
         os.close(self._lock)
 
-    def _write_tables(self) -> dict[_Place, Run]:
+    def _write_tables(self, written: dict[_Place, Run]) -> None:
         """Write a run for each bucket that something was put into."""
-        written: dict[_Place, Run] = {}
-        try:
-            for space, table in self._tables.items():
-                buckets, keys, records = table.rows
-                for number in table.sizes():
-                    mine = buckets == number if len(table.sizes()) > 1 else slice(None)
-                    writer = self._writer(records.itemsize, table.count(number))
-                    try:
-                        for rows in rows_of(keys[mine], records[mine]):
-                            writer.append(rows)
-                        written[space, number] = writer.finish()
-                    except BaseException:
-                        writer.abandon()
-                        raise
-        except BaseException:
-            for run in written.values():
-                run.remove()
-            raise
-        return written
+        for space, table in self._tables.items():
+            buckets, keys, records = table.rows
+            numbers = table.sizes()
+            for number in numbers:
+                mine = buckets == number if len(numbers) > 1 else slice(None)
+                writer = self._writer(records.itemsize, table.count(number))
+                try:
+                    for rows in rows_of(keys[mine], records[mine]):
+                        writer.append(rows)
+                    written[space, number] = writer.finish()
+                except BaseException:
+                    writer.abandon()
+                    raise
 
     def _write_catalogue(self, new: dict[_Place, Run], meta: bytes) -> None:
         entries = []
@@ -218,15 +218,10 @@ class JoinStore:
             runs = [*bucket.runs, *filter(None, [new.get((space, number))])]
             listed = tuple(run.entry for run in runs)
             entries.append(BucketEntry(space, number, bucket.records, listed))
-        try:
-            catalogue.write(
-                self._path,
-                Catalogue(FORMAT, self._fingerprint, self._begun, tuple(entries), meta),
-            )
-        except BaseException:
-            for run in new.values():
-                run.remove()
-            raise
+        catalogue.write(
+            self._path,
+            Catalogue(FORMAT, self._fingerprint, self._begun, tuple(entries), meta),
+        )
 
     def _merge(self, rows: int) -> None:
         """Merge runs, of so many rows and a part more, where it is worth it."""
