@@ -1,7 +1,7 @@
-"""Builds the compiled reader of plain events, where there is a C compiler.
+"""Builds the library of all C files, where there is a C compiler.
 
-Without one, or if it fails, the project is installed all the same: the typed decoder reads every
-event then, with the same result, in more than twice the time.
+Without one, or if it fails, the project is installed all the same: Python does then what the
+library would have done, with the same result, in more than twice the time.
 """
 
 import os
@@ -14,9 +14,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-HERE = Path(__file__).parent / "src" / "streamgauge" / "formats"
-SOURCE = HERE / "plain_events.c"
-LIBRARY = HERE / "libplain_events.so"
+PACKAGE = Path(__file__).parent / "src" / "streamgauge"
+SOURCES = tuple(sorted(PACKAGE.rglob("*.c")))
+LIBRARY = PACKAGE / "libstreamgauge.so"
 FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-shared", "-fPIC")
 
 
@@ -32,7 +32,7 @@ def compile_library(library: Path, *flags: str) -> str | None:
     compiler = find_compiler()
     if compiler is None:
         return "no C compiler was found (cc, gcc, clang or CC)"
-    command = [*compiler, *FLAGS, *flags, "-o", str(library), str(SOURCE)]
+    command = [*compiler, *FLAGS, *flags, "-o", str(library), *map(str, SOURCES)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -40,7 +40,7 @@ def compile_library(library: Path, *flags: str) -> str | None:
     return None
 
 
-class PlainEventsHook(BuildHookInterface[Any]):
+class CompiledHook(BuildHookInterface[Any]):
     """Puts the library beside its source, and into wheels for the machine that built it."""
 
     PLUGIN_NAME = "custom"

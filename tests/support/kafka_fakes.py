@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.formats.joined import JoinedBytes
 from streamgauge.formats.messages import RawMessages
 from streamgauge.io.kafka.attended import Still, always
 from streamgauge.io.kafka.errors import FencedError, NotMemberError, UnsettledError
@@ -214,7 +215,7 @@ class FakeReader:
             if end == len(messages):
                 drained.add(number)
         self.broker.note(f"poll {len(taken)}")
-        return Poll(_columns(taken), [m for _, m in taken], frozenset(drained))  # type: ignore[misc]
+        return Poll(_columns(taken), [m for _, m in taken], frozenset(drained))
 
     def pause(self, numbers: frozenset[int]) -> None:
         self.paused = numbers
@@ -300,8 +301,8 @@ class FakeStateReader:
 
 def _columns(taken: Sequence[tuple[int, FakeMessage]]) -> RawMessages:
     return RawMessages(
-        values=[message.raw_value for _, message in taken],
-        keys=[message.raw_key for _, message in taken],  # type: ignore[misc]
+        values=JoinedBytes.of([message.raw_value for _, message in taken]),
+        keys=JoinedBytes.of([message.raw_key for _, message in taken]),  # type: ignore[misc]
         partition=np.array([number for number, _ in taken], np.int32),
         offset=np.array([message.offset() for _, message in taken], np.int64),
         broker_timestamp=np.array([message.time for _, message in taken], np.int64),

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
+from streamgauge.compiled import load
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.event_time import EventTime
-from streamgauge.formats.plain_events import load
 from streamgauge.formats.plain_predictions import Learned, PlainPredictions
 from streamgauge.formats.plain_text import PlainText
 from tests.support.native_draws import mutate
@@ -45,7 +47,7 @@ def main() -> None:
         poll = messages([*broken], [b"p1"] * len(broken))
         text = PlainText.of(poll, EventTime())
         for reader in readers:
-            found = reader.read(text, text.rows)
+            found = reader.read(text, np.arange(len(text), dtype=np.int32))
             reader.batch(found, poll)
             taken += len(found.rows)
     print(taken)  # noqa: T201, which the test reads

@@ -1,13 +1,14 @@
 """What goes into a decoder and what comes out of it, whatever the format."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
 
 from streamgauge.core.batch import BoolArray, CodeArray, EventBatch, IntArray, LabelBatch
+from streamgauge.formats.joined import JoinedBytes
 
 ARROW_BEGINS: Final = b"\xff\xff\xff\xff"
 """What an Arrow IPC stream begins with, and no JSON document."""
@@ -35,7 +36,7 @@ class RawMessages:
     `partition (n,) int32` is the input partition in the caller's numbering, `offset (n,) int64`,
     `broker_timestamp (n,) int64` in milliseconds since the epoch, -1 where the broker gave none.
     `arrow (n,) bool` says which are marked as Arrow IPC streams of many events, None where none is;
-    all others are one event each, in JSON.
+    all others are one event each, in JSON. Values and keys may be `JoinedBytes`.
     """
 
     values: Sequence[bytes | None]
@@ -60,12 +61,22 @@ class RawMessages:
             arrow if arrow is not None and arrow.any() else None,
         )
 
+    def compact(self) -> "RawMessages":
+        """Return the same, to be kept: with nothing in memory that other messages hold."""
+        return replace(self, values=_compact(self.values), keys=_compact(self.keys))
+
 
 def _pick(values: Sequence[bytes | None], places: IntArray) -> Sequence[bytes | None]:
     """Return the values at these places; a poll's messages of one topic are often in a row."""
+    if isinstance(values, JoinedBytes):
+        return values.take(places)
     if len(places) and (np.diff(places) == 1).all():
         return values[places[0] : places[-1] + 1]
     return list(map(values.__getitem__, places.tolist()))
+
+
+def _compact(values: Sequence[bytes | None]) -> Sequence[bytes | None]:
+    return values.compact() if isinstance(values, JoinedBytes) else values
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,6 @@
 #error "a double must be rounded to a double"
 #endif
 
-#ifndef LAYOUT
-#define LAYOUT 1 /* of the structures below; plain_events.py has the same number */
-#endif
 enum { OBJECTS = 4, DEEPEST = 60, LONGEST_ID = 1024 };
 
 /* What a field may hold besides null. */
@@ -73,14 +70,17 @@ struct table {
   const uint64_t *powers; /* (POWERS, 2) of ten: 128 bits of each, the high ones first */
 };
 
-/* Messages: message i is text[begins[i]] up to text[begins[i + 1] - 1], which is NUL. */
+/* Messages: message i is text[begins[i]] up to text[ends[i]], which is NUL. One that is not there
+   ends before it begins. */
 struct messages {
   int64_t count; /* of `rows` */
   const int32_t *rows;
   Place text;
   const int64_t *begins;
+  const int64_t *ends;
   Place keys; /* likewise */
   const int64_t *key_begins;
+  const int64_t *key_ends;
   int64_t earliest;
   const int64_t *latest; /* possible time in ms */
 };
@@ -148,6 +148,39 @@ static inline uint64_t hash_of(Place p, int64_t length) {
 static inline Place space(Place p) {
   while (*p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
   return p;
+}
+
+static inline int is_in(uint8_t byte, uint8_t low, uint8_t high) { return byte >= low && byte <= high; }
+
+/* Whether all of a text is UTF-8, as table 3-7 of the Unicode standard has it. */
+static int is_utf8(Place p, Place end) {
+  uint64_t any = 0;
+  Place start = p;
+  for (; end - p >= 8; p += 8) any |= word(p);
+  for (; p < end; p++) any |= *p;
+  if (!(any & UINT64_C(0x8080808080808080))) return 1;
+  for (p = start; p < end;) {
+    uint8_t first = *p++;
+    if (first < 0x80) continue;
+    uint8_t low = 0x80, high = 0xBF;
+    int more;
+    if (is_in(first, 0xC2, 0xDF)) {
+      more = 1;
+    } else if (is_in(first, 0xE0, 0xEF)) {
+      more = 2;
+      if (first == 0xE0) low = 0xA0;
+      if (first == 0xED) high = 0x9F;
+    } else if (is_in(first, 0xF0, 0xF4)) {
+      more = 3;
+      if (first == 0xF0) low = 0x90;
+      if (first == 0xF4) high = 0x8F;
+    } else {
+      return 0;
+    }
+    for (; more; more--, low = 0x80, high = 0xBF)
+      if (!is_in(*p++, low, high)) return 0; /* the NUL at the end is none either */
+  }
+  return 1;
 }
 
 static inline int ordinary(uint8_t byte) { return byte >= ' ' && byte != '"' && byte != '\\'; }
@@ -511,7 +544,7 @@ static Place read_value(struct work *work, Place p, int field) {
     return *p == '"' ? p + 1 : NULL;
   case IDENTITY: {
     Place key = work->in->keys + work->in->key_begins[work->row];
-    int64_t length = work->in->key_begins[work->row + 1] - work->in->key_begins[work->row] - 1;
+    int64_t length = work->in->key_ends[work->row] - work->in->key_begins[work->row];
     if (*p++ != '"') return NULL;
     for (begin = p; ordinary(*p);) p++;
     if (*p != '"' || p == begin || p - begin > LONGEST_ID) return NULL;
@@ -638,15 +671,15 @@ static int fill(struct work *work) {
 
 static int read_event(struct work *work) {
   const struct messages *in = work->in;
-  Place p = space(in->text + in->begins[work->row]);
+  Place begin = in->text + in->begins[work->row], end = in->text + in->ends[work->row];
+  if (end < begin || !is_utf8(begin, end)) return 0;
+  Place p = space(begin);
   if (*p != '{') return 0;
   p = read_object(work, p + 1, 0);
-  return p && space(p) == in->text + in->begins[work->row + 1] - 1 && fill(work);
+  return p && space(p) == end && fill(work);
 }
 
 /* -- what is called --------------------------------------------------------------------------- */
-
-int64_t streamgauge_layout(void) { return LAYOUT; }
 
 /* Put the fields of a table into its slots, which are all -1. */
 void streamgauge_prepare(struct table *table) {

@@ -1,7 +1,6 @@
 """Plain JSON events into columns, by compiled code (plain_events.c): a short cut past the parser.
 
-The library is built where there is a C compiler (see hatch_build.py). Without it every message goes
-to the typed decoder, with the same result.
+Without the library (see compiled.py) every message goes to the typed decoder, with the same result.
 """
 
 import ctypes
@@ -10,7 +9,6 @@ from enum import IntEnum
 from functools import cache
 from itertools import pairwise
 from math import inf
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,11 +19,9 @@ from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArr
 from streamgauge.core.concatenation import by_appearance, recoded
 from streamgauge.formats.checks import tag_text
 from streamgauge.formats.event_time import EARLIEST_MS, EventTime
-from streamgauge.formats.plain_text import PAD, PlainText
+from streamgauge.formats.joined import PAD
+from streamgauge.formats.plain_text import PlainText
 
-LIBRARY: Final = Path(__file__).with_name("libplain_events.so")
-_LAYOUT: Final = 1
-"""Of the structures that are handed over; plain_events.c has the same number."""
 WRONG_NUMBER: Final = np.uint64(0x7FF8000000000001)
 """The bits of what stands for a value that is no number: a NaN."""
 _OBJECTS: Final = 4
@@ -96,7 +92,8 @@ class _Table(ctypes.Structure):
 class _Messages(ctypes.Structure):
     _fields_ = (
         ("count", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "text", "begins", "keys", "key_begins")),
+        *((name, ctypes.c_void_p) for name in ("rows", "text", "begins", "ends")),
+        *((name, ctypes.c_void_p) for name in ("keys", "key_begins", "key_ends")),
         ("earliest", ctypes.c_int64),
         ("latest", ctypes.c_void_p),
     )
@@ -112,27 +109,6 @@ class _Columns(ctypes.Structure):
         ("unknown", ctypes.c_int64),
         ("faults", ctypes.c_int64),
     )
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled reader, None where it was not built or is of another version."""
-    return load(LIBRARY) if LIBRARY.exists() else None
-
-
-def load(path: Path) -> ctypes.CDLL | None:
-    """The compiled reader in a file, None where it is of another version or another machine.
-
-    Calls let the interpreter's lock go.
-    """
-    try:
-        found = ctypes.CDLL(str(path))
-        found.streamgauge_layout.restype = ctypes.c_int64
-    except (OSError, AttributeError):
-        return None
-    found.streamgauge_read.restype = ctypes.c_int64
-    found.streamgauge_prepare.restype = None
-    return found if found.streamgauge_layout() == _LAYOUT else None
 
 
 class PlainColumns(NamedTuple):
@@ -208,6 +184,8 @@ class PlainReader:
             time_divisor=divisor,
             **_pointers(self._arrays),
         )
+        reader.streamgauge_prepare.restype = None
+        reader.streamgauge_read.restype = ctypes.c_int64
         reader.streamgauge_prepare(ctypes.byref(self._table))
 
     def read(self, text: PlainText, rows: CodeArray) -> PlainColumns:
@@ -229,10 +207,12 @@ class PlainReader:
         }
         given: dict[str, Any] = {
             "rows": rows,
-            "text": text.text,
-            "begins": text.begins,
-            "keys": text.keys,
-            "key_begins": text.key_begins,
+            "text": text.values.text,
+            "begins": text.values.begins,
+            "ends": text.values.ends,
+            "keys": text.keys.text,
+            "key_begins": text.keys.begins,
+            "key_ends": text.keys.ends,
             "latest": text.latest,
         }
         messages = _Messages(count=room, earliest=EARLIEST_MS, **_pointers(given))
@@ -250,7 +230,7 @@ class PlainReader:
             times=arrays["times"][:taken],
             numbers=arrays["numbers"][:, :taken],
             codes=arrays["codes"][:, :taken],
-            tokens=tuple(_array_of(text.text.data, b[:n], k[:n]) for b, k, n in tokens),
+            tokens=tuple(_array_of(text.values.text.data, b[:n], k[:n]) for b, k, n in tokens),
             unknown=columns.unknown,
             faults=columns.faults,
         )
@@ -288,12 +268,7 @@ def _bytes(text: bytes) -> npt.NDArray[np.uint8]:
 
 def _pointers(arrays: dict[str, Any]) -> dict[str, Any]:
     """The addresses of arrays, who must be kept for as long as these are used."""
-    return {
-        name: ctypes.cast(ctypes.c_char_p(array), ctypes.c_void_p)
-        if isinstance(array, bytes)
-        else array.ctypes.data
-        for name, array in arrays.items()
-    }
+    return {name: array.ctypes.data for name, array in arrays.items()}
 
 
 def _count(fields: Sequence[Field], *kinds: Kind) -> int:

@@ -8,7 +8,7 @@ from streamgauge.core.batch import CodeArray, IntArray
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.plain_events import PlainColumns
-from streamgauge.formats.plain_text import PlainText, TextMemory
+from streamgauge.formats.plain_text import PlainText
 
 
 class PlainModel(Protocol):
@@ -28,15 +28,14 @@ class PlainModels(Generic[M]):
     def __init__(self, models: dict[str, M], times: EventTime) -> None:
         self.models = models
         self._times = times
-        self._memory = TextMemory()
 
     def read(self, messages: RawMessages) -> dict[str, PlainColumns]:
         """The plain events of each model that has any."""
         if not self.models:
             return {}
-        text = PlainText.of(messages, self._times, self._memory)
+        text = PlainText.of(messages, self._times)
         found = {}
-        rows = text.rows
+        rows = np.arange(len(text), dtype=np.int32)
         for name, plain in self.models.items():
             if len(rows):
                 columns = plain.read(text, rows)
@@ -62,5 +61,5 @@ def ids_of(columns: PlainColumns, messages: RawMessages) -> list[str]:
     """The prediction ids of plain events: the keys of their messages."""
     keys = messages.keys
     if len(columns.rows) < len(messages):
-        keys = [keys[row] for row in columns.rows.tolist()]
+        keys = messages.take(columns.rows.astype(np.int64)).keys
     return list(map(bytes.decode, keys))  # type: ignore[arg-type]  # plain events have keys

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from streamgauge.core.batch import IntArray
 from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.arrow_batches import refused_rows
 from streamgauge.formats.messages import Rejected
+from streamgauge.io.kafka.client import Source
 
 PREFIX = "__streamgauge.errors."
 LARGEST_PAYLOAD = 512 * 1024
@@ -21,18 +21,6 @@ LARGEST_KEY = 64 * 1024
 STAGE = "decode"
 
 Headers = list[tuple[str, str | bytes | None]]
-
-
-class Source(Protocol):
-    """The message that was read, as the Kafka client gives it."""
-
-    def topic(self) -> str | None: ...
-    def partition(self) -> int | None: ...
-    def offset(self) -> int | None: ...
-    def timestamp(self) -> tuple[int, int]: ...
-    def key(self) -> str | bytes | None: ...
-    def value(self) -> str | bytes | None: ...
-    def headers(self) -> Mapping[str, str | bytes | None] | Headers | None: ...
 
 
 @dataclass(frozen=True, slots=True)

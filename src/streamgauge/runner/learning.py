@@ -82,7 +82,8 @@ class Learner:
         for event in events:
             self._see(event.timestamp, event.timestamp)
         self._events += events
-        self._kept.append(messages.take(np.array([event.index for event in events], np.int64)))
+        chosen = np.array([event.index for event in events], np.int64)
+        self._kept.append(messages.take(chosen).compact())
 
     def due(self) -> bool:
         """Tell whether bins should be fitted to the sample now."""
