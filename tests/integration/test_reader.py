@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamgauge.formats.joined import JoinedBytes
-from streamgauge.formats.messages import ARROW_BEGINS
+from streamgauge.formats.messages import ARROW_BEGINS, RawMessages
 from streamgauge.io.kafka import native_client
 from streamgauge.io.kafka.client import Client, Partition, Received
 from streamgauge.io.kafka.client_log import client_logger
@@ -50,6 +50,8 @@ def create(request: pytest.FixtureRequest) -> Create:
 
 class Lost:
     """A client that reads nothing and is answered nothing, as after some restarts of a broker."""
+
+    is_shared = False
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -256,6 +258,55 @@ def test_columns_stay_when_more_is_read_and_messages_do_not(broker: Broker) -> N
     assert len(read) > EVENTS // 4
     assert set(read) <= set(values)
     assert len(set(read)) == len(read)
+
+
+def test_what_is_read_ahead_is_prepared_and_returned_once(broker: Broker) -> None:
+    if not native_client.available():
+        pytest.skip("needs a C compiler, and confluent-kafka with its own librdkafka")
+    values = [b"%06d" % i for i in range(EVENTS)]
+    topic = _sent(broker, values)
+    reader = Reader({"bootstrap.servers": broker.bootstrap_servers}, "g", "c", NativeClient)
+    prepared: list[RawMessages] = []
+    polls: list[Poll] = []
+    read: list[bytes | None] = []
+
+    def all_read(until: int) -> bool:
+        poll = reader.poll(10, prepared.append)
+        polls.append(poll)
+        read.extend(poll.messages.values)
+        assert [source.value() for source in poll.sources] == list(poll.messages.values)
+        assert reader.positions[topic, 0] == len(read), "what is read ahead is not read"
+        return len(read) >= until
+
+    try:
+        reader.start([(topic, 0)], {}, from_beginning=True)
+        wait_for("half is read", lambda: all_read(EVENTS // 2))
+        ahead = [poll for poll in polls if any(poll.messages is each for each in prepared)]
+        assert len(ahead) > 5, "most are read ahead"
+        # From here again: what was read ahead is forgotten, and comes once more.
+        reader.start([(topic, 0)], dict(reader.positions), from_beginning=True)
+        wait_for("all are read", lambda: all_read(EVENTS))
+        reader.stop()
+        assert not reader.positions
+    finally:
+        reader.close()
+    assert read == values
+
+
+def test_trouble_that_is_met_ahead_is_told_by_the_next_poll(apache_kafka: Broker) -> None:
+    if not native_client.available():
+        pytest.skip("needs a C compiler, and confluent-kafka with its own librdkafka")
+    topics = [_sent(apache_kafka, [b"x"] * EVENTS), new_topic(apache_kafka.bootstrap_servers, 1)]
+    settings = {"bootstrap.servers": apache_kafka.bootstrap_servers}
+    reader = Reader(settings, "g", "c", NativeClient)
+    try:
+        reader.start(
+            [(topic, 0) for topic in topics], {(topics[1], 0): 10_000}, from_beginning=True
+        )
+        with pytest.raises(OffsetsGoneError, match=topics[1]):
+            wait_for("an error", lambda: reader.poll(1, lambda _: None).drained == {0, 1})
+    finally:
+        reader.close()
 
 
 def test_what_the_client_logs_is_passed_on(

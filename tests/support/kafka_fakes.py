@@ -12,7 +12,7 @@ from streamgauge.formats.messages import RawMessages
 from streamgauge.io.kafka.attended import Still, always
 from streamgauge.io.kafka.errors import FencedError, NotMemberError, UnsettledError
 from streamgauge.io.kafka.membership import GroupMetadata, Kept
-from streamgauge.io.kafka.reader import Poll
+from streamgauge.io.kafka.reader import Poll, Prepare
 
 STATE_TOPIC = "streamgauge.streamgauge.state"
 Partition = tuple[str, int]
@@ -200,7 +200,7 @@ class FakeReader:
         self.broker.note("stop reading")
         self.partitions, self.positions = (), {}
 
-    def poll(self, most: int) -> Poll:
+    def poll(self, most: int, prepare: Prepare | None = None) -> Poll:
         taken: list[tuple[int, FakeMessage]] = []
         drained = set()
         for number, partition in enumerate(self.partitions):
@@ -215,7 +215,10 @@ class FakeReader:
             if end == len(messages):
                 drained.add(number)
         self.broker.note(f"poll {len(taken)}")
-        return Poll(_columns(taken), [m for _, m in taken], frozenset(drained))
+        columns = _columns(taken)
+        if prepare is not None:
+            prepare(columns)
+        return Poll(columns, [m for _, m in taken], frozenset(drained))
 
     def pause(self, numbers: frozenset[int]) -> None:
         self.paused = numbers

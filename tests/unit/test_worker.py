@@ -13,7 +13,7 @@ from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.partials import InputClock, Progress, Sent, decode
 from streamgauge.io.kafka.errors import NotMemberError
 from streamgauge.io.kafka.membership import GroupMetadata, Kept
-from streamgauge.io.kafka.reader import Poll
+from streamgauge.io.kafka.reader import Poll, Prepare
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.plan import without_labels
 from streamgauge.runner.publisher import Publisher
@@ -223,7 +223,7 @@ def test_nothing_is_shipped_of_a_life_that_is_void(
     world.produce(20)
     poll = world.reader.poll
 
-    def meanwhile(most: int) -> Poll:
+    def meanwhile(most: int, prepare: Prepare | None = None) -> Poll:
         world.membership.epoch += 2
         return poll(most)
 

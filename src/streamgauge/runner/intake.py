@@ -7,7 +7,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
+from streamgauge.core.batch import BoolArray, CodeArray, EventBatch, IntArray, ModelSchema
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.keys import keys
 from streamgauge.core.joining.store import Store
@@ -16,7 +16,7 @@ from streamgauge.core.model_counter import ModelCounter
 from streamgauge.core.reference import Reference
 from streamgauge.core.watermark import Watermark, WatermarkSpec
 from streamgauge.formats.labels import LabelDecoder
-from streamgauge.formats.messages import Decoded, RawMessages, Rejected
+from streamgauge.formats.messages import Decoded, DecodedLabels, RawMessages, Rejected
 from streamgauge.formats.predictions import PredictionDecoder
 from streamgauge.runner.gathering import Gathering
 from streamgauge.runner.inputs import Floors, Inputs, Part, retention_ms
@@ -72,6 +72,29 @@ class Taken(NamedTuple):
     sizes: IntArray | None
 
 
+@dataclass(slots=True)
+class _Ready:
+    """A poll's messages, divided, and what they became where they are decoded already."""
+
+    messages: RawMessages
+    decoder: PredictionDecoder
+    label_decoder: LabelDecoder
+    predictions: Part
+    labels: Part
+    decoded: Decoded | None = None
+    decoded_labels: DecodedLabels | None = None
+
+    def is_of(
+        self, messages: RawMessages, decoder: PredictionDecoder, label_decoder: LabelDecoder
+    ) -> bool:
+        """Say whether these decoders made it of these messages."""
+        return (
+            self.messages is messages
+            and self.decoder is decoder
+            and self.label_decoder is label_decoder
+        )
+
+
 E = TypeVar("E", bound=ModelCounter)
 
 
@@ -96,6 +119,8 @@ class Intake(ABC, Generic[E]):
         self._waiting_until = 0.0
         self._gathering = Gathering(self._add)
         """Where Arrow batches wait for others of their poll."""
+        self._ready: _Ready | None = None
+        """The next poll's messages, decoded ahead."""
         for model in plan.known:
             self._watch(model)
         self._decoder = self._build_decoder()
@@ -187,17 +212,19 @@ class Intake(ABC, Generic[E]):
         elif self._unread:
             self._unread -= {*np.unique(messages.partition).tolist(), *drained}
         self.index(messages)
-        fresh = self._inputs.fresh(messages)
-        predictions, labels = self._inputs.divided(messages, fresh)
+        ready, self._ready = self._ready, None
+        if ready is None or not ready.is_of(messages, self._decoder, self._labels):
+            ready = self._divide(messages, self._inputs.fresh(messages))
+        predictions, labels = ready.predictions, ready.labels
         sizes = None if messages.arrow is None else np.ones(len(messages), np.int64)
         rejected: list[Rejected] = []
         for run in predictions.runs():
-            refused, events = self._take_predictions(run, now)
+            refused, events = self._take_predictions(run, now, ready.decoded)
             rejected += refused
             if sizes is not None and run.messages.arrow is not None:
                 sizes[run.places] = events
         self._gathering.release()
-        rejected += self._take_labels(labels, now)
+        rejected += self._take_labels(labels, now, ready.decoded_labels)
         self._inputs.note(messages)
         for partition in drained:
             self.watermark.set_drained(partition, True)
@@ -205,13 +232,34 @@ class Intake(ABC, Generic[E]):
             self.watermark.set_drained(partition, False)
         return Taken(tuple(rejected), sizes)
 
-    def _take_predictions(self, part: Part, now: float) -> tuple[tuple[Rejected, ...], int]:
+    def prepare(self, messages: RawMessages) -> None:
+        """Decode messages that are to be taken next, while others may be taken meanwhile.
+
+        Arrow batches are left, and so are messages some of which were counted in an earlier life.
+        """
+        fresh = self._inputs.fresh(messages)
+        if messages.arrow is not None or not fresh.all():
+            return
+        ready = self._divide(messages, fresh)
+        ready.decoded = ready.decoder.decode(ready.predictions.messages)
+        if len(ready.labels.messages):
+            ready.decoded_labels = ready.label_decoder.decode(ready.labels.messages)
+        self._ready = ready
+
+    def _divide(self, messages: RawMessages, fresh: BoolArray) -> _Ready:
+        divided = self._inputs.divided(messages, fresh)
+        return _Ready(messages, self._decoder, self._labels, *divided)
+
+    def _take_predictions(
+        self, part: Part, now: float, decoded: Decoded | None
+    ) -> tuple[tuple[Rejected, ...], int]:
         """Count prediction events of one form; return those that are refused, and how many all are.
 
         Each part is decoded only when the ones before are counted: an Arrow batch may become large.
         """
         messages = part.messages
-        decoded = self._decoder.decode(messages)
+        if decoded is None:
+            decoded = self._decoder.decode(messages)
         if messages.arrow is None:
             self._gathering.release()
         add = self._add if messages.arrow is None else self._gathering.take
@@ -233,12 +281,15 @@ class Intake(ABC, Generic[E]):
         """Return the events that are refused, and how many are accepted, of those just counted."""
         return decoded.rejected, decoded.accepted
 
-    def _take_labels(self, part: Part, now: float) -> tuple[Rejected, ...]:
+    def _take_labels(
+        self, part: Part, now: float, decoded: DecodedLabels | None
+    ) -> tuple[Rejected, ...]:
         """Join label events; return those that are refused."""
         messages = part.messages
         if not len(messages):
             return ()
-        decoded = self._labels.decode(messages)
+        if decoded is None:
+            decoded = self._labels.decode(messages)
         for batch in decoded.batches:
             self._observe(batch.timestamp, batch.partition, now)
             name = batch.schema.model

@@ -1,6 +1,7 @@
 """Loop: poll, process, write, commit."""
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -32,6 +33,11 @@ ALERT_WAIT_S: Final = 0.5
 """An alert waits no longer than this for the next checkpoint."""
 HOLD_BACK: Final = 2.0
 """After a start figures are held back for this many checkpoints' time at most; see `Showing`."""
+
+PROCESSORS: Final = (
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
+"""How many this process may use."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +77,11 @@ class Loop(Replica):
         self._next_checkpoint = 0.0
         self._next_look = 0.0
 
+    @property
+    def _reads_ahead(self) -> bool:
+        """Whether the next messages are read and decoded while these are counted."""
+        return PROCESSORS > 1
+
     def _longest_interval(self) -> float:
         """Return how often checkpoints are made (s)."""
         return self._config.checkpoint_interval / 1000
@@ -92,7 +103,7 @@ class Loop(Replica):
     def _turn(self, pipeline: Work) -> None:
         # While some partitions are held back, a large batch would let the others run as far ahead.
         most = min(self._batch, CAREFUL_BATCH) if self._reader.paused else self._batch
-        poll = self._reader.poll(most)
+        poll = self._reader.poll(most, pipeline.prepare if self._reads_ahead else None)
         now = self._clock.monotonic()
         behind = self._reader.behind()
         outcome = pipeline.process(poll.messages, poll.drained - behind, now, behind)

@@ -91,6 +91,10 @@ class Work(Shown, Protocol):
         """Note that all stores know what was counted in an earlier life."""
         ...
 
+    def prepare(self, messages: RawMessages) -> None:
+        """Decode messages that are to be processed next, while others may be processed."""
+        ...
+
     def process(
         self,
         messages: RawMessages,

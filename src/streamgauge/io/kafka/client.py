@@ -1,8 +1,8 @@
 """What the reader needs of a Kafka client: partitions, positions, and messages as columns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError
 
@@ -34,13 +34,17 @@ class Trouble(NamedTuple):
     error: KafkaError
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """The n messages that were taken, as columns, in the order in which the client gave them.
 
     `values` and `keys` have n entries; message i is of partition `partitions[place[i]]`, `place
     (n,) int32`. `offset (n,) int64`; `timestamp (n,) int64` in ms, -1 where the broker gave none.
-    `sources` holds n messages as such; they may be asked for until more is taken.
+    `sources` holds n messages as such, until they are let go of.
     """
 
     values: Sequence[bytes | None]
@@ -51,10 +55,17 @@ class Received:
     timestamp: IntArray
     sources: Sequence[Source]
     troubles: Sequence[Trouble]
+    let_go: Callable[[], None] = nothing
+    """Gives back what `sources` are read from."""
 
 
 class Client(Protocol):
-    """A consumer outside any group. Whatever asks the broker raises KafkaException."""
+    """A consumer outside any group. Whatever asks the broker raises KafkaException.
+
+    Where it `is_shared`, one thread may take messages while another one asks for all else.
+    """
+
+    is_shared: ClassVar[bool]
 
     def partitions_of(self, topic: str, patience: float) -> list[int] | None:
         """Return the numbers of a topic's partitions, None if there is no such topic.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,6 @@ _TEXT_BYTES: Final = 512
 """Of an error's text."""
 _MOST_KEPT: Final = 16 << 20
 """Bytes of memory for values that are kept from one poll to the next."""
-_UNSHARED: Final = 2
-"""References to what only its owner knows: its own, and that of the call which counts them."""
 _LONG: Final = (
     *("begins", "ends", "key_begins", "key_ends"),
     *("offset", "timestamp", "run_length"),
@@ -42,6 +40,15 @@ _LEVELS: Final = (
     logging.DEBUG,
 )
 """Ours for each of syslog's."""
+
+
+def _references(objects: Sequence[object]) -> list[int]:
+    """How often each is referred to."""
+    return [sys.getrefcount(each) for each in objects]
+
+
+(_UNSHARED,) = _references([object()])
+"""References to what nobody else looks at."""
 
 
 class _Gathered(ctypes.Structure):
@@ -65,6 +72,8 @@ def available() -> bool:
 class NativeClient:
     """See `Client`; `logger` among the settings is told what the client logs."""
 
+    is_shared: ClassVar[bool] = True
+
     def __init__(self, settings: Mapping[str, Any]) -> None:
         found, compiled = librdkafka.interface(), library()
         assert found is not None
@@ -80,9 +89,9 @@ class NativeClient:
         self._queue = found.queue_get_consumer(self._handle)
         self._taken: list[npt.NDArray[np.uint64]] = []
         """The addresses of messages that were taken, and are not yet received."""
-        self._held = _Held(found, compiled, np.empty(0, np.uint64))
-        """What was received last."""
-        self._memory = np.empty(0, np.uint8)
+        self._held: list[_Held] = []
+        """What was received, and may not be let go of yet."""
+        self._memory: list[npt.NDArray[np.uint8]] = []
 
     def _create(self, settings: Mapping[str, Any]) -> int:
         """Create the client. Raises KafkaException for settings that it does not take."""
@@ -173,7 +182,6 @@ class NativeClient:
 
     def take(self, most: int, wait_s: float) -> tuple[int, int]:
         """Take up to so many messages; return how many there were, and their bytes."""
-        self._held.let_go()
         found = np.empty(most, np.uint64)
         args = (self._queue, _ms(wait_s), found.ctypes.data, most)
         count = self._kafka.consume_batch_queue(*args)
@@ -197,8 +205,7 @@ class NativeClient:
 
     def received(self) -> Received:
         """Return what was taken since this was asked last."""
-        messages = np.concatenate([np.empty(0, np.uint64), *self._taken])
-        self._taken = []
+        messages = self._pending()
         count = len(messages)
         values, keys = self._measured(messages)
         arrays: dict[str, npt.NDArray[Any]] = {
@@ -225,7 +232,8 @@ class NativeClient:
         ]
         numbers = {partition: number for number, partition in enumerate(dict.fromkeys(runs))}
         place = np.array([numbers[partition] for partition in runs], np.int32)
-        self._held = _Held(self._kafka, self._compiled, messages, arrays["source"][:n])
+        held = _Held(self._kafka, self._compiled, messages, arrays["source"][:n])
+        self._held = [*(each for each in self._held if each.is_there), held]
         return Received(
             values=JoinedBytes(arrays["text"], arrays["begins"][:n], arrays["ends"][:n]),
             keys=JoinedBytes(arrays["keys"], arrays["key_begins"][:n], arrays["key_ends"][:n]),
@@ -233,20 +241,31 @@ class NativeClient:
             place=np.repeat(place, arrays["run_length"][: out.runs]),
             offset=arrays["offset"][:n],
             timestamp=arrays["timestamp"][:n],
-            sources=self._held,
-            troubles=[self._held.trouble(at) for at in arrays["troubled"][: out.troubles].tolist()],
+            sources=held,
+            troubles=[held.trouble(at) for at in arrays["troubled"][: out.troubles].tolist()],
+            let_go=held.let_go,
         )
 
+    def _pending(self) -> npt.NDArray[np.uint64]:
+        """Return the addresses of what was taken, which is no longer waiting then."""
+        taken, self._taken = self._taken, []
+        return np.concatenate([np.empty(0, np.uint64), *taken])
+
     def _room(self, size: int) -> npt.NDArray[np.uint8]:
-        """Return so many bytes of memory, that of the poll before if nobody looks at it any more.
+        """Return so many bytes of memory: an earlier poll's, if nobody looks at it any more.
 
         Pages that are new each time cost half as much as to read what is on them.
         """
         if size > _MOST_KEPT:
             return np.empty(size, np.uint8)
-        if len(self._memory) < size or sys.getrefcount(self._memory) > _UNSHARED:
-            self._memory = np.empty(min(2 * size, _MOST_KEPT), np.uint8)
-        return self._memory[:size]
+        shared = [count > _UNSHARED for count in _references(self._memory)]
+        free = [m for m, is_shared in zip(self._memory, shared, strict=True) if not is_shared]
+        found = next((memory for memory in free if len(memory) >= size), None)
+        if found is None:
+            found = np.empty(min(2 * size, _MOST_KEPT), np.uint8)
+            kept = [m for m, is_shared in zip(self._memory, shared, strict=True) if is_shared]
+            self._memory = [*kept, found]
+        return found[:size]
 
     def _tell(self) -> None:
         """Pass on what the client logs."""
@@ -254,9 +273,8 @@ class NativeClient:
         while event := kafka.queue_poll(self._logs, 0):
             about, text, level = ctypes.c_char_p(), ctypes.c_char_p(), ctypes.c_int()
             args = (ctypes.byref(about), ctypes.byref(text), ctypes.byref(level))
-            if kafka.event_type(event) == librdkafka.LOG_EVENT and not kafka.event_log(
-                event, *args
-            ):
+            is_log = kafka.event_type(event) == librdkafka.LOG_EVENT
+            if is_log and not kafka.event_log(event, *args):
                 name = _text(kafka.name(self._handle))
                 said = (_text(about.value), name, _text(text.value))
                 self._logger.log(_LEVELS[level.value], "%s [%s] %s", *said)
@@ -265,11 +283,8 @@ class NativeClient:
     def close(self) -> None:
         """Let go of everything; may take long where the broker does not answer."""
         kafka = self._kafka
-        self._held.let_go()
-        _Held(
-            kafka, self._compiled, np.concatenate([np.empty(0, np.uint64), *self._taken])
-        ).let_go()
-        self._taken = []
+        for each in (*self._held, _Held(kafka, self._compiled, self._pending())):
+            each.let_go()
         kafka.queue_destroy(self._queue)
         kafka.consumer_close(self._handle)
         self._tell()
@@ -324,6 +339,11 @@ class _Held(Sequence[Source]):
         self._messages = messages
         self._source = np.empty(0, np.int32) if source is None else source
 
+    @property
+    def is_there(self) -> bool:
+        """Whether they can still be looked at, as far as there are any."""
+        return len(self._messages) > 0
+
     def let_go(self) -> None:
         """Give them back; nobody can look at them any more."""
         self._compiled.streamgauge_let_go(
@@ -358,7 +378,7 @@ class _Held(Sequence[Source]):
         return Trouble(self._topic(found), found.partition, found.offset, error)
 
     def _message(self, at: int) -> tuple[int, librdkafka.Message]:
-        if not len(self._messages):
+        if not self.is_there:
             raise RuntimeError("the client has gone on, and the messages are gone")
         address = int(self._messages[at])
         return address, librdkafka.Message.from_address(address)

@@ -1,8 +1,9 @@
 """Reader: all partitions of the input topics, in big batches."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException
@@ -13,7 +14,15 @@ from streamgauge.formats.joined import begin_with
 from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
 from streamgauge.io.kafka import native_client
 from streamgauge.io.kafka.bounded import aside
-from streamgauge.io.kafka.client import Client, Headers, Partition, Received, Source, Trouble
+from streamgauge.io.kafka.client import (
+    Client,
+    Headers,
+    Partition,
+    Received,
+    Source,
+    Trouble,
+    nothing,
+)
 from streamgauge.io.kafka.client_log import client_logger
 from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
 from streamgauge.io.kafka.group_settings import as_single
@@ -33,12 +42,16 @@ FETCHING: Final[Mapping[str, Setting]] = {
 """How messages are fetched, where the configuration does not say otherwise."""
 ANSWER_S: Final = 15.0
 """How long the broker may take to answer."""
-POLL_WAIT_S = 0.1
+POLL_WAIT_S: Final = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
 PLENTY_BYTES: Final = 4 << 20
 """A batch of this much is not waited for any more: a few Arrow batches are as much as full."""
 _LOOKS: Final = 5
 """How often it is looked meanwhile whether there is that much."""
+
+
+Prepare = Callable[[RawMessages], None]
+"""What may be done with messages before they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,14 @@ class Poll:
     sources: Sequence[Source]
     drained: frozenset[int]
     full: bool = False
+
+
+class _Fetched(NamedTuple):
+    """Messages that the client has given, as they came and as columns; see `Poll.full`."""
+
+    received: Received
+    messages: RawMessages
+    full: bool
 
 
 class Reader:
@@ -86,6 +107,11 @@ class Reader:
         self.positions: dict[Partition, int] = {}
         self.paused: frozenset[int] = frozenset()
         self._numbers: dict[Partition, int] = {}
+        self._beside = ThreadPoolExecutor(1, "kafka-reading-ahead")
+        self._ahead: Future[_Fetched] | None = None
+        """The next poll's messages, where they are read already or just now."""
+        self._let_go = nothing
+        """Gives back the last poll's sources."""
 
     def partitions_of(
         self, topics: tuple[str, ...], patience: float = ANSWER_S, *, required: bool = True
@@ -149,6 +175,7 @@ class Reader:
 
         One that a restart of the broker has hit may never find it again, and says nothing of it.
         """
+        self._forget_ahead()
         left, self._client = self._client, self._create(self._settings)
         aside(left.close)
         paused, self.paused = self.paused, frozenset()
@@ -161,6 +188,7 @@ class Reader:
 
     def _assign(self) -> None:
         """Read from the positions."""
+        self._forget_ahead()
         self._client.assign({each: self.positions[each] for each in self.partitions})
 
     def extend(self, added: list[Partition]) -> None:
@@ -171,43 +199,54 @@ class Reader:
 
     def stop(self) -> None:
         """Read no more, until started again."""
+        self._forget_ahead()
         self._client.assign({})
         self.partitions = ()
         self.positions = {}
 
-    def poll(self, most: int) -> Poll:
+    def poll(self, most: int, prepare: Prepare | None = None) -> Poll:
         """Return up to `most` messages.
 
+        Where there is `prepare` and much to read, as much again is read beside what the caller does
+        next, and `prepare` is called with it, in another thread: the next poll returns that.
         Raises OffsetsGoneError, or BrokerError where trying again does not help.
         """
+        self._let_go()
+        ahead, self._ahead = self._ahead, None
         try:
-            count, size = self._client.take(most, 0.0)
-            looks = 0
-            while count < most and size < PLENTY_BYTES and looks < _LOOKS:
-                more, larger = self._client.take(most - count, POLL_WAIT_S / _LOOKS)
-                count, size, looks = count + more, size + larger, looks + 1
-            received = self._client.received()
+            fetched = self._fetch(most) if ahead is None else ahead.result()
         except KafkaException as error:
             raise failure("reading events", error) from error
+        received, messages = fetched.received, fetched.messages
+        self._let_go = received.let_go
         ends: dict[int, int] = {}
         for trouble in received.troubles:
             if trouble.error.code() == KafkaError._PARTITION_EOF:
                 ends[self._numbers[trouble.topic, trouble.partition]] = trouble.offset or 0
             else:
                 _judge(trouble)
-        messages = self._columns(received)
+        for place, partition in enumerate(received.partitions):
+            last = int(received.offset[received.place == place].max())
+            self.positions[partition] = last + 1
         for number, end in ends.items():
             # Beyond the last message lie the markers of transactions: they count as read.
             at = self.partitions[number]
             self.positions[at] = max(self.positions[at], end)
-        return Poll(messages, received.sources, frozenset(ends), looks < _LOOKS)
+        if prepare is not None and fetched.full and not self.paused and self._client.is_shared:
+            self._ahead = self._beside.submit(self._fetch, most, prepare)
+        return Poll(messages, received.sources, frozenset(ends), fetched.full)
 
-    def _columns(self, received: Received) -> RawMessages:
+    def _fetch(self, most: int, prepare: Prepare | None = None) -> _Fetched:
+        """Take messages, which are only read once a poll has returned them."""
+        client = self._client
+        count, size = client.take(most, 0.0)
+        looks = 0
+        while count < most and size < PLENTY_BYTES and looks < _LOOKS:
+            more, larger = client.take(most - count, POLL_WAIT_S / _LOOKS)
+            count, size, looks = count + more, size + larger, looks + 1
+        received = client.received()
         numbers = np.array([self._numbers[each] for each in received.partitions], np.int32)
-        for place, partition in enumerate(received.partitions):
-            last = int(received.offset[received.place == place].max())
-            self.positions[partition] = last + 1
-        return RawMessages(
+        messages = RawMessages(
             values=received.values,
             keys=received.keys,
             partition=numbers[received.place],
@@ -215,6 +254,15 @@ class Reader:
             broker_timestamp=received.timestamp,
             arrow=which_are_arrow(received.values, received.sources),
         )
+        if prepare is not None:
+            prepare(messages)
+        return _Fetched(received, messages, looks < _LOOKS)
+
+    def _forget_ahead(self) -> None:
+        """Leave what was taken and not returned: it is to be read again, from the positions."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            wait([ahead])
 
     def pause(self, numbers: frozenset[int]) -> None:
         """Hold back exactly these partitions and let all others go on."""
@@ -251,6 +299,8 @@ class Reader:
 
     def close(self) -> None:
         """Stop reading."""
+        self._forget_ahead()
+        self._beside.shutdown()
         self._client.close()
 
 

@@ -56,6 +56,9 @@ class Analysis(Pipeline):
         """Return the floors to keep beside these offsets: they themselves."""
         return dict(offsets)
 
+    def prepare(self, messages: RawMessages) -> None:
+        """Do nothing: partials are taken as they come."""
+
     def process(
         self,
         messages: RawMessages,

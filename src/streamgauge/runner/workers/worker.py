@@ -154,6 +154,11 @@ class Worker(Loop):
         assert isinstance(pipeline, Counting)
         pipeline.go_on(self._before)
 
+    @property
+    def _reads_ahead(self) -> bool:
+        """Whether the next messages are read meanwhile: no, that is what other workers are for."""
+        return False
+
     def _turn(self, pipeline: Work) -> None:
         super()._turn(pipeline)
         assert isinstance(pipeline, Counting)
