@@ -56,9 +56,10 @@ class Simulation(RuleBasedStateMachine):
         self.versions: dict[str, int] = {}
         self.foreign: int | None = None
 
-    @initialize(eager=st.booleans(), fetch=st.integers(1, 20))
-    def begin(self, eager: bool, fetch: int) -> None:
+    @initialize(eager=st.booleans(), fetch=st.integers(1, 20), reads_ahead=st.booleans())
+    def begin(self, eager: bool, fetch: int, reads_ahead: bool) -> None:
         self.world.eager, self.world.fetch = eager, fetch
+        self.world.reads_ahead = reads_ahead
         self.world.start(0)
 
     def teardown(self) -> None:

@@ -1,6 +1,7 @@
 """World: the broker, processes that take turns, their disks, time, and all that goes wrong."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -9,9 +10,11 @@ import pytest
 from streamgauge.core import detection
 from streamgauge.core.detectors.tolerance import Tolerance, measure_tolerance
 from streamgauge.formats.messages import RawMessages
-from streamgauge.io.kafka import membership, reader, state_topic, transactions
+from streamgauge.io.kafka import membership, python_client, reader, state_topic, transactions
 from streamgauge.io.kafka.attended import Still
+from streamgauge.io.kafka.python_client import PythonClient
 from streamgauge.io.metrics.selection import RenderLimits
+from streamgauge.runner import loop
 from streamgauge.runner.loop import Loop
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.publisher import Publisher
@@ -70,6 +73,21 @@ class Figures(Publisher):
         return False
 
 
+class _AtOnce:
+    """Does what another thread would do beside the caller before it goes on: one turn at a time."""
+
+    def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*arguments))
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
+            future.set_exception(error)
+        return future
+
+    def shutdown(self) -> None:
+        pass
+
+
 class World:
     """Everything there is; tests call its verbs, and `check` after each."""
 
@@ -77,6 +95,8 @@ class World:
         self.broker = Broker(dict(events.TOPICS))
         self.faults = Faults()
         self.eager = False
+        self.reads_ahead = True
+        """Whether readers take the next messages before these are counted."""
         self.fetch = 5
         self.wall_is_ahead_s = 0.0
         """How wrong the wall clock of all processes is."""
@@ -89,8 +109,13 @@ class World:
         self.checker = Checker(self.broker)
         clock = SimClock(self)
         self._clock = clock
-        for module in (membership, reader, state_topic):
+        for module in (membership, python_client, state_topic):
             patch.setattr(module, "Consumer", lambda settings: SimConsumer(self, settings))
+        patch.setattr(reader, "best_client", lambda: PythonClient)
+        patch.setattr(PythonClient, "is_shared", property(lambda _: self.reads_ahead))
+        patch.setattr(reader, "ThreadPoolExecutor", lambda *_: _AtOnce())
+        patch.setattr(reader, "PLENTY_BYTES", 1)
+        patch.setattr(loop, "PROCESSORS", 2)
         patch.setattr(transactions, "Producer", lambda settings, **_: SimProducer(self, settings))
         patch.setattr(membership, "attended", _unattended)
         # Clients that are left say no more: in a thread of their own they would take others' turns.
