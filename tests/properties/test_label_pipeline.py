@@ -38,8 +38,11 @@ SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=3).filter(lambda size
 def run(events: Sequence[Event], partitions: int, sizes: Sequence[int]) -> Pipeline:
     """A pipeline that has taken in all events, and may still wait for more."""
     pipeline = begun(partitions)
-    for messages in polls(events, partitions, sizes):
-        assert not pipeline.process(messages, frozenset(), NOW).rejected
+    for number, messages in enumerate(polls(events, partitions, sizes)):
+        # Some are decoded ahead.
+        prepared = pipeline.prepare(messages) if number % 3 else None
+        outcome = pipeline.process(messages, frozenset(), NOW, prepared=prepared)
+        assert not outcome.rejected
     return pipeline
 
 

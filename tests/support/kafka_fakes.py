@@ -216,9 +216,9 @@ class FakeReader:
                 drained.add(number)
         self.broker.note(f"poll {len(taken)}")
         columns = _columns(taken)
-        if prepare is not None:
-            prepare(columns)
-        return Poll(columns, [m for _, m in taken], frozenset(drained))
+        prepared = None if prepare is None else prepare(columns)
+        sources = [message for _, message in taken]
+        return Poll(columns, sources, frozenset(drained), prepared=prepared)
 
     def pause(self, numbers: frozenset[int]) -> None:
         self.paused = numbers

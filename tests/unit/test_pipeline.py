@@ -1,6 +1,7 @@
 """The pipeline's own part: whose events move time, and who is held back."""
 
 import gc
+from dataclasses import replace
 
 import numpy as np
 
@@ -133,3 +134,29 @@ def test_no_partition_is_waited_for_long_at_the_start() -> None:
     assert pipeline.ahead() == {0}
     pipeline.process(polled([]), NONE, NOW + BEGIN_TOGETHER_S)
     assert pipeline.ahead() == NONE
+
+
+def test_messages_that_were_decoded_before_the_decoder_changed_are_decoded_again() -> None:
+    events = flights(np.random.default_rng(5), 400, 0, 4_000)
+    polls = [
+        polled([(0, send(event)) for event in events[i : i + 100]]) for i in (0, 100, 200, 300)
+    ]
+    usual, ahead = (followed(0, learned={"flight-delay": "30m"}) for _ in range(2))
+    prepared = [ahead.prepare(messages) for messages in polls]
+    for messages, each in zip(polls, prepared, strict=True):
+        usual.process(messages, NONE, NOW)
+        ahead.process(messages, NONE, NOW, prepared=each)
+    assert ahead.counts == usual.counts
+    assert ahead.counts.accepted == len(events)
+    assert ahead.snapshot(0.0).models[0].last_event == usual.snapshot(0.0).models[0].last_event
+
+
+def test_what_was_counted_before_and_arrow_batches_are_not_decoded_ahead() -> None:
+    pipeline = followed(0)
+    events = [send(event) for event in flights(np.random.default_rng(5), 10, 0, 10)]
+    messages = polled([(0, event) for event in events])
+    assert pipeline.prepare(messages) is not None
+    assert pipeline.prepare(replace(messages, arrow=np.ones(10, bool))) is None
+    pipeline.resume({("predictions", 0): int(messages.offset[5])}, {})
+    assert pipeline.prepare(messages) is None
+    assert pipeline.prepare(messages.take(np.arange(5, 10))) is not None

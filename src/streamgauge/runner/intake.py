@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from streamgauge.core.batch import BoolArray, CodeArray, EventBatch, IntArray, ModelSchema
+from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.keys import keys
 from streamgauge.core.joining.store import Store
@@ -72,27 +73,15 @@ class Taken(NamedTuple):
     sizes: IntArray | None
 
 
-@dataclass(slots=True)
-class _Ready:
+class Prepared(NamedTuple):
     """A poll's messages, divided, and what they became where they are decoded already."""
 
-    messages: RawMessages
-    decoder: PredictionDecoder
-    label_decoder: LabelDecoder
     predictions: Part
     labels: Part
     decoded: Decoded | None = None
     decoded_labels: DecodedLabels | None = None
-
-    def is_of(
-        self, messages: RawMessages, decoder: PredictionDecoder, label_decoder: LabelDecoder
-    ) -> bool:
-        """Say whether these decoders made it of these messages."""
-        return (
-            self.messages is messages
-            and self.decoder is decoder
-            and self.label_decoder is label_decoder
-        )
+    decoders: tuple[PredictionDecoder, LabelDecoder] | None = None
+    """What they were decoded by."""
 
 
 E = TypeVar("E", bound=ModelCounter)
@@ -119,8 +108,8 @@ class Intake(ABC, Generic[E]):
         self._waiting_until = 0.0
         self._gathering = Gathering(self._add)
         """Where Arrow batches wait for others of their poll."""
-        self._ready: _Ready | None = None
-        """The next poll's messages, decoded ahead."""
+        self._decoding = Lock()
+        """Decoders are used by the loop's thread, and by the one that prepares what comes next."""
         for model in plan.known:
             self._watch(model)
         self._decoder = self._build_decoder()
@@ -201,30 +190,31 @@ class Intake(ABC, Generic[E]):
         drained: frozenset[int],
         now: float,
         behind: frozenset[int] = frozenset(),
+        prepared: Prepared | None = None,
     ) -> Taken:
         """Give one poll's events to their engines at `now` (seconds of processing time).
 
         `drained` are the partitions that were read to their end in it, `behind` those that have
-        more than has been read.
+        more than has been read; `prepared` is what `prepare` made of the messages, if it did.
         """
         if now >= self._waiting_until:
             self._unread.clear()
         elif self._unread:
             self._unread -= {*np.unique(messages.partition).tolist(), *drained}
         self.index(messages)
-        ready, self._ready = self._ready, None
-        if ready is None or not ready.is_of(messages, self._decoder, self._labels):
-            ready = self._divide(messages, self._inputs.fresh(messages))
-        predictions, labels = ready.predictions, ready.labels
+        if prepared is None or prepared.decoders != (self._decoder, self._labels):
+            fresh = self._inputs.fresh(messages)
+            prepared = Prepared(*self._inputs.divided(messages, fresh))
+        predictions, labels = prepared.predictions, prepared.labels
         sizes = None if messages.arrow is None else np.ones(len(messages), np.int64)
         rejected: list[Rejected] = []
         for run in predictions.runs():
-            refused, events = self._take_predictions(run, now, ready.decoded)
+            refused, events = self._take_predictions(run, now, prepared.decoded)
             rejected += refused
             if sizes is not None and run.messages.arrow is not None:
                 sizes[run.places] = events
         self._gathering.release()
-        rejected += self._take_labels(labels, now, ready.decoded_labels)
+        rejected += self._take_labels(labels, now, prepared.decoded_labels)
         self._inputs.note(messages)
         for partition in drained:
             self.watermark.set_drained(partition, True)
@@ -232,23 +222,24 @@ class Intake(ABC, Generic[E]):
             self.watermark.set_drained(partition, False)
         return Taken(tuple(rejected), sizes)
 
-    def prepare(self, messages: RawMessages) -> None:
+    def prepare(self, messages: RawMessages) -> Prepared | None:
         """Decode messages that are to be taken next, while others may be taken meanwhile.
 
         Arrow batches are left, and so are messages some of which were counted in an earlier life.
         """
         fresh = self._inputs.fresh(messages)
         if messages.arrow is not None or not fresh.all():
-            return
-        ready = self._divide(messages, fresh)
-        ready.decoded = ready.decoder.decode(ready.predictions.messages)
-        if len(ready.labels.messages):
-            ready.decoded_labels = ready.label_decoder.decode(ready.labels.messages)
-        self._ready = ready
-
-    def _divide(self, messages: RawMessages, fresh: BoolArray) -> _Ready:
-        divided = self._inputs.divided(messages, fresh)
-        return _Ready(messages, self._decoder, self._labels, *divided)
+            return None
+        predictions, labels = self._inputs.divided(messages, fresh)
+        decoders = self._decoder, self._labels
+        with self._decoding:
+            return Prepared(
+                predictions,
+                labels,
+                decoders[0].decode(predictions.messages),
+                decoders[1].decode(labels.messages) if len(labels.messages) else None,
+                decoders,
+            )
 
     def _take_predictions(
         self, part: Part, now: float, decoded: Decoded | None
@@ -259,7 +250,8 @@ class Intake(ABC, Generic[E]):
         """
         messages = part.messages
         if decoded is None:
-            decoded = self._decoder.decode(messages)
+            with self._decoding:
+                decoded = self._decoder.decode(messages)
         if messages.arrow is None:
             self._gathering.release()
         add = self._add if messages.arrow is None else self._gathering.take
@@ -289,7 +281,8 @@ class Intake(ABC, Generic[E]):
         if not len(messages):
             return ()
         if decoded is None:
-            decoded = self._labels.decode(messages)
+            with self._decoding:
+                decoded = self._labels.decode(messages)
         for batch in decoded.batches:
             self._observe(batch.timestamp, batch.partition, now)
             name = batch.schema.model

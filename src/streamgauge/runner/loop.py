@@ -106,7 +106,7 @@ class Loop(Replica):
         poll = self._reader.poll(most, pipeline.prepare if self._reads_ahead else None)
         now = self._clock.monotonic()
         behind = self._reader.behind()
-        outcome = pipeline.process(poll.messages, poll.drained - behind, now, behind)
+        outcome = pipeline.process(poll.messages, poll.drained - behind, now, behind, poll.prepared)
         self._write_dead_letters(poll, outcome.rejected)
         self._write_alerts(outcome.alerts)
         self._batch = next_batch(self._batch, self._clock.monotonic() - now)

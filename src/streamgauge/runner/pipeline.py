@@ -31,7 +31,7 @@ from streamgauge.errors import ReferenceFileError, StateError
 from streamgauge.formats.learning import UntypedDecoder
 from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.reference_file import dump_reference, load_reference, reference_id
-from streamgauge.runner.intake import Counts, Intake
+from streamgauge.runner.intake import Counts, Intake, Prepared
 from streamgauge.runner.learning import Learner, Stage
 from streamgauge.runner.plan import Plan, event_time
 from streamgauge.runner.stores import Partition, Stores
@@ -184,13 +184,14 @@ class Pipeline(Intake[ModelEngine]):
         drained: frozenset[int],
         now: float,
         behind: frozenset[int] = frozenset(),
+        prepared: Prepared | None = None,
     ) -> Outcome:
         """Take in one poll at `now` (seconds of processing time).
 
         `drained` are the partitions that were read to their end in it, `behind` those that have
         more than has been read.
         """
-        taken = self.take(messages, drained, now, behind)
+        taken = self.take(messages, drained, now, behind, prepared)
         self._graduate()
         return Outcome(taken.rejected, self._advance(now), taken.sizes)
 

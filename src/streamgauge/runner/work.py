@@ -10,7 +10,7 @@ from streamgauge.core.snapshot import Snapshot
 from streamgauge.core.state import Kept, Part
 from streamgauge.core.watermark import Watermark
 from streamgauge.formats.messages import RawMessages, Rejected
-from streamgauge.runner.intake import Counts
+from streamgauge.runner.intake import Counts, Prepared
 from streamgauge.runner.stores import Offsets, Partition
 
 
@@ -91,7 +91,7 @@ class Work(Shown, Protocol):
         """Note that all stores know what was counted in an earlier life."""
         ...
 
-    def prepare(self, messages: RawMessages) -> None:
+    def prepare(self, messages: RawMessages) -> Prepared | None:
         """Decode messages that are to be processed next, while others may be processed."""
         ...
 
@@ -101,6 +101,7 @@ class Work(Shown, Protocol):
         drained: frozenset[int],
         now: float,
         behind: frozenset[int] = frozenset(),
+        prepared: Prepared | None = None,
     ) -> Outcome:
         """Take in one poll at `now` (seconds of processing time)."""
         ...

@@ -50,8 +50,8 @@ _LOOKS: Final = 5
 """How often it is looked meanwhile whether there is that much."""
 
 
-Prepare = Callable[[RawMessages], None]
-"""What may be done with messages before they are read."""
+Prepare = Callable[[RawMessages], Any]
+"""What may be made of messages before they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +59,23 @@ class Poll:
     """One poll: messages as columns, their source messages, partitions read to their end.
 
     The sources may be looked at until the next poll. It is `full` where it did not wait for more.
+    `prepared` is what was made of the messages meanwhile, None where they were not read ahead.
     """
 
     messages: RawMessages
     sources: Sequence[Source]
     drained: frozenset[int]
     full: bool = False
+    prepared: Any = None
 
 
 class _Fetched(NamedTuple):
-    """Messages that the client has given, as they came and as columns; see `Poll.full`."""
+    """Messages that the client has given, as they came and as columns; see `Poll`."""
 
     received: Received
     messages: RawMessages
     full: bool
+    prepared: Any
 
 
 class Reader:
@@ -234,7 +237,8 @@ class Reader:
             self.positions[at] = max(self.positions[at], end)
         if prepare is not None and fetched.full and not self.paused and self._client.is_shared:
             self._ahead = self._beside.submit(self._fetch, most, prepare)
-        return Poll(messages, received.sources, frozenset(ends), fetched.full)
+        drained = frozenset(ends)
+        return Poll(messages, received.sources, drained, fetched.full, fetched.prepared)
 
     def _fetch(self, most: int, prepare: Prepare | None = None) -> _Fetched:
         """Take messages, which are only read once a poll has returned them."""
@@ -254,9 +258,8 @@ class Reader:
             broker_timestamp=received.timestamp,
             arrow=which_are_arrow(received.values, received.sources),
         )
-        if prepare is not None:
-            prepare(messages)
-        return _Fetched(received, messages, looks < _LOOKS)
+        prepared = None if prepare is None else prepare(messages)
+        return _Fetched(received, messages, looks < _LOOKS, prepared)
 
     def _forget_ahead(self) -> None:
         """Leave what was taken and not returned: it is to be read again, from the positions."""

@@ -8,7 +8,7 @@ from streamgauge.core.engine import ModelSpec
 from streamgauge.core.layout import Layout
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.partials import PartialsError, Progress, Sent, decode
-from streamgauge.runner.intake import Counts
+from streamgauge.runner.intake import Counts, Prepared
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.stores import Offsets, Partition
@@ -65,6 +65,7 @@ class Analysis(Pipeline):
         drained: frozenset[int],  # noqa: ARG002
         now: float,
         behind: frozenset[int] = frozenset(),  # noqa: ARG002
+        prepared: Prepared | None = None,  # noqa: ARG002
     ) -> Outcome:
         """Take in one poll of partials at `now` (seconds of processing time).
 

@@ -23,7 +23,7 @@ from streamgauge.formats.partials import (
     encode_progress,
 )
 from streamgauge.formats.state_manifest import Positions
-from streamgauge.runner.intake import Counts, Intake
+from streamgauge.runner.intake import Counts, Intake, Prepared
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.stores import Partition, Stores
 from streamgauge.runner.work import Outcome
@@ -69,9 +69,10 @@ class Counting(Intake[ModelTally]):
         drained: frozenset[int],
         now: float,
         behind: frozenset[int] = frozenset(),
+        prepared: Prepared | None = None,
     ) -> Outcome:
         """Take in one poll at `now` (seconds of processing time)."""
-        taken = self.take(messages, drained, now, behind)
+        taken = self.take(messages, drained, now, behind, prepared)
         watermark = self.watermark.advance(now)
         if watermark is not None:
             for tally in self.engines.values():
