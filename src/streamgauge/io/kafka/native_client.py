@@ -9,18 +9,17 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from streamgauge.compiled import library
-from streamgauge.core.batch import CodeArray
 from streamgauge.formats.joined import PAD, JoinedBytes
 from streamgauge.io.kafka import librdkafka
-from streamgauge.io.kafka.client import Headers, Partition, Received, Source, Trouble
+from streamgauge.io.kafka.client import Partition, Received
+from streamgauge.io.kafka.held_messages import HeldMessages, text_of
 from streamgauge.io.kafka.librdkafka import Interface
 
 _TEXT_BYTES: Final = 512
@@ -89,7 +88,7 @@ class NativeClient:
         self._queue = found.queue_get_consumer(self._handle)
         self._taken: list[npt.NDArray[np.uint64]] = []
         """The addresses of messages that were taken, and are not yet received."""
-        self._held: list[_Held] = []
+        self._held: list[HeldMessages] = []
         """What was received, and may not be let go of yet."""
         self._memory: list[npt.NDArray[np.uint8]] = []
 
@@ -232,7 +231,7 @@ class NativeClient:
         ]
         numbers = {partition: number for number, partition in enumerate(dict.fromkeys(runs))}
         place = np.array([numbers[partition] for partition in runs], np.int32)
-        held = _Held(self._kafka, self._compiled, messages, arrays["source"][:n])
+        held = HeldMessages(self._kafka, self._compiled, messages, arrays["source"][:n])
         self._held = [*(each for each in self._held if each.is_there), held]
         return Received(
             values=JoinedBytes(arrays["text"], arrays["begins"][:n], arrays["ends"][:n]),
@@ -275,15 +274,15 @@ class NativeClient:
             args = (ctypes.byref(about), ctypes.byref(text), ctypes.byref(level))
             is_log = kafka.event_type(event) == librdkafka.LOG_EVENT
             if is_log and not kafka.event_log(event, *args):
-                name = _text(kafka.name(self._handle))
-                said = (_text(about.value), name, _text(text.value))
+                name = text_of(kafka.name(self._handle))
+                said = (text_of(about.value), name, text_of(text.value))
                 self._logger.log(_LEVELS[level.value], "%s [%s] %s", *said)
             kafka.event_destroy(event)
 
     def close(self) -> None:
         """Let go of everything; may take long where the broker does not answer."""
         kafka = self._kafka
-        for each in (*self._held, _Held(kafka, self._compiled, self._pending())):
+        for each in (*self._held, HeldMessages(kafka, self._compiled, self._pending())):
             each.let_go()
         kafka.queue_destroy(self._queue)
         kafka.consumer_close(self._handle)
@@ -292,126 +291,12 @@ class NativeClient:
         kafka.destroy(self._handle)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """A message, as its methods tell: see `Source`."""
-
-    at: Partition
-    place: int
-    time: tuple[int, int]
-    content: tuple[bytes | None, bytes | None]
-    heads: list[tuple[str, bytes | None]]
-
-    def topic(self) -> str:
-        return self.at[0]
-
-    def partition(self) -> int:
-        return self.at[1]
-
-    def offset(self) -> int:
-        return self.place
-
-    def timestamp(self) -> tuple[int, int]:
-        return self.time
-
-    def key(self) -> bytes | None:
-        return self.content[0]
-
-    def value(self) -> bytes | None:
-        return self.content[1]
-
-    def headers(self) -> Headers:
-        return self.heads
-
-
-class _Held(Sequence[Source]):
-    """Messages of the client, which it keeps in memory until they are let go of."""
-
-    def __init__(
-        self,
-        kafka: Interface,
-        compiled: ctypes.CDLL,
-        messages: npt.NDArray[np.uint64],
-        source: CodeArray | None = None,
-    ) -> None:
-        self._kafka = kafka
-        self._compiled = compiled
-        self._messages = messages
-        self._source = np.empty(0, np.int32) if source is None else source
-
-    @property
-    def is_there(self) -> bool:
-        """Whether they can still be looked at, as far as there are any."""
-        return len(self._messages) > 0
-
-    def let_go(self) -> None:
-        """Give them back; nobody can look at them any more."""
-        self._compiled.streamgauge_let_go(
-            ctypes.c_void_p(self._messages.ctypes.data),
-            ctypes.c_int64(len(self._messages)),
-            ctypes.cast(self._kafka.message_destroy, ctypes.c_void_p),
-        )
-        self._messages = self._messages[:0]
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self[each] for each in range(len(self))[place]]
-        address, found = self._message(int(self._source[place]))
-        kind = ctypes.c_int()
-        time = self._kafka.message_timestamp(address, ctypes.byref(kind))
-        return _Message(
-            (self._topic(found), found.partition),
-            found.offset,
-            (TIMESTAMP_NOT_AVAILABLE if time < 0 else kind.value, time),
-            (_bytes(found.key, found.key_len), _bytes(found.payload, found.len)),
-            list(self._headers(address)),
-        )
-
-    def trouble(self, at: int) -> Trouble:
-        """What one of the messages tells of a partition."""
-        _, found = self._message(at)
-        text = _bytes(found.payload, found.len) or self._kafka.err2str(found.err)
-        error = KafkaError(found.err, _text(text))
-        return Trouble(self._topic(found), found.partition, found.offset, error)
-
-    def _message(self, at: int) -> tuple[int, librdkafka.Message]:
-        if not self.is_there:
-            raise RuntimeError("the client has gone on, and the messages are gone")
-        address = int(self._messages[at])
-        return address, librdkafka.Message.from_address(address)
-
-    def _topic(self, message: librdkafka.Message) -> str:
-        return _text(self._kafka.topic_name(message.rkt)) if message.rkt else ""
-
-    def _headers(self, address: int) -> Iterator[tuple[str, bytes | None]]:
-        headers = ctypes.c_void_p()
-        if self._kafka.message_headers(address, ctypes.byref(headers)):
-            return
-        name, value, size = ctypes.c_char_p(), ctypes.c_void_p(), ctypes.c_size_t()
-        into = (ctypes.byref(name), ctypes.byref(value), ctypes.byref(size))
-        place = 0
-        while not self._kafka.header_get_all(headers, place, *into):
-            yield _text(name.value), _bytes(value.value, size.value)
-            place += 1
-
-
-def _bytes(address: int | None, size: int) -> bytes | None:
-    return None if address is None else ctypes.string_at(address, size)
-
-
-def _text(given: bytes | None) -> str:
-    return (given or b"").decode("utf-8", "replace")
-
-
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
 def _exception(code: int, text: bytes | None) -> KafkaException:
-    return KafkaException(KafkaError(code, _text(text)))
+    return KafkaException(KafkaError(code, text_of(text)))
 
 
 def _check(code: int, kafka: Interface) -> None:
