@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hatch_build import compile_library, find_compiler
+from hatch_build import PLAIN_EVENTS, compile_library, find_compiler
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats import plain_events
 from streamgauge.formats.event_time import EventTime, parse_rfc3339
@@ -37,7 +37,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     if find_compiler() is None:
         pytest.skip("needs a C compiler")
     path = tmp_path_factory.mktemp("compiled") / "libplain_events.so"
-    assert compile_library(path, "-Werror") is None
+    assert compile_library(PLAIN_EVENTS, path, "-Werror") is None
     found = plain_events.load(path)
     assert found is not None
     return found
@@ -219,7 +219,7 @@ def test_many_values_of_one_column_are_told_apart(compiled: ctypes.CDLL) -> None
 def test_a_library_of_another_version_is_not_used(compiled: ctypes.CDLL, tmp_path: Path) -> None:
     assert compiled.streamgauge_layout() == 1
     other = tmp_path / "other.so"
-    assert compile_library(other, "-DLAYOUT=0") is None
+    assert compile_library(PLAIN_EVENTS, other, "-DLAYOUT=0") is None
     assert plain_events.load(other) is None
     foreign = tmp_path / "foreign.so"
     foreign.write_bytes(b"of another machine")
@@ -242,7 +242,8 @@ def test_broken_messages_lead_the_reader_nowhere_beyond_its_memory(tmp_path: Pat
     sanitizer = Path(asked.stdout.strip())
     watched = tmp_path / "watched.so"
     flags = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    if not sanitizer.is_absolute() or compile_library(watched, *flags) is not None:
+    built = compile_library(PLAIN_EVENTS, watched, *flags)
+    if not sanitizer.is_absolute() or built is not None:
         pytest.skip("needs the address sanitizer of the C compiler")
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.plain_fuzz", str(watched), "20000"],
