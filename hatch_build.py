@@ -37,7 +37,8 @@ SIDE_BANK = Source(
     # A product and a sum may be rounded at once, and what is not chosen computed, for vectors.
     ("-ffp-contract=fast", "-fno-trapping-math"),
 )
-SOURCES = (PLAIN_EVENTS, SIDE_BANK)
+DISPERSION = Source(PACKAGE / "core" / "detectors" / "dispersion.c", ("-fno-trapping-math",))
+SOURCES = (PLAIN_EVENTS, SIDE_BANK, DISPERSION)
 
 
 def find_compiler() -> list[str] | None:

@@ -18,9 +18,10 @@ from typing import Final
 import numpy as np
 
 from benchmarks.common import Row, arguments, report
+from streamgauge.core.compiled import Single
 from streamgauge.core.detectors.bank import ALTERNATIVES
 from streamgauge.core.detectors.series import Kind, Series, SeriesTable
-from streamgauge.core.detectors.side_bank import Gathered, Moved, SideBank, Single
+from streamgauge.core.detectors.side_bank import Gathered, Moved, SideBank
 from streamgauge.core.detectors.sides import Sides
 from streamgauge.core.layout import Subject, SubjectKind
 

@@ -1,17 +1,17 @@
 """Evidence moved on by compiled code and by numpy, both against the recursion itself."""
 
 import ctypes
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hatch_build import SIDE_BANK, compile_library, find_compiler
-from streamgauge.core.compiled import load
+from hatch_build import SIDE_BANK
+from streamgauge.core.compiled import Single
 from streamgauge.core.detectors import side_bank
 from streamgauge.core.detectors.bank import ALTERNATIVES, TILTS
-from streamgauge.core.detectors.side_bank import LAYOUT, Gathered, Moved, SideBank, Single
+from streamgauge.core.detectors.side_bank import LAYOUT, Gathered, Moved, SideBank
 from streamgauge.core.detectors.sides import Sides
+from tests.support.compiled import built
 from tests.unit.test_e_detectors import TABLE
 
 SUBJECT_OF = np.array([0, 0, 1, 2])
@@ -21,13 +21,7 @@ SERIES, SIDES, SUBJECTS, ROWS = 4, 7, 3, 40
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The code, compiled now."""
-    if find_compiler() is None:
-        pytest.skip("needs a C compiler")
-    path = tmp_path_factory.mktemp("compiled") / "libside_bank.so"
-    assert compile_library(SIDE_BANK, path, "-Werror") is None
-    found = load(path, LAYOUT)
-    assert found is not None
-    return found
+    return built(SIDE_BANK, LAYOUT, tmp_path_factory.mktemp("compiled"))
 
 
 def bank(compiled: ctypes.CDLL | None) -> SideBank:
@@ -128,18 +122,3 @@ def test_one_alternative_of_a_side_gains_what_moves_its_evidence_on() -> None:
     found = constants.gains(finite, at, side, alternative)
     grown = log[finite.rows[at], alternative, side] - allowance
     np.testing.assert_allclose(found, grown, rtol=1e-5, atol=5e-5)
-
-
-def test_where_there_is_a_compiler_the_code_was_built() -> None:
-    if find_compiler() is None:
-        pytest.skip("needs a C compiler")
-    assert side_bank.library() is not None, "run make setup again"
-
-
-def test_a_library_of_another_version_is_not_used(tmp_path: Path) -> None:
-    if find_compiler() is None:
-        pytest.skip("needs a C compiler")
-    other = tmp_path / "other.so"
-    assert compile_library(SIDE_BANK, other, "-DLAYOUT=0") is None
-    assert load(other, LAYOUT) is None
-    assert load(tmp_path / "none.so", LAYOUT) is None

@@ -4,7 +4,10 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
+
+Single = npt.NDArray[np.float32]
 
 
 def load(path: Path, layout: int) -> ctypes.CDLL | None:

@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
+from streamgauge.core.compiled import Single
 from streamgauge.core.detectors.allowance import NOTHING, log_parts
 from streamgauge.core.detectors.bank import ALTERNATIVES, LOG_WEIGHTS, largest, mixture
 from streamgauge.core.detectors.dispersion import Dispersion
 from streamgauge.core.detectors.kept import arrays_data, take_arrays
-from streamgauge.core.detectors.side_bank import Gathered, SideBank, Single
+from streamgauge.core.detectors.side_bank import Gathered, SideBank
 from streamgauge.core.detectors.sides import Sides
 from streamgauge.core.detectors.tolerance import Tolerance
 from streamgauge.core.findings import Verdict

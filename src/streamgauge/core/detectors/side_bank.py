@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
-from streamgauge.core.compiled import addresses, load
+from streamgauge.core.compiled import Single, addresses, load
 from streamgauge.core.detectors.bank import (
     ALTERNATIVES,
     TILTS,
@@ -32,8 +31,6 @@ LAYOUT: Final = 1
 BLOCK: Final = 8_000
 """Sides whose evidence numpy moves on at once: the arrays of all alternatives stay in the cache."""
 _FIGURES: Final = 5
-
-Single = npt.NDArray[np.float32]
 
 
 class _Bank(ctypes.Structure):
@@ -55,10 +52,7 @@ class _Update(ctypes.Structure):
 @cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled code, None where it was not built or is of another version."""
-    found = load(LIBRARY, LAYOUT)
-    if found is not None:
-        found.streamgauge_move_on.restype = None
-    return found
+    return load(LIBRARY, LAYOUT)
 
 
 class Gathered(NamedTuple):
