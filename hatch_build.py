@@ -38,7 +38,10 @@ SIDE_BANK = Source(
     ("-ffp-contract=fast", "-fno-trapping-math"),
 )
 DISPERSION = Source(PACKAGE / "core" / "detectors" / "dispersion.c", ("-fno-trapping-math",))
-SOURCES = (PLAIN_EVENTS, SIDE_BANK, DISPERSION)
+PANE_FEED = Source(
+    PACKAGE / "core" / "detectors" / "pane_feed.c", ("-fno-trapping-math", "-fno-math-errno")
+)
+SOURCES = (PLAIN_EVENTS, SIDE_BANK, DISPERSION, PANE_FEED)
 
 
 def find_compiler() -> list[str] | None:

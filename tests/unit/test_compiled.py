@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from hatch_build import DISPERSION, PLAIN_EVENTS, SIDE_BANK, SOURCES, Source, compile_library
+from hatch_build import (
+    DISPERSION,
+    PANE_FEED,
+    PLAIN_EVENTS,
+    SIDE_BANK,
+    SOURCES,
+    Source,
+    compile_library,
+)
 from streamgauge.core.compiled import load
-from streamgauge.core.detectors import dispersion, side_bank
+from streamgauge.core.detectors import dispersion, pane_feed, side_bank
 from streamgauge.formats import plain_events
 from tests.support.compiled import needs_compiler
 
@@ -16,6 +24,7 @@ LIBRARIES: dict[Source, Callable[[], ctypes.CDLL | None]] = {
     PLAIN_EVENTS: plain_events.library,
     SIDE_BANK: side_bank.library,
     DISPERSION: dispersion.library,
+    PANE_FEED: pane_feed.library,
 }
 
 

@@ -24,6 +24,7 @@ from streamgauge.core.detectors.allowance import NOTHING, log_parts
 from streamgauge.core.detectors.bank import ALTERNATIVES, LOG_WEIGHTS, largest, mixture
 from streamgauge.core.detectors.dispersion import Dispersion
 from streamgauge.core.detectors.kept import arrays_data, take_arrays
+from streamgauge.core.detectors.pane_feed import PaneFeed, Sums
 from streamgauge.core.detectors.side_bank import Gathered, SideBank
 from streamgauge.core.detectors.sides import Sides
 from streamgauge.core.detectors.tolerance import Tolerance
@@ -153,6 +154,7 @@ class EDetectors:
     _dispersion: Dispersion = field(init=False)
     _rows: _Rows = field(init=False)
     _sides: Sides = field(init=False)
+    _pane_feed: PaneFeed = field(init=False)
     _bank: SideBank = field(init=False)
     _largest_shares: FloatArray = field(init=False)
     """The log of the largest of a subject's parts of a row's allowance `(2, S)`: of rows that the
@@ -168,6 +170,7 @@ class EDetectors:
         self._subject_of = np.repeat(
             np.arange(len(table.subjects)), np.diff(table.starts, append=size)
         )
+        self._pane_feed = PaneFeed(self.tolerance, self._sides)
         parts = log_parts(table, self.weights)
         self._bank = SideBank(self._sides, self._subject_of, self._sides.chosen(parts))
         self._largest_shares = np.maximum.reduceat(parts.max(axis=-1), table.starts, axis=1)
@@ -210,7 +213,7 @@ class EDetectors:
         """
         for at in range(0, len(rows), self._few):
             mine = slice(at, at + self._few)
-            numbers = counts[mine].astype(np.int64, copy=False)
+            numbers = np.ascontiguousarray(counts[mine], np.int64)
             self._feed(rows[mine], numbers, events[mine], start)
 
     def _feed(self, rows: IntArray, counts: IntArray, events: IntArray, start: int) -> None:
@@ -218,18 +221,8 @@ class EDetectors:
         # Rows may be added long before: as far ahead as events are read.
         first = rows[state.quiet_until[rows, 0] == _NEVER]
         state.quiet_until[first] = start
-        present, total = self.tolerance.table.counts(counts)
-        known = state.known[rows]
-        bounds = self.tolerance.bounds(known, start)
-        if self.tolerance.table.expected is not None:
-            shares = self.tolerance.table.expected_shares(counts)
-            bounds = self.tolerance.with_expected(bounds, known, shares)
-        state.present[rows] += present
-        state.total[rows] += total
-        state.expected[rows] += bounds.expected * total
-        # In memory the sides are apart, and this takes no copy of them.
-        rises, falls = np.moveaxis(bounds.largest, -1, 0)
-        state.largest[rows] += self._sides.joined(rises * total, falls * total)
+        sums = Sums(state.present, state.total, state.expected, state.largest)
+        self._pane_feed.add(sums, rows, state.known[rows], counts, start)
         state.events[rows] += events
 
     def close(self, rows: IntArray, end: int) -> IntArray:
