@@ -32,6 +32,7 @@ class Source(NamedTuple):
 
 PACKAGE = ROOT / "src" / "streamgauge"
 PLAIN_EVENTS = Source(PACKAGE / "formats" / "plain_events.c")
+COUNTING = Source(PACKAGE / "core" / "counting.c")
 SIDE_BANK = Source(
     PACKAGE / "core" / "detectors" / "side_bank.c",
     # A product and a sum may be rounded at once, and what is not chosen computed, for vectors.
@@ -41,7 +42,7 @@ DISPERSION = Source(PACKAGE / "core" / "detectors" / "dispersion.c", ("-fno-trap
 PANE_FEED = Source(
     PACKAGE / "core" / "detectors" / "pane_feed.c", ("-fno-trapping-math", "-fno-math-errno")
 )
-SOURCES = (PLAIN_EVENTS, SIDE_BANK, DISPERSION, PANE_FEED)
+SOURCES = (PLAIN_EVENTS, COUNTING, SIDE_BANK, DISPERSION, PANE_FEED)
 
 
 def find_compiler() -> list[str] | None:

@@ -1,11 +1,14 @@
 """Compiled code for tests: built anew, so that it is that of the sources as they are."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from hatch_build import Source, compile_library, find_compiler
+from streamgauge.core import cells, lookup
 from streamgauge.core.compiled import load
 
 
@@ -23,3 +26,12 @@ def built(source: Source, layout: int, folder: Path) -> ctypes.CDLL:
     found = load(path, layout)
     assert found is not None
     return found
+
+
+@contextmanager
+def counting_by(compiled: ctypes.CDLL | None) -> Iterator[None]:
+    """Let events be looked up and counted by this code, by numpy where it is None."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (cells, lookup):
+            patch.setattr(module, "library", lambda: compiled)
+        yield

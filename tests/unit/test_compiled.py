@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hatch_build import (
+    COUNTING,
     DISPERSION,
     PANE_FEED,
     PLAIN_EVENTS,
@@ -15,12 +16,14 @@ from hatch_build import (
     Source,
     compile_library,
 )
+from streamgauge.core import counting
 from streamgauge.core.compiled import load
 from streamgauge.core.detectors import dispersion, pane_feed, side_bank
 from streamgauge.formats import plain_events
 from tests.support.compiled import needs_compiler
 
 LIBRARIES: dict[Source, Callable[[], ctypes.CDLL | None]] = {
+    COUNTING: counting.library,
     PLAIN_EVENTS: plain_events.library,
     SIDE_BANK: side_bank.library,
     DISPERSION: dispersion.library,

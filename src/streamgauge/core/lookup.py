@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import FloatArray
+from streamgauge.core.compiled import addresses
+from streamgauge.core.counting import LookUp, library, look_up
 
 CELLS: Final = 4_096
 FEWEST_EDGES: Final = 24
@@ -33,7 +35,8 @@ class EdgeLookup:
     """
 
     def __init__(self, edges: FloatArray) -> None:
-        self._edges = edges
+        self._compiled = library()
+        self._edges = np.ascontiguousarray(edges)
         self._table = False
         if len(edges) < FEWEST_EDGES:
             return
@@ -53,6 +56,11 @@ class EdgeLookup:
         self._pivot[held > 0] = edges[self._base[held > 0]]
         self._base[held > 1] = -2
         self._crowded = bool((held > 1).any())
+        self._handed = LookUp(
+            *(self._low, self._factor, CELLS),
+            *addresses(self._base, self._pivot, self._edges),
+            len(edges),
+        )
 
     def bins(
         self, values: FloatArray, extremes: tuple[float, float] | None = None
@@ -63,6 +71,8 @@ class EdgeLookup:
         """
         if not self._table:
             return self._edges.searchsorted(values, side="right")
+        if self._compiled is not None:
+            return look_up(self._compiled, self._handed, values)
         bounded = extremes is not None and all(
             abs(value - self._low) * self._factor < _BOUND for value in extremes
         )
