@@ -56,11 +56,6 @@ class EdgeLookup:
         self._pivot[held > 0] = edges[self._base[held > 0]]
         self._base[held > 1] = -2
         self._crowded = bool((held > 1).any())
-        self._handed = LookUp(
-            *(self._low, self._factor, CELLS),
-            *addresses(self._base, self._pivot, self._edges),
-            len(edges),
-        )
 
     def bins(
         self, values: FloatArray, extremes: tuple[float, float] | None = None
@@ -72,7 +67,7 @@ class EdgeLookup:
         if not self._table:
             return self._edges.searchsorted(values, side="right")
         if self._compiled is not None:
-            return look_up(self._compiled, self._handed, values)
+            return look_up(self._compiled, self._handed(), values)
         bounded = extremes is not None and all(
             abs(value - self._low) * self._factor < _BOUND for value in extremes
         )
@@ -81,6 +76,11 @@ class EdgeLookup:
             part = slice(first, first + BLOCK)
             self._look_up(values[part], bins[part], bounded=bounded)
         return bins
+
+    def _handed(self) -> LookUp:
+        """Return what compiled code needs, made anew: a copy of it would not follow its arrays."""
+        arrays = addresses(self._base, self._pivot, self._edges)
+        return LookUp(self._low, self._factor, CELLS, *arrays, len(self._edges))
 
     def _look_up(
         self, values: FloatArray, bins: npt.NDArray[np.intp], *, bounded: bool = False
