@@ -13,9 +13,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
+COMPILED := $(shell find src -name '*.c')
 UV := uv==0.13.9
 PYTEST := $(BIN)/python -m pytest
-COMPILED := $(shell find src -name '*.c')
 INSIDE := tests/unit tests/properties
 
 .DEFAULT_GOAL := help
@@ -83,6 +83,6 @@ lock: ## Write requirements.lock anew (ARGS=--upgrade for newer versions)
 	  --custom-compile-command 'make lock' --output-file requirements.lock $(ARGS)
 
 clean: ## Remove the environment, caches and build results
-	rm -f src/streamgauge/libstreamgauge.so
+	find src -name 'lib*.so' -delete
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,48 +18,52 @@ from typing import Final
 import numpy as np
 
 from benchmarks.common import Row, arguments, report
-from streamgauge.core.batch import FloatArray
-from streamgauge.core.detectors.bank import ALTERNATIVES, gains, largest, update
-from streamgauge.core.detectors.e_detectors import BLOCK
+from streamgauge.compiled import Single
+from streamgauge.core.detectors.bank import ALTERNATIVES
+from streamgauge.core.detectors.series import Kind, Series, SeriesTable
+from streamgauge.core.detectors.side_bank import Gathered, Moved, SideBank
+from streamgauge.core.detectors.sides import Sides
+from streamgauge.core.layout import Subject, SubjectKind
 
 SERIES: Final = 40_000
+ROWS: Final = 200
 EVENTS: Final = 1000.0
 """Events of a pane."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A pane of all series: counts of both sides and shares tolerated `(series, 2)`."""
+    """A pane of all series, those of `ROWS` rows, and log E `(rows, K, sides)` so far."""
 
-    sides: FloatArray
-    tolerated: FloatArray
-    log_allowance: FloatArray
-    log_evidence: FloatArray
+    bank: SideBank
+    gathered: Gathered
+    log: Single
 
     @classmethod
     def random(cls, series: int) -> "Pass":
         """Return a pane in which nothing has changed, after 20 others like it."""
         rng = np.random.default_rng(3)
-        share = rng.uniform(0.01, 0.99, series)
-        tolerated = np.stack([share, 1.0 - share], axis=-1)
-        log_allowance = np.full((series, 2, 1), -np.log(1000.0 * series))
-        log_evidence = np.full((series, 2, ALTERNATIVES), -np.inf)
+        each = series // ROWS
+        subject = Subject(SubjectKind.FEATURE, "f")
+        table = SeriesTable((Series(subject, Kind.ABOVE, 1, 2, 0, 2),) * each)
+        shares = np.full((2, 2 * each), -np.log(1000.0 * series))
+        bank = SideBank(Sides(table), np.zeros(each, np.int64), shares)
+        share = rng.uniform(0.01, 0.99, (ROWS, each))
+        largest = (EVENTS * np.concatenate([share, 1.0 - share], axis=1)).astype(np.float32)
+        total = np.full(share.shape, EVENTS, np.float32)
+        log = np.full((ROWS, ALTERNATIVES, 2 * each), -np.inf, np.float32)
+        known, rows = np.ones(ROWS, bool), np.arange(ROWS)
         for _ in range(20):
-            present = rng.binomial(int(EVENTS), share).astype(np.float64)
-            sides = np.stack([present, EVENTS - present], axis=-1)
-            pane = cls(sides, tolerated, log_allowance, log_evidence)
+            present = rng.binomial(int(EVENTS), share).astype(np.float32)
+            sums = (present, total, largest)
+            gathered = Gathered(rows, *sums, np.ones(share.shape), np.zeros(ROWS), known)
+            pane = cls(bank, gathered, log)
             pane.run()
         return pane
 
-    def run(self) -> FloatArray:
-        """Move the evidence on by the pane; returns the largest of each side `(series, 2)`."""
-        top = np.empty_like(self.sides)
-        for at in range(0, len(top), BLOCK // 2):
-            some = slice(at, at + BLOCK // 2)
-            gain = gains(self.sides[some], np.array([EVENTS]), self.tolerated[some])
-            update(self.log_evidence[some], self.log_allowance[some], gain)
-            top[some] = largest(self.log_evidence[some])
-        return top
+    def run(self) -> Moved:
+        """Move the evidence on by the pane; returns what rows say."""
+        return self.bank.move_on(self.log, self.gathered)
 
 
 def medians(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -77,7 +81,8 @@ def main() -> None:
     """Measure and print."""
     options = arguments("What the bank of e-detectors costs")
     update_pass = Pass.random(SERIES)
-    exponents = np.minimum(update_pass.log_evidence - update_pass.log_allowance, 40.0)
+    evidence = update_pass.log.astype(np.float64)
+    exponents = np.minimum(evidence + np.log(1000.0 * SERIES), 40.0)
     grown, out = np.exp(exponents), np.empty_like(exponents)
     works: dict[str, Callable[[], object]] = {
         "update": update_pass.run,

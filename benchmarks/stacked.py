@@ -6,7 +6,7 @@ of the time.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -95,8 +95,9 @@ def alarms(
         cast("Tolerance", stacked), spending * runs, np.ones(len(table.series)), pool
     )
     dispersion = StackedDispersion(stacked.dispersion, len(table.series))
-    # There is no other way to one dispersion per reference.
+    # There is no other way to one dispersion, and one tolerance, per reference.
     detectors._dispersion = dispersion  # noqa: SLF001
+    detectors._pane_feed = replace(detectors._pane_feed, compiled=None)  # noqa: SLF001
     own = np.empty(0, np.int64)
     """The run's number times the regime's rows, plus the row, of every row of the detectors."""
     before: set[tuple[int, int]] = set()

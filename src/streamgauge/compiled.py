@@ -1,34 +1,38 @@
-"""Compiled code: one library of all C files beside the modules that call them.
+"""Compiled code: loads what hatch_build.py has built of the C files beside their callers.
 
-It is built where there is a C compiler (see hatch_build.py). Without it everything works all the
-same, in more time.
+Each caller has a way to do without, with the same result: there may have been no compiler.
 """
 
 import ctypes
-from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any
 
-LIBRARY: Final = Path(__file__).with_name("libstreamgauge.so")
-_LAYOUT: Final = 2
-"""Of what is handed over: it grows with each change of a structure or of arguments. compiled.c has
-the same number."""
+import numpy as np
+import numpy.typing as npt
 
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The library, None where it was not built or is of another version."""
-    return load(LIBRARY) if LIBRARY.exists() else None
+Single = npt.NDArray[np.float32]
 
 
-def load(path: Path) -> ctypes.CDLL | None:
-    """A library in a file, None where it is of another version or another machine.
+def load(path: Path, layout: int) -> ctypes.CDLL | None:
+    """Return a library, None where there is none for this machine or of this `layout`.
 
-    Calls let the interpreter's lock go.
+    The layout is that of what is handed over; it grows with each change of it. Calls let the
+    interpreter's lock go.
     """
     try:
         found = ctypes.CDLL(str(path))
         found.streamgauge_layout.restype = ctypes.c_int64
     except (OSError, AttributeError):
         return None
-    return found if found.streamgauge_layout() == _LAYOUT else None
+    return found if found.streamgauge_layout() == layout else None
+
+
+def addresses(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Return where arrays' numbers begin, which have to follow one another in C's order."""
+    assert all(array.flags.c_contiguous for array in arrays)
+    return tuple(array.ctypes.data for array in arrays)
+
+
+def pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
+    """Return the address of an array without gaps, who must be kept for as long as it is used."""
+    return ctypes.c_void_p(*addresses(array))

@@ -1,5 +1,7 @@
 """Aggregation against a recount, event by event, and against itself in other chunks and orders."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,14 +10,26 @@ from hypothesis import strategies as st
 from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.batch import EventBatch
 from streamgauge.core.bins import NumericBins, fold, grouping
+from streamgauge.core.counting import library
 from streamgauge.core.layout import Layout
 from streamgauge.core.partial import Partial, merge
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
 from tests.support import batches
+from tests.support.compiled import counting_by
 
 PANE_MS = 10_000
 LAYOUT = batches.layout()
 Statistics = dict[tuple[int, RowKey], tuple[list[int], list[list[float]]]]
+
+
+@pytest.fixture(scope="module", autouse=True, params=["compiled code", "numpy"])
+def counted_by(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What counts: both ways have to pass all tests."""
+    compiled = library()
+    if request.param == "compiled code" and compiled is None:
+        pytest.skip("needs a C compiler")
+    with counting_by(compiled if request.param == "compiled code" else None):
+        yield
 
 
 def aggregated(batch: EventBatch, parts: list[EventBatch] | None = None) -> Statistics:

@@ -13,6 +13,7 @@ import numpy as np
 from streamgauge.compiled import load
 from streamgauge.core.batch import ModelSchema, Task
 from streamgauge.formats.event_time import EventTime
+from streamgauge.formats.plain_events import LAYOUT
 from streamgauge.formats.plain_predictions import Learned, PlainPredictions
 from streamgauge.formats.plain_text import PlainText
 from tests.support.native_draws import mutate
@@ -32,7 +33,7 @@ GOOD = (
 def main() -> None:
     """Read many broken messages, and say how many were taken."""
     path, count = Path(sys.argv[1]), int(sys.argv[2])
-    library = load(path)
+    library = load(path, LAYOUT)
     assert library is not None
     readers = [PlainPredictions(library, s, EventTime()) for s in (BINARY, SPECIES)]
     for reader in readers:

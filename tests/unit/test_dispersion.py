@@ -1,17 +1,22 @@
 """Dispersion against Pearson's statistic computed directly, and laws whose φ is known."""
 
+import ctypes
+
 import numpy as np
 import pytest
 
+from hatch_build import SOURCES
 from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.detectors.dispersion import (
     FEWEST_DAYS,
     FEWEST_UPDATES,
+    LAYOUT,
     LEAST_SHARE,
     WARM_UP,
     BlockDispersion,
     Dispersion,
 )
+from tests.support.compiled import built
 
 ROW = np.array([0])
 MINUTE = 60_000
@@ -226,3 +231,33 @@ def test_a_day_kept_by_an_earlier_version_goes_on_as_one_kept_now() -> None:
     again.restore(old, 1)
     assert again.data()["sums"] == pytest.approx(data["sums"], rel=1e-6)
     assert again.data()["sums"].dtype == data["sums"].dtype
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The code, compiled now."""
+    return built(SOURCES["dispersion"], LAYOUT, tmp_path_factory.mktemp("compiled"))
+
+
+def test_compiled_code_and_numpy_find_the_same_bits(compiled: ctypes.CDLL) -> None:
+    series, rng = 37, np.random.default_rng(18)
+    reference = rng.uniform(1.0, 3.0, series)
+    both = [Dispersion(reference, series, by) for by in (compiled, None)]
+    for found in both:
+        found.add_rows(20)
+    for update in range(150):
+        rows = rng.permutation(20)[: rng.integers(1, 20)]
+        total = rng.poisson(rng.choice([0.5, 30.0, 1e5], (len(rows), series))).astype(float)
+        expected = rng.choice([0.0, 1e-5, 0.2, 0.999, 1.0], total.shape)
+        moved = np.clip(expected + rng.normal(0.0, 0.05, total.shape), 0.0, 1.0)
+        present = rng.binomial(total.astype(int), moved).astype(float)
+        for found in both:
+            found.add(rows, present, total, expected, T0 + (update + 1) * DAY // 10)
+        one, other = (found.factor(np.arange(20)) for found in both)
+        np.testing.assert_array_equal(one, other)
+    assert (one > reference).any()
+    for name in ("updates", "days"):
+        kept = [found.data()[name] for found in both]
+        for figure, values in kept[0].items():
+            np.testing.assert_array_equal(values, kept[1][figure])
+    np.testing.assert_array_equal(*(found.data()["sums"] for found in both))

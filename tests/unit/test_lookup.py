@@ -1,10 +1,15 @@
 """The lookup table gives what the search gives, on edges that are easy, crowded or extreme."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
+from hatch_build import SOURCES
 from streamgauge.core.batch import FloatArray
+from streamgauge.core.counting import declared
 from streamgauge.core.lookup import BLOCK, EdgeLookup
+from tests.support.compiled import built, counting_by
 
 RNG = np.random.default_rng(3)
 LARGEST = float(np.finfo(np.float64).max)
@@ -22,6 +27,21 @@ EDGES = {
     "tiny range": np.cumsum(np.full(60, 5e-324)),
     "infinite end": np.append(np.linspace(0.0, 1e308, 60), np.inf),
 }
+
+
+@pytest.fixture(scope="module", autouse=True, params=["compiled code", "numpy"])
+def looked_up_by(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """What looks values up: both ways have to pass all tests."""
+    if request.param == "numpy":
+        with counting_by(None):
+            yield
+        return
+    folder = tmp_path_factory.mktemp("compiled")
+    built(SOURCES["counting"], 1, folder)
+    with counting_by(declared(folder / SOURCES["counting"].library.name)):
+        yield
 
 
 @pytest.mark.parametrize("edges", EDGES.values(), ids=list(EDGES))

@@ -15,13 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hatch_build import compile_library, find_compiler
-from streamgauge import compiled as compiled_code
+from hatch_build import SOURCES, compile_library, find_compiler
 from streamgauge.core.batch import CodeArray, ModelSchema, Task
 from streamgauge.formats.event_time import EventTime, parse_rfc3339
-from streamgauge.formats.plain_events import Field, Kind, PlainColumns, PlainReader, powers_of_ten
+from streamgauge.formats.plain_events import (
+    LAYOUT,
+    Field,
+    Kind,
+    PlainColumns,
+    PlainReader,
+    powers_of_ten,
+)
 from streamgauge.formats.plain_predictions import Learned, PlainPredictions
 from streamgauge.formats.plain_text import PlainText
+from tests.support.compiled import built
 from tests.support.native_events import BINARY, event, messages
 
 SPECIES = ModelSchema(
@@ -34,13 +41,7 @@ MANY = 20_000
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The reader, compiled now."""
-    if find_compiler() is None:
-        pytest.skip("needs a C compiler")
-    path = tmp_path_factory.mktemp("compiled") / "libstreamgauge.so"
-    assert compile_library(path, "-Werror") is None
-    found = compiled_code.load(path)
-    assert found is not None
-    return found
+    return built(SOURCES["plain_events"], LAYOUT, tmp_path_factory.mktemp("compiled"))
 
 
 def _all(text: PlainText) -> CodeArray:
@@ -255,22 +256,6 @@ def test_many_values_of_one_column_are_told_apart(compiled: ctypes.CDLL) -> None
     assert len(set(region.values)) == len(region.values) == len(set(expected))
 
 
-def test_a_library_of_another_version_is_not_used(compiled: ctypes.CDLL, tmp_path: Path) -> None:
-    assert compiled.streamgauge_layout() > 0
-    other = tmp_path / "other.so"
-    assert compile_library(other, "-DLAYOUT=0") is None
-    assert compiled_code.load(other) is None
-    foreign = tmp_path / "foreign.so"
-    foreign.write_bytes(b"of another machine")
-    assert compiled_code.load(foreign) is None
-
-
-def test_where_there_is_a_compiler_the_reader_was_built() -> None:
-    if find_compiler() is None:
-        pytest.skip("needs a C compiler")
-    assert compiled_code.library() is not None, "run make setup again"
-
-
 def test_broken_messages_lead_the_reader_nowhere_beyond_its_memory(tmp_path: Path) -> None:
     compiler = find_compiler()
     if compiler is None:
@@ -281,7 +266,8 @@ def test_broken_messages_lead_the_reader_nowhere_beyond_its_memory(tmp_path: Pat
     sanitizer = Path(asked.stdout.strip())
     watched = tmp_path / "watched.so"
     flags = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    if not sanitizer.is_absolute() or compile_library(watched, *flags) is not None:
+    problem = compile_library(SOURCES["plain_events"], watched, *flags)
+    if not sanitizer.is_absolute() or problem is not None:
         pytest.skip("needs the address sanitizer of the C compiler")
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.plain_fuzz", str(watched), "20000"],

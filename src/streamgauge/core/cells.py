@@ -11,6 +11,7 @@ from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
 from streamgauge.core.columns import Column, Numbers
+from streamgauge.core.counting import add_up, count, library
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import Layout
 
@@ -69,9 +70,7 @@ class Counted:
         cells = self._layout.cells(column.position)
         places.count(column.bins, cells, self._counts)
         if powers is not None:
-            at = self._moment[column.position]
-            self._sums[:, at, SUM] = places.sum(powers.first)
-            self._sums[:, at, SUM_SQUARES] = places.sum(powers.second)
+            places.add_up(powers, self._sums[:, self._moment[column.position]])
 
     def _places_of(self, column: Column) -> "_Places":
         """Return where the events fall that have a field."""
@@ -221,6 +220,7 @@ class _Places:
     def __init__(self, places: Places, size: int) -> None:
         self._places = places
         self._size = size
+        self._compiled = library()
         self._known: _Sorted | None = None
         self._begun: tuple[int, Places] | None = None
 
@@ -228,6 +228,9 @@ class _Places:
         self, bins: npt.NDArray[np.intp], cells: slice, counts: npt.NDArray[np.signedinteger]
     ) -> None:
         """Set the cells of each place's counts `(size, W)`, 0 so far, to the events in each bin."""
+        if self._compiled is not None:
+            count(self._compiled, self._places, bins, cells, counts)
+            return
         width = cells.stop - cells.start
         if self._size * width > MOST_CELLS * len(bins):
             at = self._starts(counts.shape[1]) + bins
@@ -243,12 +246,15 @@ class _Places:
             self._begun = width, self._places * width
         return self._begun[1]
 
-    def sum(self, values: FloatArray) -> FloatArray:
-        """Return the sum of values `(n,)` over each place `(size,)`."""
+    def add_up(self, powers: Powers, sums: FloatArray) -> None:
+        """Set the sums of each place `(size, 2)`, 0 so far, to those of its events' powers."""
         if self._size == 1:
-            return np.array([values.sum()])
-        summed = np.bincount(self._places, values, minlength=self._size)
-        return np.asarray(summed, np.float64)
+            sums[0] = [values.sum() for values in powers]
+        elif self._compiled is not None:
+            add_up(self._compiled, self._places, *powers, sums)
+        else:
+            for which, values in zip((SUM, SUM_SQUARES), powers, strict=True):
+                sums[:, which] = np.bincount(self._places, values, minlength=self._size)
 
     def _sorted(self) -> "_Sorted":
         """Return the events in the order of their places, found when it is first asked for."""

@@ -11,7 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from streamgauge.compiled import addresses
 from streamgauge.core.batch import FloatArray
+from streamgauge.core.counting import LookUp, library, look_up
 
 CELLS: Final = 4_096
 FEWEST_EDGES: Final = 24
@@ -33,7 +35,8 @@ class EdgeLookup:
     """
 
     def __init__(self, edges: FloatArray) -> None:
-        self._edges = edges
+        self._compiled = library()
+        self._edges = np.ascontiguousarray(edges)
         self._table = False
         if len(edges) < FEWEST_EDGES:
             return
@@ -63,6 +66,8 @@ class EdgeLookup:
         """
         if not self._table:
             return self._edges.searchsorted(values, side="right")
+        if self._compiled is not None:
+            return look_up(self._compiled, self._handed(), values)
         bounded = extremes is not None and all(
             abs(value - self._low) * self._factor < _BOUND for value in extremes
         )
@@ -71,6 +76,11 @@ class EdgeLookup:
             part = slice(first, first + BLOCK)
             self._look_up(values[part], bins[part], bounded=bounded)
         return bins
+
+    def _handed(self) -> LookUp:
+        """Return what compiled code needs, made anew: a copy of it would not follow its arrays."""
+        arrays = addresses(self._base, self._pivot, self._edges)
+        return LookUp(self._low, self._factor, CELLS, *arrays, len(self._edges))
 
     def _look_up(
         self, values: FloatArray, bins: npt.NDArray[np.intp], *, bounded: bool = False

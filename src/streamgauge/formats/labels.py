@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamgauge.compiled import library
 from streamgauge.core.batch import Categories, FloatArray, IntArray, LabelBatch, ModelSchema
 from streamgauge.core.concatenation import one_column, picked
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import DecodedLabels, RawMessages
+from streamgauge.formats.plain_events import library
 from streamgauge.formats.plain_labels import PlainLabels
 from streamgauge.formats.plain_models import PlainModels, left
 from streamgauge.formats.typed_labels import TypedLabelDecoder

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamgauge.compiled import library
 from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
 from streamgauge.core.concatenation import concatenated, reordered
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
-from streamgauge.formats.plain_events import PlainColumns
+from streamgauge.formats.plain_events import PlainColumns, library
 from streamgauge.formats.plain_models import PlainModels, ids_of, left
 from streamgauge.formats.plain_predictions import PlainPredictions
 from streamgauge.formats.typed import TypedDecoder

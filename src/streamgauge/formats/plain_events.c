@@ -19,6 +19,9 @@
 #error "a double must be rounded to a double"
 #endif
 
+#ifndef LAYOUT
+#define LAYOUT 2 /* of the structures below; plain_events.py has the same number */
+#endif
 enum { OBJECTS = 4, DEEPEST = 60, LONGEST_ID = 1024 };
 
 /* What a field may hold besides null. */
@@ -680,6 +683,8 @@ static int read_event(struct work *work) {
 }
 
 /* -- what is called --------------------------------------------------------------------------- */
+
+int64_t streamgauge_layout(void) { return LAYOUT; }
 
 /* Put the fields of a table into its slots, which are all -1. */
 void streamgauge_prepare(struct table *table) {

@@ -9,12 +9,14 @@ from enum import IntEnum
 from functools import cache
 from itertools import pairwise
 from math import inf
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from streamgauge.compiled import load
 from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArray, IntArray
 from streamgauge.core.concatenation import by_appearance, recoded
 from streamgauge.formats.checks import tag_text
@@ -22,6 +24,9 @@ from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.joined import PAD
 from streamgauge.formats.plain_text import PlainText
 
+LIBRARY: Final = Path(__file__).with_name("libplain_events.so")
+LAYOUT: Final = 2
+"""Of what is handed over; plain_events.c has the same number."""
 WRONG_NUMBER: Final = np.uint64(0x7FF8000000000001)
 """The bits of what stands for a value that is no number: a NaN."""
 _OBJECTS: Final = 4
@@ -109,6 +114,12 @@ class _Columns(ctypes.Structure):
         ("unknown", ctypes.c_int64),
         ("faults", ctypes.c_int64),
     )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled reader, None where it was not built or is of another version."""
+    return load(LIBRARY, LAYOUT)
 
 
 class PlainColumns(NamedTuple):

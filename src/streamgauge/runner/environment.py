@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from streamgauge.compiled import library
 from streamgauge.config import Config
 from streamgauge.errors import ConfigError, StreamgaugeError
+from streamgauge.formats.plain_events import library
 from streamgauge.io.kafka.admin import PATIENCE_S, Admin, RefusedError
 from streamgauge.io.kafka.settings import unaccepted
 from streamgauge.runner.checklist import Grade, Item, problems

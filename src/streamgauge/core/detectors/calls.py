@@ -18,7 +18,7 @@ from streamgauge.core.state import Kept, Part, Plain, needed, packed_of, reading
 
 MOST_PANES: Final = 32
 """Panes after which a new snapshot is due: telling them again takes as long as the first time, some
-20 ms each for 200 slices and 20 features, and who restarts should not take long. Windows whose
+10 ms each for 200 slices and 20 features, and who restarts should not take long. Windows whose
 steps are panes share their packed counts, which so take no memory of their own."""
 
 

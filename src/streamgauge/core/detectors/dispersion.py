@@ -10,13 +10,20 @@ is Pearson's dispersion about the row's own mean (McCullagh and Nelder, Generali
 1989, section 4.5). Old blocks fade. What varies slowly shows in days alone. Only blocks before the
 one that is judged are used, and none of changes that stand or may be about to show: a fault is no
 variation to get used to.
+
+Where it was built, and the reference tells φ, compiled code (dispersion.c) takes updates in and
+says what they show: the same sums with the same bits, a row at a time.
 """
 
+import ctypes
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from streamgauge.compiled import Single, addresses, load
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.detectors.kept import arrays_data, take_arrays
 from streamgauge.core.overdispersion import UPPER_QUANTILE
@@ -35,6 +42,31 @@ UPDATES_REMEMBERED: Final = 2_000.0
 DAYS_REMEMBERED: Final = 60.0
 _DAY_MS: Final = 86_400_000
 _LEAST: Final = 1e-12
+LIBRARY: Final = Path(__file__).with_name("libdispersion.so")
+LAYOUT: Final = 1
+"""Of the structures that are handed over; dispersion.c has the same number."""
+
+
+class _Blocks(ctypes.Structure):
+    _fields_ = (
+        ("series", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("blocks", "squares", "b", "c")),
+    )
+
+
+class _Update(ctypes.Structure):
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("rows", "present", "total", "expected")),
+        *((name, ctypes.c_double) for name in ("kept", "least_share")),
+        *((name, ctypes.c_void_p) for name in ("more", "events", "due")),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled code, None where it was not built or is of another version."""
+    return load(LIBRARY, LAYOUT)
 
 
 @dataclass(slots=True)
@@ -128,7 +160,7 @@ class BlockDispersion:
         residual = present - total * expected
         squares = residual**2 / np.maximum(total * binomial, _LEAST)
         seen = total > 0
-        faded = np.float64(1.0 - 1.0 / self.memory)
+        faded = np.float64(self._faded)
         keep = faded if seen.all() else np.where(seen, faded, 1.0)
         for name, new in (
             ("_squares", squares),
@@ -139,6 +171,43 @@ class BlockDispersion:
         if self.judged_alone:
             self._add_alone(rows, present - total * center, total * binomial, seen, keep)
         self._fade("_blocks", rows, keep, seen)
+
+    def add_compiled(
+        self,
+        compiled: ctypes.CDLL,
+        rows: IntArray,
+        present: FloatArray,
+        total: FloatArray,
+        expected: FloatArray,
+        sums: Single,
+    ) -> None:
+        """Do as `add`, and add to the days' `sums (3, R, Q)`, where blocks are not judged alone."""
+        assert not self.judged_alone
+        if not self.begun:
+            self._make_room()
+        update = _Update(
+            *(len(rows), *addresses(rows, present, total, expected)),
+            *(self._faded, LEAST_SHARE),
+            *addresses(*sums),
+        )
+        compiled.streamgauge_add(ctypes.byref(self._handed()), ctypes.byref(update))
+
+    def raise_compiled(
+        self, compiled: ctypes.CDLL, rows: IntArray, fewest: float, phi: FloatArray
+    ) -> None:
+        """Raise `phi (k, Q)` to what is seen of series with `fewest` blocks or more."""
+        assert self.begun
+        at, out = map(ctypes.c_void_p, addresses(rows, phi))
+        size, least = ctypes.c_int64(len(rows)), ctypes.c_double(fewest)
+        compiled.streamgauge_raise(ctypes.byref(self._handed()), size, at, least, out)
+
+    def _handed(self) -> _Blocks:
+        return _Blocks(self.series, *addresses(self._blocks, self._squares, self._b, self._c))
+
+    @property
+    def _faded(self) -> float:
+        """What is left of earlier blocks with each new one."""
+        return 1.0 - 1.0 / self.memory
 
     def _add_alone(
         self,
@@ -216,10 +285,11 @@ class Dispersion:
 
     reference: FloatArray | None
     series: int
+    compiled: ctypes.CDLL | None = field(default_factory=library)
     _updates: BlockDispersion = field(init=False)
     _days: BlockDispersion = field(init=False)
     _day: IntArray = field(init=False)
-    _sums: FloatArray = field(init=False)
+    _sums: Single = field(init=False)
     """Each row's day so far `(3, R, Q)` float32: by how many events with the property there were
     more than expected, all events, expected ones."""
 
@@ -277,6 +347,10 @@ class Dispersion:
                 self._days.add(done, due + more, events, due / np.maximum(events, 1.0))
             self._sums[:, done] = 0.0
             self._day[done] = day
+        if self.compiled is not None and self.reference is not None:
+            news = present, total, expected
+            self._updates.add_compiled(self.compiled, rows, *news, self._sums)
+            return
         self._updates.add(rows, present, total, expected)
         due = expected * total
         for sums, new in zip(self._sums, (present - due, total, due), strict=True):
@@ -288,6 +362,9 @@ class Dispersion:
         phi = np.broadcast_to(base, (len(rows), self.series)).copy()
         for part, fewest in ((self._updates, FEWEST_UPDATES), (self._days, FEWEST_DAYS)):
             if not part.begun:
+                continue
+            if self.compiled is not None and self.reference is not None:
+                part.raise_compiled(self.compiled, rows, fewest, phi)
                 continue
             blocks = part.blocks_of(rows)
             seen = part.estimate(rows) if self.reference is not None else part.upper(rows)

@@ -18,27 +18,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from streamgauge.compiled import Single
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.detectors.allowance import NOTHING, log_parts
-from streamgauge.core.detectors.bank import (
-    ALTERNATIVES,
-    LOG_WEIGHTS,
-    alternatives_last,
-    gains,
-    largest,
-    mixture,
-)
-from streamgauge.core.detectors.bank import update as moved_on
+from streamgauge.core.detectors.bank import ALTERNATIVES, LOG_WEIGHTS, largest, mixture
 from streamgauge.core.detectors.dispersion import Dispersion
 from streamgauge.core.detectors.kept import arrays_data, take_arrays
+from streamgauge.core.detectors.pane_feed import PaneFeed, Sums
+from streamgauge.core.detectors.side_bank import Gathered, SideBank
 from streamgauge.core.detectors.sides import Sides
 from streamgauge.core.detectors.tolerance import Tolerance
 from streamgauge.core.findings import Verdict
 
-BLOCK: Final = 8_000
-"""Sides whose evidence is moved on at once: the arrays of all alternatives stay in the cache."""
-BLOCKS: Final = 4
-"""So many blocks are fed, and updated in all else, at once: of that there is an eighth a side."""
+BLOCK: Final = 32_000
+"""Series of rows that are fed and updated at once: what is made of them stays in the cache."""
 QUIET: Final = 3.0
 """Evidence in nats up to which nothing speaks of a change: 20 times the allowance."""
 CLEAR: Final = 0.5
@@ -65,51 +58,25 @@ class Evidence(NamedTuple):
     took_ms: int
 
 
-class _Update(NamedTuple):
-    """What moves the evidence of rows `(k,)` on: figures of their sides `(k, J)`.
-
-    `present` of `total` events, the share that is `tolerated`, the log of what is spent, and
-    whether the dispersion is `known`.
-    """
-
-    rows: IntArray
-    present: FloatArray
-    total: FloatArray
-    tolerated: FloatArray
-    log_allowance: FloatArray
-    known: BoolArray
-
-    def part(self, some: slice) -> "_Update":
-        """Return that of some of the rows."""
-        return _Update(
-            self.rows[some],
-            self.present[some],
-            self.total[some],
-            self.tolerated[some],
-            self.log_allowance[some],
-            self.known[some],
-        )
-
-
 @dataclass(slots=True)
 class _Rows:
     """State over R rows, Q series, S subjects, J sides (see `sides`) and K alternatives."""
 
     known: IntArray
     """Rows of the reference, −1 where it has none."""
-    log: FloatArray
+    log: Single
     """log E `(R, K, J)` float32, most of the memory: an update rounds it by 1e-6 nats or so."""
     events: IntArray
     credit: FloatArray
     """Allowance gathered and not spent yet."""
-    present: FloatArray
+    present: Single
     """Events with the property and, in `total`, all since the last update, in float32 as the two
     below: a count up to 16 million is exact, and what is expected or tolerated rounded by 6e-8."""
-    total: FloatArray
-    expected: FloatArray
+    total: Single
+    expected: Single
     """Expected number of events of each series, and in `largest` the largest tolerated ones of
     each side `(R, J)`."""
-    largest: FloatArray
+    largest: Single
     level: FloatArray
     """Largest log M of each subject `(R, S)` as of the last update."""
     allowance: FloatArray
@@ -187,11 +154,11 @@ class EDetectors:
     _dispersion: Dispersion = field(init=False)
     _rows: _Rows = field(init=False)
     _sides: Sides = field(init=False)
-    _shares: FloatArray = field(init=False)
-    """Log of each side's part of a row's allowance `(2, J)`: of rows that the reference does not
-    know, and of those that it does."""
+    _pane_feed: PaneFeed = field(init=False)
+    _bank: SideBank = field(init=False)
     _largest_shares: FloatArray = field(init=False)
-    """The largest of them in each subject `(2, S)`."""
+    """The log of the largest of a subject's parts of a row's allowance `(2, S)`: of rows that the
+    reference does not know, and of those that it does."""
     _subject_of: IntArray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -203,8 +170,9 @@ class EDetectors:
         self._subject_of = np.repeat(
             np.arange(len(table.subjects)), np.diff(table.starts, append=size)
         )
+        self._pane_feed = PaneFeed(self.tolerance, self._sides)
         parts = log_parts(table, self.weights)
-        self._shares = self._sides.chosen(parts)
+        self._bank = SideBank(self._sides, self._subject_of, self._sides.chosen(parts))
         self._largest_shares = np.maximum.reduceat(parts.max(axis=-1), table.starts, axis=1)
 
     def __len__(self) -> int:
@@ -243,10 +211,9 @@ class EDetectors:
 
         `rows (k,)`, which are distinct, `counts (k, W)`, `events (k,)` how many there are.
         """
-        some = max(BLOCKS * BLOCK // len(self.tolerance.table.series), 1)
-        for at in range(0, len(rows), some):
-            mine = slice(at, at + some)
-            numbers = counts[mine].astype(np.int64, copy=False)
+        for at in range(0, len(rows), self._few):
+            mine = slice(at, at + self._few)
+            numbers = np.ascontiguousarray(counts[mine], np.int64)
             self._feed(rows[mine], numbers, events[mine], start)
 
     def _feed(self, rows: IntArray, counts: IntArray, events: IntArray, start: int) -> None:
@@ -254,18 +221,8 @@ class EDetectors:
         # Rows may be added long before: as far ahead as events are read.
         first = rows[state.quiet_until[rows, 0] == _NEVER]
         state.quiet_until[first] = start
-        present, total = self.tolerance.table.counts(counts)
-        known = state.known[rows]
-        bounds = self.tolerance.bounds(known, start)
-        if self.tolerance.table.expected is not None:
-            shares = self.tolerance.table.expected_shares(counts)
-            bounds = self.tolerance.with_expected(bounds, known, shares)
-        state.present[rows] += present
-        state.total[rows] += total
-        state.expected[rows] += bounds.expected * total
-        # In memory the sides are apart, and this takes no copy of them.
-        rises, falls = np.moveaxis(bounds.largest, -1, 0)
-        state.largest[rows] += self._sides.joined(rises * total, falls * total)
+        sums = Sums(state.present, state.total, state.expected, state.largest)
+        self._pane_feed.add(sums, rows, state.known[rows], counts, start)
         state.events[rows] += events
 
     def close(self, rows: IntArray, end: int) -> IntArray:
@@ -278,9 +235,8 @@ class EDetectors:
         state = self._rows
         state.credit[rows] += self.spending / len(rows)
         ready: IntArray = rows[state.events[rows] >= self.pool]
-        some = BLOCKS * self._few
-        for at in range(0, len(ready), some):
-            self._update(ready[at : at + some], end)
+        for at in range(0, len(ready), self._few):
+            self._update(ready[at : at + self._few], end)
         return ready
 
     def evidence(self, rows: IntArray, watched: Collection[tuple[int, int]]) -> list[Evidence]:
@@ -329,106 +285,77 @@ class EDetectors:
             int(state.took_ms[row, subject]),
         )
 
+    @property
+    def _few(self) -> int:
+        """Rows that are fed and updated at once."""
+        return max(BLOCK // len(self._subject_of), 1)
+
     def _update(self, rows: IntArray, end: int) -> None:
-        state = self._rows
-        seen, gathered = (array[rows].astype(np.float64) for array in (state.present, state.total))
-        size = np.maximum(gathered, 1.0)
-        phi = self._dispersion.factor(rows)
-        sides = self._sides
-        present, total = seen / phi, gathered / phi
-        tolerated = state.largest[rows] / sides.both(size)
-        allowance = np.log(state.credit[rows])
-        shares = self._shares[(state.known[rows] >= 0).astype(np.intp)]
-        log_allowance = allowance[:, None] + shares
-        update = _Update(
-            rows,
-            sides.joined(present, total - present),
-            sides.both(total),
-            tolerated,
-            log_allowance,
-            sides.both(np.isfinite(phi)),
-        )
-        top, raised = np.empty_like(tolerated), np.empty((len(rows), state.alarmed.shape[1]), bool)
-        for at in range(0, len(rows), self._few):
-            some = slice(at, at + self._few)
-            top[some], raised[some] = self._weigh(update.part(some))
-        # What cannot be judged only gathers allowances, and would soon not look clear any more.
-        judged = sides.both(gathered > 0) & (tolerated < 1.0)
-        level = sides.largest(np.where(judged, np.maximum(top - log_allowance, 0.0), 0.0))
-        state.level[rows] = np.maximum.reduceat(level, self.tolerance.table.starts, axis=1)
+        state, starts = self._rows, self.tolerance.table.starts
+        phi, allowance = self._dispersion.factor(rows), np.log(state.credit[rows])
+        sums = state.present, state.total, state.largest
+        gathered = Gathered(rows, *sums, phi, allowance, state.known[rows] >= 0)
+        moved = self._bank.move_on(state.log, gathered)
+        self._follow_leaders(gathered)
+        raised = self._reached(rows, moved.reached)
+        state.level[rows] = moved.level
         state.allowance[rows] = allowance
         self._settle(rows, raised, end)
-        state.dispersion[rows] = np.maximum.reduceat(phi, self.tolerance.table.starts, axis=1)
+        state.dispersion[rows] = np.maximum.reduceat(phi, starts, axis=1)
         levels, thresholds = self.levels(rows)
         odd = state.alarmed[rows] | (levels > CLEAR * thresholds)
         normal = ~odd[:, self._subject_of]
-        expected = state.expected[rows] / size
-        self._dispersion.add(rows, seen * normal, gathered * normal, expected, end)
+        seen, total = (array[rows].astype(np.float64) for array in (state.present, state.total))
+        expected = state.expected[rows] / np.maximum(total, 1.0)
+        self._dispersion.add(rows, seen * normal, total * normal, expected, end)
         for array in (state.present, state.total, state.expected, state.largest):
             array[rows] = 0.0
         state.events[rows] = 0
         state.credit[rows] = 0.0
 
-    def _weigh(self, update: "_Update") -> tuple[FloatArray, BoolArray]:
-        """Move the evidence of rows on.
-
-        Returns the largest of each side `(k, J)`, and which subjects `(k, S)` have reached the
-        threshold.
-        """
-        state, rows = self._rows, update.rows
-        gain = gains(update.present, update.total, update.tolerated)
-        log = alternatives_last(state.log[rows].astype(np.float64))
-        moved_on(log, update.log_allowance[..., None], gain)
-        # Where nothing is known of the dispersion yet, nothing is known of evidence either.
-        if not update.known.all():
-            log[~update.known] = -np.inf
-        top = largest(log)
-        self._follow_leaders(rows, gain)
-        raised = self._reached(rows, log, top)
-        state.log[rows] = np.moveaxis(log, -1, 1)
-        return top, raised
-
-    @property
-    def _few(self) -> int:
-        """Rows whose evidence is moved on at once."""
-        return max(BLOCK // len(self._sides), 1)
-
-    def _follow_leaders(self, rows: IntArray, gain: FloatArray) -> None:
+    def _follow_leaders(self, gathered: Gathered) -> None:
         """Let the evidence of what raised alarms grow on, for what is beyond the threshold."""
-        state = self._rows
+        state, rows = self._rows, gathered.rows
         at, subject = np.nonzero(state.alarmed[rows])
         if not len(at):
             return
         row = rows[at]
         code, alternative = np.divmod(state.leader[row, subject], ALTERNATIVES)
-        lead = state.lead[row, subject] + gain[at, self._sides.place[code], alternative]
+        gain = self._bank.gains(gathered, at, self._sides.place[code], alternative)
+        lead = state.lead[row, subject] + gain
         state.lead[row, subject] = lead
         state.excess[row, subject] = np.maximum(state.excess[row, subject], lead)
 
-    def _reached(self, rows: IntArray, log: FloatArray, top: FloatArray) -> BoolArray:
-        """Return which subjects `(k, S)` have reached the threshold; their series begin anew."""
+    def _reached(self, rows: IntArray, reached: BoolArray) -> BoolArray:
+        """Return which subjects `(k, S)` have reached the threshold; their series begin anew.
+
+        `reached (k,)` are the rows that any series of may have.
+        """
         state = self._rows
         raised = np.zeros((len(rows), state.alarmed.shape[1]), bool)
-        at, side = np.nonzero(top >= 0.0)
+        some = np.flatnonzero(reached)
+        log = np.moveaxis(state.log[rows[some]].astype(np.float64), 1, -1)
+        at, side = np.nonzero(largest(log) >= 0.0)
         if not len(at):
             return raised
-        values = mixture(log[at, side])
+        log = log[at, side]
+        values = mixture(log)
         # Ascending, so that what is written last is the strongest series of a subject.
         order = np.flatnonzero(values >= 0.0)
         order = order[np.argsort(values[order], kind="stable")]
-        at, side, values = at[order], side[order], values[order]
+        at, side, log, values = some[at[order]], side[order], log[order], values[order]
         subject, row = self._subject_of[self._sides.series[side]], rows[at]
         raised[at, subject] = True
         standing = state.alarmed[row, subject]
         np.maximum.at(state.excess, (row[standing], subject[standing]), values[standing])
         new = ~standing
-        best = (log[at, side] + LOG_WEIGHTS).argmax(axis=-1)
+        best = (log + LOG_WEIGHTS).argmax(axis=-1)
         leader = self._sides.code[side] * ALTERNATIVES + best
         state.leader[row[new], subject[new]] = leader[new]
-        lead = log[at, side, best] + LOG_WEIGHTS[best]
+        lead = log[np.arange(len(log)), best] + LOG_WEIGHTS[best]
         state.lead[row[new], subject[new]] = lead[new]
         state.excess[row[new], subject[new]] = values[new]
-        log[at, side] = -np.inf
+        state.log[row, :, side] = -np.inf
         return raised
 
     def _settle(self, rows: IntArray, raised: BoolArray, end: int) -> None:

@@ -38,6 +38,16 @@ class Bounds(NamedTuple):
     largest: FloatArray
 
 
+class Hour(NamedTuple):
+    """By how much the odds of shares differ in an hour of the week, and its standard error squared.
+
+    Both are `(Q,)`.
+    """
+
+    odds: FloatArray
+    variance: FloatArray
+
+
 @dataclass(frozen=True, slots=True)
 class Tolerance:
     """What is tolerated of Q series over the reference's R rows.
@@ -55,6 +65,14 @@ class Tolerance:
     profile: HourShares | None
     zone: Zone
 
+    def hour(self, time_ms: int) -> Hour | None:
+        """Return how the hour of the week at a time differs, None where hours do not."""
+        if self.profile is None:
+            return None
+        hour = int(hour_of_week(np.array([time_ms]), self.zone)[0])
+        shift = _logit(self.profile.share[hour]) - _logit(self.share[0])
+        return Hour(np.exp(shift), self.profile.error[hour] ** 2)
+
     def bounds(self, rows: IntArray, time_ms: int) -> Bounds:
         """Return what is tolerated of some rows at a time.
 
@@ -63,14 +81,13 @@ class Tolerance:
         """
         at = np.maximum(rows, 0)
         share, error = self.share[at], self.error[at]
-        if self.profile is not None:
-            hour = int(hour_of_week(np.array([time_ms]), self.zone)[0])
-            shift = _logit(self.profile.share[hour]) - _logit(self.share[0])
+        hour = self.hour(time_ms)
+        if hour is not None:
             # A shift of the logit is a factor of the odds, which takes no logarithm for each row.
-            clipped, odds = np.clip(share, LEAST, 1.0 - LEAST), np.exp(shift)
-            moved = clipped * odds / (1.0 - clipped + clipped * odds)
+            clipped = np.clip(share, LEAST, 1.0 - LEAST)
+            moved = clipped * hour.odds / (1.0 - clipped + clipped * hour.odds)
             share = np.where(share > 0, moved, share)
-            error = np.sqrt(error**2 + self.profile.error[hour] ** 2)
+            error = np.sqrt(error**2 + hour.variance)
         room = self.room + ERRORS * error
         sides: FloatArray = np.empty((len(rows), 2, share.shape[1]))
         np.add(share, room, out=sides[:, 0])

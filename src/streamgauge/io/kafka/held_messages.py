@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError
 
+from streamgauge.compiled import pointer
 from streamgauge.core.batch import CodeArray
 from streamgauge.io.kafka import librdkafka
 from streamgauge.io.kafka.client import Headers, Partition, Source, Trouble
@@ -70,7 +71,7 @@ class HeldMessages(Sequence[Source]):
     def let_go(self) -> None:
         """Give them back; nobody can look at them any more."""
         self._compiled.streamgauge_let_go(
-            ctypes.c_void_p(self._messages.ctypes.data),
+            pointer(self._messages),
             ctypes.c_int64(len(self._messages)),
             ctypes.cast(self._kafka.message_destroy, ctypes.c_void_p),
         )

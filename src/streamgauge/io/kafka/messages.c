@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifndef LAYOUT
+#define LAYOUT 1 /* of what is handed over; native_client.py has the same number */
+#endif
+
 /* rd_kafka_message_t, whose layout is part of librdkafka's interface. */
 struct message {
   int32_t err;
@@ -40,6 +44,8 @@ struct gathered {
   int32_t *troubled; /* which of the messages tell of trouble instead */
   int64_t troubles;
 };
+
+int64_t streamgauge_layout(void) { return LAYOUT; }
 
 /* The bytes that values and keys take, with a NUL after each. */
 void streamgauge_measure(struct message *const *messages, int64_t count, int64_t *values,

@@ -9,19 +9,24 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 from confluent_kafka import KafkaError, KafkaException
 
-from streamgauge.compiled import library
+from streamgauge.compiled import load, pointer
 from streamgauge.formats.joined import PAD, JoinedBytes
 from streamgauge.io.kafka import librdkafka
 from streamgauge.io.kafka.client import Partition, Received
 from streamgauge.io.kafka.held_messages import HeldMessages, text_of
 from streamgauge.io.kafka.librdkafka import Interface
 
+LIBRARY: Final = Path(__file__).with_name("libmessages.so")
+LAYOUT: Final = 1
+"""Of what is handed over; messages.c has the same number."""
 _TEXT_BYTES: Final = 512
 """Of an error's text."""
 _MOST_KEPT: Final = 16 << 20
@@ -61,6 +66,12 @@ class _Gathered(ctypes.Structure):
         ("troubled", ctypes.c_void_p),
         ("troubles", ctypes.c_int64),
     )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """What takes messages apart, None where it was not built or is of another version."""
+    return load(LIBRARY, LAYOUT)
 
 
 def available() -> bool:
@@ -195,7 +206,7 @@ class NativeClient:
         """The bytes that values and keys take, with one more for each message."""
         values, keys = ctypes.c_int64(), ctypes.c_int64()
         self._compiled.streamgauge_measure(
-            ctypes.c_void_p(messages.ctypes.data),
+            pointer(messages),
             ctypes.c_int64(len(messages)),
             ctypes.byref(values),
             ctypes.byref(keys),
@@ -216,7 +227,7 @@ class NativeClient:
         }
         out = _Gathered(padding=len(PAD), **{k: each.ctypes.data for k, each in arrays.items()})
         n = self._compiled.streamgauge_gather(
-            ctypes.c_void_p(messages.ctypes.data),
+            pointer(messages),
             ctypes.c_int64(count),
             ctypes.cast(self._kafka.message_timestamp, ctypes.c_void_p),
             ctypes.byref(out),

@@ -1,0 +1,46 @@
+"""Compiled code: built where it can be, and not used where it is of another version."""
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hatch_build import SOURCES, compile_library
+from streamgauge.compiled import load
+from streamgauge.core import counting
+from streamgauge.core.detectors import dispersion, pane_feed, side_bank
+from streamgauge.formats import plain_events
+from streamgauge.io.kafka import native_client
+from tests.support.compiled import needs_compiler
+
+LIBRARIES: dict[str, Callable[[], ctypes.CDLL | None]] = {
+    "counting": counting.library,
+    "dispersion": dispersion.library,
+    "messages": native_client.library,
+    "pane_feed": pane_feed.library,
+    "plain_events": plain_events.library,
+    "side_bank": side_bank.library,
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_where_there_is_a_compiler_it_was_built(name: str) -> None:
+    needs_compiler()
+    assert LIBRARIES[name]() is not None, "run make setup again"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_library_of_another_version_is_not_used(name: str, tmp_path: Path) -> None:
+    needs_compiler()
+    path = tmp_path / "other.so"
+    assert compile_library(SOURCES[name], path, "-DLAYOUT=0") is None
+    assert load(path, 0) is not None
+    assert load(path, 1) is None
+
+
+def test_what_is_no_library_of_this_machine_is_not_used(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.so"
+    assert load(foreign, 1) is None
+    foreign.write_bytes(b"of another machine")
+    assert load(foreign, 1) is None
