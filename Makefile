@@ -13,6 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
+COMPILED := $(wildcard src/streamgauge/*/*.c src/streamgauge/*/*/*.c)
 UV := uv==0.13.9
 PYTEST := $(BIN)/python -m pytest
 INSIDE := tests/unit tests/properties
@@ -28,7 +29,7 @@ setup: $(INSTALLED) ## Make .venv with everything that requirements.lock names, 
 
 # One stamp for the whole environment: it is made again when the lock, the project's metadata or what
 # is compiled changes, and costs nothing otherwise. Without a C compiler, only speed is less.
-$(INSTALLED): requirements.lock pyproject.toml hatch_build.py src/streamgauge/formats/plain_events.c
+$(INSTALLED): requirements.lock pyproject.toml hatch_build.py $(COMPILED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: $(PYTHON) is not Python 3.11 or newer: try make setup PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -82,6 +83,6 @@ lock: ## Write requirements.lock anew (ARGS=--upgrade for newer versions)
 	  --custom-compile-command 'make lock' --output-file requirements.lock $(ARGS)
 
 clean: ## Remove the environment, caches and build results
-	rm -f src/streamgauge/formats/libplain_events.so
+	find src -name "lib*.so" -delete
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

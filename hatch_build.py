@@ -1,7 +1,7 @@
-"""Builds the compiled reader of plain events, where there is a C compiler.
+"""Builds what is compiled, where there is a C compiler: each source to a library beside it.
 
-Without one, or if it fails, the project is installed all the same: the typed decoder reads every
-event then, with the same result, in more than twice the time.
+Without one, or if it fails, the project is installed all the same: slower code does the work then,
+with the same result. The typed decoder takes more than twice the time for an event.
 """
 
 import os
@@ -14,9 +14,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-HERE = Path(__file__).parent / "src" / "streamgauge" / "formats"
-SOURCE = HERE / "plain_events.c"
-LIBRARY = HERE / "libplain_events.so"
+HERE = Path(__file__).parent / "src" / "streamgauge"
+LIBRARY = HERE / "formats" / "libplain_events.so"
+"""The reader of plain events."""
+LIBRARIES = (
+    LIBRARY,
+    HERE / "core" / "joining" / "libhashed.so",
+    HERE / "io" / "joining" / "librows.so",
+)
 FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-shared", "-fPIC")
 
 
@@ -27,12 +32,18 @@ def find_compiler() -> list[str] | None:
     return next(([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
 
 
+def source_of(library: Path) -> Path:
+    """The source of the library of this name, wherever it is to be."""
+    (place,) = (each for each in LIBRARIES if each.name == library.name)
+    return place.with_name(library.stem.removeprefix("lib") + ".c")
+
+
 def compile_library(library: Path, *flags: str) -> str | None:
     """Compile into a file; return what went wrong, None if nothing did."""
     compiler = find_compiler()
     if compiler is None:
         return "no C compiler was found (cc, gcc, clang or CC)"
-    command = [*compiler, *FLAGS, *flags, "-o", str(library), str(SOURCE)]
+    command = [*compiler, *FLAGS, *flags, "-o", str(library), str(source_of(library))]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -40,21 +51,21 @@ def compile_library(library: Path, *flags: str) -> str | None:
     return None
 
 
-class PlainEventsHook(BuildHookInterface[Any]):
-    """Puts the library beside its source, and into wheels for the machine that built it."""
+class LibrariesHook(BuildHookInterface[Any]):
+    """Puts each library beside its source, and into wheels for the machine that built it."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile; `version` is "editable" where the source tree itself is installed."""
-        LIBRARY.unlink(missing_ok=True)
-        problem = compile_library(LIBRARY)
-        if problem is not None:
-            self.app.display_warning(f"streamgauge: events will be decoded slower: {problem}")
-            return
-        if version != "editable":
-            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-            # It depends on the machine, but on no version of Python.
-            build_data["tag"] = f"py3-none-{platform}"
-            build_data["pure_python"] = False
-            build_data["artifacts"].append(str(LIBRARY.relative_to(Path(__file__).parent)))
+        for library in LIBRARIES:
+            library.unlink(missing_ok=True)
+            problem = compile_library(library)
+            if problem is not None:
+                self.app.display_warning(f"streamgauge: it will be slower: {problem}")
+            elif version != "editable":
+                platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+                # It depends on the machine, but on no version of Python.
+                build_data["tag"] = f"py3-none-{platform}"
+                build_data["pure_python"] = False
+                build_data["artifacts"].append(str(library.relative_to(Path(__file__).parent)))

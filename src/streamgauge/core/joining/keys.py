@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.core.batch import CodeArray, IntArray
+from streamgauge.core.joining.hashing import hashing
 from streamgauge.core.joining.store import KEY_BYTES, Keys
 
 SCHEME: Final = 2
@@ -41,34 +43,50 @@ def keys(model: str, ids: Iterable[str]) -> Keys:
     texts = list(ids)
     if not texts:
         return np.empty((0, 2), np.uint64)
-    together = "".join(texts)
+    together = "\0".join(texts)
     if together.isascii():
         data = together.encode("ascii")
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     else:
         parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-        data = b"".join(parts)
+        data = b"\0".join(parts)
         lengths = np.fromiter(map(len, parts), np.int64, len(parts))
-    if lengths.max() <= LONGEST:
-        return _short(model, data, lengths)
-    found = np.empty((len(texts), 2), np.uint64)
+    begins = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(lengths + 1, out=begins[1:])
+    return keys_of(model, data, begins, np.arange(len(texts), dtype=np.int32))
+
+
+def keys_of(model: str, data: bytes, begins: IntArray, rows: CodeArray) -> Keys:
+    """Return the keys of ids in UTF-8: id i is `data[begins[i] : begins[i + 1] - 1]`.
+
+    `rows (n,) int32` says of which ids.
+    """
+    lengths = begins[rows + 1] - begins[rows] - 1
+    if not len(rows) or lengths.max() <= LONGEST:
+        return _short(model, data, begins, rows)
+    found = np.empty((len(rows), 2), np.uint64)
     long = lengths > LONGEST
-    digests = (_long(model, texts[place]) for place in np.flatnonzero(long).tolist())
+    places = zip(begins[rows[long]].tolist(), lengths[long].tolist(), strict=True)
+    digests = [_long(model, data[begin : begin + length]) for begin, length in places]
     found[long] = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
-    found[~long] = keys(model, [texts[place] for place in np.flatnonzero(~long).tolist()])
+    found[~long] = _short(model, data, begins, rows[~long])
     return found
 
 
-def _short(model: str, data: bytes, lengths: NDArray[np.int64]) -> Keys:
-    """Return the keys of texts of at most `LONGEST` bytes each, which are one after the other."""
-    longest = int(lengths.max())
-    words = -(-longest // 4)
-    table = np.zeros((len(lengths), 4 * words), np.uint8)
+def _short(model: str, data: bytes, begins: IntArray, rows: CodeArray) -> Keys:
+    """Return the keys of ids of at most `LONGEST` bytes each."""
     octets = np.frombuffer(data, np.uint8)
-    if lengths.min() == longest:
-        table[:, :longest] = octets.reshape(len(lengths), longest)
-    else:
-        table[np.arange(4 * words) < lengths[:, None]] = octets
+    compiled = hashing()
+    if compiled is not None:
+        return compiled.keys(octets, begins, rows, _factors(model))
+    if not len(octets) or not len(rows):
+        octets = np.zeros(1, np.uint8)  # something to take nothing from
+    starts, ends = begins[rows], begins[rows + 1] - 1
+    lengths = ends - starts
+    words = -(-int(lengths.max(initial=0)) // 4)
+    place = np.arange(4 * words)
+    table = octets.take(starts[:, None] + place, mode="clip")
+    table[place >= lengths[:, None]] = 0
     factors = _factors(model)
     lanes = factors[_WORDS] + lengths[:, None].astype(np.uint64) * factors[_WORDS + 1]
     for column, factor in zip(table.view("<u4").T, factors[:words], strict=True):
@@ -91,9 +109,8 @@ def _factors(model: str) -> Words:
     return np.frombuffer(drawn, "<u8").astype(np.uint64).reshape(_WORDS + 2, _LANES)
 
 
-def _long(model: str, text: str) -> bytes:
-    encoded = text.encode("utf-8", "surrogatepass")
-    return blake2b(_named(model) + encoded, digest_size=KEY_BYTES).digest()
+def _long(model: str, text: bytes) -> bytes:
+    return blake2b(_named(model) + text, digest_size=KEY_BYTES).digest()
 
 
 def _named(model: str) -> bytes:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamgauge.core.batch import IntArray
+from streamgauge.core.batch import BoolArray
 from streamgauge.core.joining.store import Keys
-
-Words = NDArray[np.uint64]
+from streamgauge.io.joining.compiled_rows import Words
 
 _KEYS_PER_WORD: Final = 4
 _PLACES: Final = 6
@@ -27,10 +25,6 @@ class Marks(NamedTuple):
 
     place: Words
     bits: Words
-
-    def some(self, chosen: NDArray[np.bool_] | IntArray | slice) -> "Marks":
-        """Return the marks of some of the keys."""
-        return Marks(self.place[chosen], self.bits[chosen])
 
 
 def marks(keys: Keys) -> Marks:
@@ -65,10 +59,10 @@ class Filter:
         """Add keys."""
         np.bitwise_or.at(self.words, self._within(keys), keys.bits)
 
-    def perhaps(self, keys: Marks) -> NDArray[np.bool_]:
+    def perhaps(self, keys: Marks) -> BoolArray:
         """Return which keys it may have; where it says no, it has not."""
         missing: Words = keys.bits & ~self.words[self._within(keys)]
-        all_there: NDArray[np.bool_] = missing == 0
+        all_there: BoolArray = missing == 0
         return all_there
 
     def _within(self, keys: Marks) -> Words:

@@ -117,7 +117,8 @@ class JoinStore:
             return found
         rest = np.ones(len(keys), np.bool_)
         rest[found.place] = False
-        sought = Sought.of(keys, np.flatnonzero(rest))
+        places = np.flatnonzero(rest)
+        sought = Sought(places, keys[places])
         parts = [found] if len(found.place) else []
         with self._told():
             for number, bucket in sorted(buckets, key=lambda each: -each[0]):

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.store import Keys, Records
-from streamgauge.io.joining.filters import Filter, Marks, marks
-from streamgauge.io.joining.rows import WORD_BYTES, Rows, keys_of, records_of, row_bytes, sound
-
-Prefixes = NDArray[np.uint32]
+from streamgauge.io.joining.compiled_rows import Prefixes, Rows, compiled_rows
+from streamgauge.io.joining.filters import Filter, marks
+from streamgauge.io.joining.rows import WORD_BYTES, keys_of, records_of, row_bytes, sound
 
 _HALF: Final = np.uint64(32)
 _PREFIX_BYTES: Final = 4
@@ -55,29 +54,16 @@ class RunEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sought(NamedTuple):
-    """n keys that are looked for, sorted by their first words.
-
-    Shapes: `place (n,) int64` which of the keys of a call each is; `keys (n, 2)`; `prefix (n,)
-    uint32`.
-    """
+    """n keys that are looked for: `place (n,) int64` says which of a call's each of `keys` is."""
 
     place: IntArray
     keys: Keys
-    prefix: Prefixes
-    marks: Marks
-
-    @classmethod
-    def of(cls, keys: Keys, place: IntArray) -> "Sought":
-        """Return those of the keys that are at these places."""
-        place = place[np.argsort(keys[place, 0])]
-        keys = keys[place]
-        return cls(place, keys, _prefixes(keys[:, 0]), marks(keys))
 
     def without(self, found: IntArray) -> "Sought":
         """Return all but these of the n."""
         kept = np.ones(len(self.place), np.bool_)
         kept[found] = False
-        return Sought(self.place[kept], self.keys[kept], self.prefix[kept], self.marks.some(kept))
+        return Sought(self.place[kept], self.keys[kept])
 
 
 class Run:
@@ -111,25 +97,35 @@ class Run:
 
     def find(self, sought: Sought) -> tuple[IntArray, Records]:
         """Return which of the n keys `(k,)` are in the run, and their records `(k,)`."""
-        perhaps = np.flatnonzero(self._filter.perhaps(sought.marks))
-        at = np.searchsorted(self._prefixes, sought.prefix[perhaps])
-        which: list[IntArray] = []
-        rows: list[IntArray] = []
-        while True:  # several rows with one prefix are rare
+        which, at = self._places(sought.keys)
+        if not len(which):
+            return which, np.empty(0, "V0")
+        order = np.argsort(at)  # a disk reads forward faster
+        which = which[order]
+        found = self._read_at(at[order])
+        same = (keys_of(found) == sought.keys[which]).all(axis=1)
+        if not same.all():
+            which, found = which[same], found[same]
+        return which, records_of(found, self.entry.record_bytes)
+
+    def _places(self, keys: Keys) -> tuple[IntArray, IntArray]:
+        """Return pairs of a key's place and a row's that has its prefix, where it may be."""
+        compiled = compiled_rows()
+        pairs = compiled and compiled.search(self._filter.words, self._prefixes, keys)
+        if pairs:
+            return pairs
+        perhaps = np.flatnonzero(self._filter.perhaps(marks(keys)))
+        prefix = _prefixes(keys[perhaps, 0])
+        at = np.searchsorted(self._prefixes, prefix)
+        which, rows = [perhaps[:0]], [at[:0]]
+        while len(perhaps):  # several rows with one prefix are rare
             there = at < len(self._prefixes)
-            there[there] = self._prefixes[at[there]] == sought.prefix[perhaps[there]]
-            perhaps, at = perhaps[there], at[there]
-            if not len(perhaps):
-                break
+            there[there] = self._prefixes[at[there]] == prefix[there]
+            perhaps, prefix, at = perhaps[there], prefix[there], at[there]
             which.append(perhaps)
             rows.append(at)
             at = at + 1
-        if not which:
-            return np.empty(0, np.int64), np.empty(0, "V0")
-        all_which = np.concatenate(which)
-        found = self._read_at(np.concatenate(rows))
-        same = (keys_of(found) == sought.keys[all_which]).all(axis=1)
-        return all_which[same], records_of(found[same], self.entry.record_bytes)
+        return np.concatenate(which), np.concatenate(rows)
 
     def cuts(self, edges: Prefixes) -> IntArray:
         """Return where parts begin, and the last ends, of a run that is cut at these prefixes."""
@@ -150,8 +146,7 @@ class Run:
         with self.file.open("rb", buffering=0) as file:
             fd = file.fileno()
             if len(at) * _FAR_BYTES < self.entry.rows_bytes:
-                data = b"".join([os.pread(fd, size, place * size) for place in at.tolist()])
-                return self._checked(self._whole(data, len(at)))
+                return self._checked(self._apart(fd, at))
             found = np.empty((len(at), size // WORD_BYTES), np.uint64)
             piece = max(1, _PIECE_BYTES // size)
             for first in range(0, self.entry.rows, piece):
@@ -160,6 +155,18 @@ class Run:
                     rows = self._span(fd, first, min(first + piece, self.entry.rows))
                     found[mine] = rows[at[mine] - first]
             return self._checked(found)
+
+    def _apart(self, fd: int, at: IntArray) -> Rows:
+        """Return rows that are read one by one."""
+        size = self._row_bytes
+        compiled = compiled_rows()
+        if compiled is None:
+            data = b"".join([os.pread(fd, size, place * size) for place in at.tolist()])
+            return self._whole(data, len(at))
+        rows = compiled.read(fd, size // WORD_BYTES, at)
+        if rows is None:
+            raise DamageError(f"{self.file.name} ends early")
+        return rows
 
     def _span(self, fd: int, first: int, after: int) -> Rows:
         size = self._row_bytes
@@ -172,7 +179,7 @@ class Run:
         return words.reshape(rows, self._row_bytes // WORD_BYTES)
 
     def _checked(self, rows: Rows) -> Rows:
-        if not sound(rows).all():
+        if not sound(rows):
             raise DamageError(f"{self.file.name}: a row is not what was written")
         return rows
 
@@ -191,6 +198,10 @@ class RunWriter:
     def append(self, rows: Rows) -> None:
         """Write rows whose keys are above all before."""
         self._write(np.ascontiguousarray(rows, "<u8").data)
+        compiled = compiled_rows()
+        if compiled is not None:
+            self._prefixes.append(compiled.mark(self._filter.words, rows))
+            return
         keys = keys_of(rows)
         self._prefixes.append(_prefixes(keys[:, 0]))
         self._filter.add(marks(keys))
