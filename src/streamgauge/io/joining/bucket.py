@@ -1,11 +1,29 @@
 """A bucket: how many records it has, and its runs on disk, oldest first."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.joining.store import Records
+from streamgauge.core.joining.store import Keys, Records
+from streamgauge.io.joining.kept_rows import KeptRows
 from streamgauge.io.joining.merging import Merge, worth_merging
-from streamgauge.io.joining.run import Run, Sought
+from streamgauge.io.joining.rows import keys_of, records_of
+from streamgauge.io.joining.run import Run
+
+
+class Sought(NamedTuple):
+    """n keys that are looked for: `place (n,) int64` says which of a call's each of `keys` is."""
+
+    place: IntArray
+    keys: Keys
+
+    def without(self, found: IntArray) -> "Sought":
+        """Return all but these of the n."""
+        kept = np.ones(len(self.place), np.bool_)
+        kept[found] = False
+        return Sought(self.place[kept], self.keys[kept])
 
 
 @dataclass(slots=True)
@@ -19,14 +37,19 @@ class DiskBucket:
     runs: list[Run] = field(default_factory=list)
     merge: Merge | None = None
 
-    def find(self, sought: Sought) -> tuple[Sought, list[tuple[IntArray, Records]]]:
+    def find(self, sought: Sought, kept: KeptRows) -> tuple[Sought, list[tuple[IntArray, Records]]]:
         """Look for keys; return those not found, and places and records of the others."""
         found = []
         for run in reversed(self.runs):
-            which, records = run.find(sought)
-            if len(which):
-                found.append((sought.place[which], records))
-                sought = sought.without(which)
+            which, at = run.places(sought.keys)
+            if not len(which):
+                continue
+            rows = kept.rows(run, at)
+            same = (keys_of(rows) == sought.keys[which]).all(axis=1)
+            if not same.all():
+                which, rows = which[same], rows[same]
+            found.append((sought.place[which], records_of(rows, run.entry.record_bytes)))
+            sought = sought.without(which)
         return sought, found
 
     def to_merge(self) -> list[Run]:

@@ -21,13 +21,14 @@ from streamgauge.core.joining.ledger import tally
 from streamgauge.core.joining.store import Found, Keys, Records, Space
 from streamgauge.core.joining.table import RecordTable
 from streamgauge.io.joining import catalogue
-from streamgauge.io.joining.bucket import DiskBucket
+from streamgauge.io.joining.bucket import DiskBucket, Sought
 from streamgauge.io.joining.catalogue import FORMAT, BucketEntry, Catalogue
 from streamgauge.io.joining.errors import damage, os_failure
+from streamgauge.io.joining.kept_rows import KeptRows
 from streamgauge.io.joining.merging import Merge
 from streamgauge.io.joining.opening import RECORDS, Opened, locked, mark_damaged, opened
 from streamgauge.io.joining.rows import rows_of
-from streamgauge.io.joining.run import DamageError, Run, RunWriter, Sought, bytes_of_row
+from streamgauge.io.joining.run import DamageError, Run, RunWriter, bytes_of_row
 
 _MERGED_FOR_EACH: Final = 8
 """Rows that are merged after a flush for each that it wrote.
@@ -73,6 +74,7 @@ class JoinStore:
             for run in bucket.runs
         }
         self._tables = {space: RecordTable() for space in Space}
+        self._kept = KeptRows()
         self._obsolete: list[Run] = []
         """Runs of the catalogue that is on disk, but not of the next one."""
 
@@ -122,7 +124,7 @@ class JoinStore:
         parts = [found] if len(found.place) else []
         with self._told():
             for number, bucket in sorted(buckets, key=lambda each: -each[0]):
-                sought, some = bucket.find(sought)
+                sought, some = bucket.find(sought, self._kept)
                 parts += [
                     Found(place, np.full(len(place), number), records) for place, records in some
                 ]
@@ -188,7 +190,9 @@ class JoinStore:
             for table in self._tables.values():
                 table.clear()
             while self._obsolete:
-                self._obsolete.pop().remove()
+                run = self._obsolete.pop()
+                self._kept.forget(run)
+                run.remove()
             self._merge(_MERGED_FOR_EACH * sum(run.entry.rows for run in new.values()))
 
     def close(self) -> None:

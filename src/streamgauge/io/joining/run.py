@@ -4,24 +4,21 @@ import contextlib
 import os
 import zlib
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.joining.store import Keys, Records
+from streamgauge.core.joining.store import Keys
 from streamgauge.io.joining.compiled_rows import Prefixes, Rows, compiled_rows
 from streamgauge.io.joining.filters import Filter, marks
-from streamgauge.io.joining.rows import WORD_BYTES, keys_of, records_of, row_bytes, sound
+from streamgauge.io.joining.rows import WORD_BYTES, keys_of, row_bytes, sound
 
 _HALF: Final = np.uint64(32)
 _PREFIX_BYTES: Final = 4
 _FILTER_BYTES: Final = 4
-_PIECE_BYTES: Final = 4 << 20
-_FAR_BYTES: Final = 4096
-"""Reading so many bytes more takes as long as reading something else."""
 
 
 class DamageError(Exception):
@@ -53,19 +50,6 @@ class RunEntry(msgspec.Struct, frozen=True, array_like=True):
         return self.rows_bytes + _PREFIX_BYTES * self.rows + WORD_BYTES * self.words
 
 
-class Sought(NamedTuple):
-    """n keys that are looked for: `place (n,) int64` says which of a call's each of `keys` is."""
-
-    place: IntArray
-    keys: Keys
-
-    def without(self, found: IntArray) -> "Sought":
-        """Return all but these of the n."""
-        kept = np.ones(len(self.place), np.bool_)
-        kept[found] = False
-        return Sought(self.place[kept], self.keys[kept])
-
-
 class Run:
     """A run that does not change any more."""
 
@@ -95,21 +79,14 @@ class Run:
         )
         return cls(entry, path, prefixes, Filter(words))
 
-    def find(self, sought: Sought) -> tuple[IntArray, Records]:
-        """Return which of the n keys `(k,)` are in the run, and their records `(k,)`."""
-        which, at = self._places(sought.keys)
-        if not len(which):
-            return which, np.empty(0, "V0")
-        order = np.argsort(at)  # a disk reads forward faster
-        which = which[order]
-        found = self._read_at(at[order])
-        same = (keys_of(found) == sought.keys[which]).all(axis=1)
-        if not same.all():
-            which, found = which[same], found[same]
-        return which, records_of(found, self.entry.record_bytes)
+    def places(self, keys: Keys) -> tuple[IntArray, IntArray]:
+        """Return pairs of a key's place and a row's, where the keys may be; rows ascending."""
+        which, at = self._unordered(keys)
+        order = np.argsort(at)
+        return which[order], at[order]
 
-    def _places(self, keys: Keys) -> tuple[IntArray, IntArray]:
-        """Return pairs of a key's place and a row's that has its prefix, where it may be."""
+    def _unordered(self, keys: Keys) -> tuple[IntArray, IntArray]:
+        """Return pairs of a key's place and a row's that has its prefix."""
         compiled = compiled_rows()
         pairs = compiled and compiled.search(self._filter.words, self._prefixes, keys)
         if pairs:
@@ -136,37 +113,23 @@ class Run:
         with self.file.open("rb", buffering=0) as file:
             return self._checked(self._span(file.fileno(), first, after))
 
+    def read_apart(self, at: IntArray) -> Rows:
+        """Return the rows at these places, which are read one by one."""
+        size = self._row_bytes
+        compiled = compiled_rows()
+        with self.file.open("rb", buffering=0) as file:
+            fd = file.fileno()
+            if compiled is None:
+                data = b"".join([os.pread(fd, size, place * size) for place in at.tolist()])
+                return self._checked(self._whole(data, len(at)))
+            rows = compiled.read(fd, size // WORD_BYTES, at)
+        if rows is None:
+            raise self._ends_early()
+        return self._checked(rows)
+
     def remove(self) -> None:
         """Remove the file."""
         self.file.unlink(missing_ok=True)
-
-    def _read_at(self, at: IntArray) -> Rows:
-        """Return the rows at these places."""
-        size = self._row_bytes
-        with self.file.open("rb", buffering=0) as file:
-            fd = file.fileno()
-            if len(at) * _FAR_BYTES < self.entry.rows_bytes:
-                return self._checked(self._apart(fd, at))
-            found = np.empty((len(at), size // WORD_BYTES), np.uint64)
-            piece = max(1, _PIECE_BYTES // size)
-            for first in range(0, self.entry.rows, piece):
-                mine = (at >= first) & (at < first + piece)
-                if mine.any():
-                    rows = self._span(fd, first, min(first + piece, self.entry.rows))
-                    found[mine] = rows[at[mine] - first]
-            return self._checked(found)
-
-    def _apart(self, fd: int, at: IntArray) -> Rows:
-        """Return rows that are read one by one."""
-        size = self._row_bytes
-        compiled = compiled_rows()
-        if compiled is None:
-            data = b"".join([os.pread(fd, size, place * size) for place in at.tolist()])
-            return self._whole(data, len(at))
-        rows = compiled.read(fd, size // WORD_BYTES, at)
-        if rows is None:
-            raise DamageError(f"{self.file.name} ends early")
-        return rows
 
     def _span(self, fd: int, first: int, after: int) -> Rows:
         size = self._row_bytes
@@ -174,9 +137,12 @@ class Run:
 
     def _whole(self, data: bytes, rows: int) -> Rows:
         if len(data) < rows * self._row_bytes:
-            raise DamageError(f"{self.file.name} ends early")
+            raise self._ends_early()
         words = np.frombuffer(data, "<u8").astype(np.uint64, copy=False)
         return words.reshape(rows, self._row_bytes // WORD_BYTES)
+
+    def _ends_early(self) -> DamageError:
+        return DamageError(f"{self.file.name} ends early")
 
     def _checked(self, rows: Rows) -> Rows:
         if not sound(rows):
