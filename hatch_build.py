@@ -15,12 +15,12 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HERE = Path(__file__).parent / "src" / "streamgauge"
-LIBRARY = HERE / "formats" / "libplain_events.so"
+SOURCE = HERE / "formats" / "plain_events.c"
 """The reader of plain events."""
-LIBRARIES = (
-    LIBRARY,
-    HERE / "core" / "joining" / "libhashed.so",
-    HERE / "io" / "joining" / "librows.so",
+SOURCES = (
+    SOURCE,
+    HERE / "core" / "joining" / "hashed.c",
+    HERE / "io" / "joining" / "rows.c",
 )
 FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-shared", "-fPIC")
 
@@ -32,18 +32,20 @@ def find_compiler() -> list[str] | None:
     return next(([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
 
 
-def source_of(library: Path) -> Path:
-    """The source of the library of this name, wherever it is to be."""
-    (place,) = (each for each in LIBRARIES if each.name == library.name)
-    return place.with_name(library.stem.removeprefix("lib") + ".c")
+def library_of(source: Path) -> Path:
+    """The library that a source becomes."""
+    return source.with_name(f"lib{source.stem}.so")
 
 
-def compile_library(library: Path, *flags: str) -> str | None:
-    """Compile into a file; return what went wrong, None if nothing did."""
+LIBRARY = library_of(SOURCE)
+
+
+def compile_library(library: Path, *flags: str, source: Path = SOURCE) -> str | None:
+    """Compile a source into a file; return what went wrong, None if nothing did."""
     compiler = find_compiler()
     if compiler is None:
         return "no C compiler was found (cc, gcc, clang or CC)"
-    command = [*compiler, *FLAGS, *flags, "-o", str(library), str(source_of(library))]
+    command = [*compiler, *FLAGS, *flags, "-o", str(library), str(source)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -58,9 +60,10 @@ class LibrariesHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile; `version` is "editable" where the source tree itself is installed."""
-        for library in LIBRARIES:
+        for source in SOURCES:
+            library = library_of(source)
             library.unlink(missing_ok=True)
-            problem = compile_library(library)
+            problem = compile_library(library, source=source)
             if problem is not None:
                 self.app.display_warning(f"streamgauge: it will be slower: {problem}")
             elif version != "editable":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -134,7 +135,7 @@ class LabelBatch:
     """
 
     schema: ModelSchema
-    ids: list[str]
+    ids: Sequence[str]
     timestamp: IntArray
     partition: CodeArray
     label: Categories | FloatArray

@@ -33,10 +33,13 @@ class Hashing(NamedTuple):
         Text i is `text[begins[i] : begins[i + 1] - 1]`; `rows (n,) int32` says which.
         """
         found = np.empty((len(rows), 2), np.uint64)
-        arrays = (begins.astype(np.int64, copy=False), rows.astype(np.int32, copy=False))
-        begin, row = map(pointer, arrays)
         self.library.streamgauge_hash(
-            pointer(text), begin, row, _int(len(rows)), pointer(factors), pointer(found)
+            pointer(text),
+            pointer(begins),
+            pointer(rows),
+            _int(len(rows)),
+            pointer(factors),
+            pointer(found),
         )
         return found
 

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.core.batch import CodeArray, IntArray
 from streamgauge.core.joining.hashing import hashing
+from streamgauge.core.joining.ids import PackedIds
 from streamgauge.core.joining.store import KEY_BYTES, Keys
 
 SCHEME: Final = 2
@@ -40,9 +40,9 @@ def keys(model: str, ids: Iterable[str]) -> Keys:
     >>> keys("m", ["p1"]).astype("<u8").tobytes().hex()
     '10a4f5e7da62c62efb97180dcce56ca8'
     """
+    if isinstance(ids, PackedIds):
+        return _packed(model, ids)
     texts = list(ids)
-    if not texts:
-        return np.empty((0, 2), np.uint64)
     together = "\0".join(texts)
     if together.isascii():
         data = together.encode("ascii")
@@ -53,29 +53,26 @@ def keys(model: str, ids: Iterable[str]) -> Keys:
         lengths = np.fromiter(map(len, parts), np.int64, len(parts))
     begins = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(lengths + 1, out=begins[1:])
-    return keys_of(model, data, begins, np.arange(len(texts), dtype=np.int32))
+    return _packed(model, PackedIds(data, begins, np.arange(len(texts), dtype=np.int32)))
 
 
-def keys_of(model: str, data: bytes, begins: IntArray, rows: CodeArray) -> Keys:
-    """Return the keys of ids in UTF-8: id i is `data[begins[i] : begins[i + 1] - 1]`.
-
-    `rows (n,) int32` says of which ids.
-    """
+def _packed(model: str, ids: PackedIds) -> Keys:
+    data, begins, rows = ids.text, ids.begins, ids.rows
     lengths = begins[rows + 1] - begins[rows] - 1
-    if not len(rows) or lengths.max() <= LONGEST:
-        return _short(model, data, begins, rows)
+    if lengths.max(initial=0) <= LONGEST:
+        return _short(model, ids)
     found = np.empty((len(rows), 2), np.uint64)
     long = lengths > LONGEST
     places = zip(begins[rows[long]].tolist(), lengths[long].tolist(), strict=True)
     digests = [_long(model, data[begin : begin + length]) for begin, length in places]
     found[long] = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
-    found[~long] = _short(model, data, begins, rows[~long])
+    found[~long] = _short(model, PackedIds(data, begins, rows[~long]))
     return found
 
 
-def _short(model: str, data: bytes, begins: IntArray, rows: CodeArray) -> Keys:
+def _short(model: str, ids: PackedIds) -> Keys:
     """Return the keys of ids of at most `LONGEST` bytes each."""
-    octets = np.frombuffer(data, np.uint8)
+    octets, begins, rows = np.frombuffer(ids.text, np.uint8), ids.begins, ids.rows
     compiled = hashing()
     if compiled is not None:
         return compiled.keys(octets, begins, rows, _factors(model))

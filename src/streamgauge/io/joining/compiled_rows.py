@@ -39,9 +39,7 @@ class CompiledRows:
         )
         return order if done else None
 
-    def rows(
-        self, keys: Keys, records: Records, places: Words, words: int, factors: Words
-    ) -> Rows:
+    def rows(self, keys: Keys, records: Records, places: Words, words: int, factors: Words) -> Rows:
         """Return the keys and records at these places as rows of so many words."""
         found = np.empty((len(places), words), np.uint64)
         self.library.streamgauge_rows(

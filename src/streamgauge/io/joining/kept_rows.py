@@ -1,8 +1,8 @@
 """Kept rows: runs that are read again and again are in memory, within a bound.
 
-A read of the operating system costs as much as some thousand bytes more in one that is made anyway.
-So rows are read one by one until that has cost as much as reading the whole run, which is then kept:
-nothing costs more than twice what the better of the two would have.
+A read of the operating system costs as much as some thousand bytes more in one that is made
+anyway. So rows are read one by one until that has cost as much as reading the whole run would,
+which is then kept: nothing costs more than twice what the better of the two would have.
 """
 
 from typing import Final
