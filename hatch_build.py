@@ -20,6 +20,7 @@ SOURCE = HERE / "formats" / "plain_events.c"
 SOURCES = (
     SOURCE,
     HERE / "core" / "joining" / "hashed.c",
+    HERE / "core" / "outcomes" / "counts.c",
     HERE / "io" / "joining" / "rows.c",
 )
 FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-shared", "-fPIC")

@@ -1,8 +1,8 @@
 """Columnar events: what a decoder makes of one poll's messages for one model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np

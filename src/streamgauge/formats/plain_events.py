@@ -143,8 +143,8 @@ class PlainColumns(NamedTuple):
     given. `ids` are the events' ids, which are their messages' keys. `times (n,) int64` in ms,
     `numbers (k, n) float64`, NaN where there is none, and `codes (c, n) int32`, `MISSING_CODE`
     where there is none: of booleans 0 and 1, of others indices of their column's `tokens`, which
-    are JSON, in the order in which they are first seen. `unknown` counts unknown fields, `faults` values of a wrong type, for which there stands
-    `WRONG_NUMBER` or `WRONG_TYPE_CODE`.
+    are JSON, in the order in which they are first seen. `unknown` counts unknown fields, `faults`
+    values of a wrong type, for which there stands `WRONG_NUMBER` or `WRONG_TYPE_CODE`.
     """
 
     rows: CodeArray

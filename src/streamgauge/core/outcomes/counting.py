@@ -14,6 +14,7 @@ from streamgauge.core.columns import Column, Numbers
 from streamgauge.core.detectors.series import UNITS
 from streamgauge.core.grouping import compact
 from streamgauge.core.layout import LABEL, Subject
+from streamgauge.core.outcomes.compiled_counts import compiled_counts
 from streamgauge.core.outcomes.groups import Groups, finest, merged
 from streamgauge.core.outcomes.layout import (
     ABSOLUTE_ERROR,
@@ -166,7 +167,7 @@ class OutcomeCounter:
                 else np.rint(self._expected_wrong(events, scores) * UNITS)
             )
         # Each feature's bins in a row: counted one by one they are read in order.
-        features = np.ascontiguousarray(events.bins.T)
+        features = np.ascontiguousarray(events.bins.T, np.uint16)
         return _Source(events, counts, sums, features, wrong, expected)
 
     def _decided(self, events: Outcomes, scores: "_Scores") -> "tuple[_Count, _Count]":
@@ -240,6 +241,12 @@ class OutcomeCounter:
             return
         starts = layout.feature_starts
         start = layout.feature_counts.start
+        compiled = compiled_counts()
+        if compiled is not None and source.wrong is not None:
+            compiled.add(counts, at, features, start + self._starts)
+            wrong = np.flatnonzero(source.wrong)
+            compiled.add(counts, at, features, layout.feature_errors.start + self._starts, wrong)
+            return
         together = max(1, _AT_ONCE // features.shape[1])
         for first in range(0, len(features), together):
             end = min(first + together, len(features))
@@ -314,7 +321,7 @@ class _Source(NamedTuple):
     events: Outcomes
     counts: list[_Count]
     sums: list[_Sum]
-    features: npt.NDArray[np.unsignedinteger]
+    features: npt.NDArray[np.uint16]
     wrong: npt.NDArray[np.bool_] | None
     expected: FloatArray | None
 

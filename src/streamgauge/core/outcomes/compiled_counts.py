@@ -1,0 +1,67 @@
+"""Counting by compiled code (counts.c)."""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.compiled import load, pointer
+from streamgauge.core.batch import IntArray
+from streamgauge.core.grouping import Places
+
+LIBRARY: Final = Path(__file__).with_name("libcounts.so")
+_LAYOUT: Final = 1
+"""Of the calls; counts.c has the same number."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCounts:
+    """The calls of a library."""
+
+    library: ctypes.CDLL
+
+    def add(
+        self,
+        counts: IntArray,
+        at: Places,
+        bins: npt.NDArray[np.uint16],
+        firsts: IntArray,
+        chosen: Places | None = None,
+    ) -> None:
+        """Add events to the counts of their groups `(groups, width)`.
+
+        `at (n,)` are the events' groups, `bins (columns, n)` their bins in each column, whose cells
+        begin at `firsts (columns,)`; `chosen (m,)` are the events to count, None for all.
+        """
+        columns, n = bins.shape
+        assert len(at) == n
+        self.library.streamgauge_count(
+            pointer(at),
+            ctypes.c_int64(n),
+            pointer(bins),
+            ctypes.c_int64(columns),
+            pointer(firsts),
+            None if chosen is None else pointer(chosen),
+            ctypes.c_int64(0 if chosen is None else len(chosen)),
+            pointer(counts),
+            ctypes.c_int64(counts.shape[1]),
+        )
+
+
+@cache
+def compiled_counts() -> CompiledCounts | None:
+    """Return the calls of the library beside this file, None where it was not built."""
+    return of(LIBRARY)
+
+
+def of(path: Path) -> CompiledCounts | None:
+    """Return the calls of a library, None where it is of another version or machine."""
+    library = load(path, "streamgauge_counts_layout", _LAYOUT)
+    if library is None:
+        return None
+    library.streamgauge_count.restype = None
+    return CompiledCounts(library)
