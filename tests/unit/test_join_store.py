@@ -15,6 +15,8 @@ from streamgauge.io.joining.join_store import JoinStore
 from streamgauge.io.joining.opening import RECORDS, Origin
 from tests.support.stores import ALL_KEYS, Model, assert_same, get, octets, put, words, work
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 class Flushed:
     """The store on disk, flushed after whatever is done, so that reads come from files."""

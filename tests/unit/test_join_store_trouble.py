@@ -52,6 +52,8 @@ import random, sys
 from pathlib import Path
 from streamgauge.io.joining.join_store import JoinStore
 from tests.support.stores import Model, work
+
+pytestmark = pytest.mark.usefixtures("either_way")
 store = JoinStore.open(Path(sys.argv[1]), "f")
 first, rng, model = int(store.meta() or b"0"), random.Random(1), Model()
 if first:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.hashing import hashing
 from streamgauge.core.joining.ledger import tally
-from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records
+from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records, alike
 
 _SMALLEST: Final = 1 << 10
 _SLOTS_A_ROW: Final = 4
@@ -170,7 +170,7 @@ class RecordTable:
             row = slots[at]
             taken = row != _FREE
             place, at, row = place[taken], at[taken], row[taken]
-            same = (table[row] == keys[place]).all(axis=1)
+            same = alike(table[row], keys[place])
             found[place[same]] = row[same]
             other = ~same
             place, at = place[other], (at[other] + 1) & last

@@ -4,7 +4,7 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,21 @@ _LAYOUT: Final = 1
 """Of the calls; counts.c has the same number."""
 
 
+MOST_CELLS: Final = 1 << 16
+"""Of a column."""
+
+
+class Columns(NamedTuple):
+    """The bins of n events in k columns `(k, n) uint16`.
+
+    A column has `widths (k,) int64` cells from `firsts (k,) int64` on.
+    """
+
+    bins: npt.NDArray[np.uint16]
+    firsts: IntArray
+    widths: IntArray
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledCounts:
     """The calls of a library."""
@@ -25,25 +40,27 @@ class CompiledCounts:
     library: ctypes.CDLL
 
     def add(
-        self,
-        counts: IntArray,
-        at: Places,
-        bins: npt.NDArray[np.uint16],
-        firsts: IntArray,
-        chosen: Places | None = None,
+        self, counts: IntArray, at: Places, columns: Columns, chosen: Places | None = None
     ) -> None:
         """Add events to the counts of their groups `(groups, width)`.
 
-        `at (n,)` are the events' groups, `bins (columns, n)` their bins in each column, whose cells
-        begin at `firsts (columns,)`; `chosen (m,)` are the events to count, None for all.
+        `at (n,)` are the events' groups; `chosen (m,)` are the events to count, None for all.
         """
-        columns, n = bins.shape
+        bins, firsts, widths = columns
+        if not bins.size:
+            return
+        k, n = bins.shape
         assert len(at) == n
+        assert at.min() >= 0
+        assert at.max() < len(counts)
+        assert (bins.max(axis=1) < widths).all(), "a bin that its column does not have"
+        assert firsts.min() >= 0
+        assert (firsts + widths).max() <= counts.shape[1]
         self.library.streamgauge_count(
             pointer(at),
             ctypes.c_int64(n),
             pointer(bins),
-            ctypes.c_int64(columns),
+            ctypes.c_int64(k),
             pointer(firsts),
             None if chosen is None else pointer(chosen),
             ctypes.c_int64(0 if chosen is None else len(chosen)),

@@ -5,8 +5,10 @@
 
 #include <stdint.h>
 
-enum { LAYOUT = 1 };
 
+#ifndef LAYOUT
+#define LAYOUT 1 /* of what is called; compiled_counts.py has the same number */
+#endif
 int64_t streamgauge_counts_layout(void) { return LAYOUT; }
 
 /* Add the n events to `counts`, of which a group has `width` cells: each by the bins of the columns

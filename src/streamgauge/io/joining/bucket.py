@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.joining.store import Keys, Records
+from streamgauge.core.joining.store import Keys, Records, alike
 from streamgauge.io.joining.kept_rows import KeptRows
 from streamgauge.io.joining.merging import Merge, worth_merging
 from streamgauge.io.joining.rows import keys_of, records_of
@@ -23,7 +23,8 @@ class Sought(NamedTuple):
         """Return all but these of the n."""
         kept = np.ones(len(self.place), np.bool_)
         kept[found] = False
-        return Sought(self.place[kept], self.keys[kept])
+        rest = np.flatnonzero(kept)
+        return Sought(self.place[rest], self.keys.take(rest, axis=0))
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class DiskBucket:
             if not len(which):
                 continue
             rows = kept.rows(run, at)
-            same = (keys_of(rows) == sought.keys[which]).all(axis=1)
+            same = alike(keys_of(rows), sought.keys.take(which, axis=0))
             if not same.all():
                 which, rows = which[same], rows[same]
             found.append((sought.place[which], records_of(rows, run.entry.record_bytes)))

@@ -128,7 +128,7 @@ class JoinStore:
                 parts += [
                     Found(place, np.full(len(place), number), records) for place, records in some
                 ]
-        return _in_order(parts) if parts else found
+        return _in_order(parts, len(keys)) if parts else found
 
     def put(
         self,
@@ -267,10 +267,14 @@ class JoinStore:
             raise os_failure(self._folder, error) from error
 
 
-def _in_order(parts: list[Found]) -> Found:
-    """Return all that was found, by place."""
+def _in_order(parts: list[Found], keys: int) -> Found:
+    """Return all that was found of so many keys, by place."""
+    if len(parts) == 1 and (np.diff(parts[0].place) > 0).all():
+        return parts[0]
     place = np.concatenate([part.place for part in parts])
-    order = np.argsort(place)
+    which = np.full(keys, -1)
+    which[place] = np.arange(len(place))
+    order = which[which >= 0]
     bucket = np.concatenate([part.bucket for part in parts])
     records = np.concatenate([part.records for part in parts])
     return Found(place[order], bucket[order], records[order])

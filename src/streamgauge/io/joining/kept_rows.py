@@ -33,7 +33,7 @@ class KeptRows:
         return sum(rows.nbytes for rows in self._kept.values())
 
     def rows(self, run: Run, at: IntArray) -> Rows:
-        """Return the rows of a run at these places, ascending.
+        """Return the rows of a run at these places.
 
         Raises DamageError where they are not what was written.
         """
@@ -48,7 +48,7 @@ class KeptRows:
         self._kept[run] = rows
         while self.nbytes > self._most:
             del self._kept[next(iter(self._kept))]
-        return rows[at]
+        return rows.take(at, axis=0)
 
     def forget(self, run: Run) -> None:
         """Let go what is kept of a run."""

@@ -14,8 +14,11 @@
 #error "words are read as they lie in memory"
 #endif
 
-enum { LAYOUT = 1, BITS = 6, AHEAD = 12, TOGETHER = 32, DIGIT = 11, PASSES = 3, MOST_ALIKE = 64 };
+enum { BITS = 6, AHEAD = 12, TOGETHER = 32, DIGIT = 11, PASSES = 3, MOST_ALIKE = 64 };
 
+#ifndef LAYOUT
+#define LAYOUT 1 /* of what is called; compiled_rows.py has the same number */
+#endif
 int64_t streamgauge_rows_layout(void) { return LAYOUT; }
 
 /* -- order ------------------------------------------------------------------------------------ */
@@ -135,11 +138,16 @@ void streamgauge_mark(uint64_t *filter, uint64_t mask, const uint64_t *rows, int
   }
 }
 
+/* Where a prefix would be among n if they were even. */
+static inline int64_t even(int64_t n, uint32_t prefix) {
+  return (int64_t)((uint64_t)prefix * (uint64_t)n >> 32);
+}
+
 /* The first of sorted prefixes that is not below one: they are taken for random, so it is near
    where it would be if they were even. */
 static int64_t first_of(const uint32_t *prefixes, int64_t n, uint32_t prefix) {
   int64_t low = 0, high = n, step = 16;
-  int64_t guess = (int64_t)((uint64_t)prefix * (uint64_t)n >> 32);
+  int64_t guess = even(n, prefix);
   if (prefixes[guess] < prefix) {
     low = guess + 1;
     while (low + step < n && prefixes[low + step - 1] < prefix) low += step, step *= 2;
@@ -169,8 +177,15 @@ int64_t streamgauge_search(const uint64_t *filter, uint64_t mask, const uint32_t
   for (int64_t first = 0; first < k; first += TOGETHER) {
     int64_t after = first + TOGETHER < k ? first + TOGETHER : k;
     for (int64_t i = first; i < after; i++) __builtin_prefetch(filter + (keys[2 * i] & mask));
+    int64_t perhaps[TOGETHER], count = 0;
     for (int64_t i = first; i < after; i++) {
-      if (bits_of(keys[2 * i + 1]) & ~filter[keys[2 * i] & mask]) continue;
+      perhaps[count] = i;
+      count += !(bits_of(keys[2 * i + 1]) & ~filter[keys[2 * i] & mask]);
+    }
+    for (int64_t j = 0; j < count; j++)
+      __builtin_prefetch(prefixes + even(n, (uint32_t)(keys[2 * perhaps[j]] >> 32)));
+    for (int64_t j = 0; j < count; j++) {
+      int64_t i = perhaps[j];
       uint32_t prefix = (uint32_t)(keys[2 * i] >> 32);
       for (int64_t row = first_of(prefixes, n, prefix); row < n && prefixes[row] == prefix; row++) {
         if (found == room) return -1;
