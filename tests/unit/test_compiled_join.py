@@ -30,12 +30,12 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     return compiled(tmp_path_factory.mktemp("compiled"))
 
 
-def _both(libraries: Compiled, work: Callable[[], Any]) -> tuple[Any, Any]:
+def _both(libraries: Compiled, work: Callable[..., Any], *given: Any) -> tuple[Any, Any]:
     """What comes of some work by compiled code and by numpy."""
     found = []
     for each in (libraries, None):
         with working_with(each):
-            found.append(work())
+            found.append(work(*given))
     return found[0], found[1]
 
 
@@ -54,7 +54,7 @@ def test_keys_are_the_same(libraries: Compiled) -> None:
     ids = ["".join(rng.choice(letters, length)) for length in rng.integers(0, 90, 2_000)]
     ids += ["x" * length for length in range(80)]
     for some in (ids, ids[:1], [""], [], ["a" * 64], ["a" * 65]):
-        one, other = _both(libraries, lambda some=some: keys("model", some))
+        one, other = _both(libraries, keys, "model", some)
         assert np.array_equal(one, other)
         assert one.shape == (len(some), 2)
 
@@ -76,7 +76,7 @@ def test_distinct_keys_are_the_same(libraries: Compiled) -> None:
     rng = np.random.default_rng(2)
     for n in (0, 1, 2, 33, 1_000):
         drawn = rng.integers(0, max(1, n // 2), (n, 2), np.uint64)
-        one, other = _both(libraries, lambda drawn=drawn: distinct(drawn))
+        one, other = _both(libraries, distinct, drawn)
         assert np.array_equal(one.first, other.first)
         assert np.array_equal(one.owner, other.owner)
 
@@ -96,7 +96,7 @@ def test_rows_are_the_same(libraries: Compiled, alike: int, length: int) -> None
     for bit in rng.integers(0, 64 * one.shape[1], 30).tolist():
         damaged = one.copy()
         damaged[rng.integers(len(one)), bit // 64] ^= np.uint64(1 << (bit % 64))
-        assert _both(libraries, lambda damaged=damaged: sound(damaged)) == (False, False)
+        assert _both(libraries, sound, damaged) == (False, False)
 
 
 def test_parts_are_merged_to_the_same(libraries: Compiled) -> None:
@@ -111,7 +111,7 @@ def test_parts_are_merged_to_the_same(libraries: Compiled) -> None:
             parts.append(np.concatenate([*rows_of(mine, records), np.empty((0, 4), np.uint64)]))
             rows = zip(map(tuple, parts[-1][:, :2].tolist()), map(bytes, parts[-1]), strict=True)
             plain.update(rows)
-        one, other = _both(libraries, lambda parts=parts: latest(parts))
+        one, other = _both(libraries, latest, parts)
         assert np.array_equal(one, other)
         assert list(map(bytes, one)) == [plain[key] for key in sorted(plain)]
 
