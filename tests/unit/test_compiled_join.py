@@ -16,7 +16,7 @@ from streamgauge.core.joining.store import Keys
 from streamgauge.core.outcomes import compiled_counts
 from streamgauge.core.outcomes.compiled_counts import Columns
 from streamgauge.io.joining import compiled_rows
-from streamgauge.io.joining.filters import Filter, marks
+from streamgauge.io.joining.filters import Filter, prefixes_of
 from streamgauge.io.joining.rows import keys_of, latest, rows_of, sound
 from streamgauge.io.joining.run import Run, RunWriter
 from tests.support.compiled import Compiled, compiled, working_with
@@ -125,7 +125,7 @@ def test_runs_have_the_same_places(libraries: Compiled, tmp_path: Path, n: int) 
     records = np.frombuffer(rng.bytes(20 * len(mine)), "V20")
 
     def written(number: int) -> Run:
-        writer = RunWriter(tmp_path, number, 20, len(mine))
+        writer = RunWriter(tmp_path, number, 20)
         for rows in rows_of(mine, records):
             writer.append(rows)
         return writer.finish()
@@ -149,7 +149,7 @@ def test_many_keys_with_one_prefix_are_found_all_the_same(
     records = np.zeros(500, "V4")
     for number, each in enumerate((libraries, None)):
         with working_with(each):
-            writer = RunWriter(tmp_path, number, 4, 500)
+            writer = RunWriter(tmp_path, number, 4)
             for rows in rows_of(mine[::-1].copy(), records):
                 assert np.array_equal(keys_of(rows), mine)
                 writer.append(rows)
@@ -157,14 +157,13 @@ def test_many_keys_with_one_prefix_are_found_all_the_same(
             assert np.array_equal(which[which == at], np.arange(500))
 
 
-def test_a_filter_is_marked_the_same(libraries: Compiled) -> None:
+def test_filters_are_the_same(libraries: Compiled) -> None:
     rng = np.random.default_rng(6)
-    rows = rng.integers(0, WORD, (3_000, 5), np.uint64)
-    one, other = Filter.empty(3_000), Filter.empty(3_000)
-    prefixes = libraries.rows.mark(one.words, rows)
-    other.add(marks(rows[:, :2]))
+    mine, others = rng.integers(0, WORD, (2, 3_000, 2), np.uint64)
+    one, other = _both(libraries, Filter.of, [prefixes_of(mine[:1_000]), prefixes_of(mine[1_000:])])
     assert np.array_equal(one.words, other.words)
-    assert np.array_equal(prefixes, rows[:, 0] >> np.uint64(32))
+    for keys_sought in (mine, others, others[:0]):
+        assert np.array_equal(*_both(libraries, one.perhaps, keys_sought))
 
 
 def test_events_are_counted_as_by_numpy(libraries: Compiled) -> None:

@@ -78,34 +78,41 @@ class CompiledRows:
         )
         return found[:rows]
 
-    def mark(self, filter_words: Words, rows: Rows) -> Prefixes:
-        """Mark the rows' keys in a filter; return their prefixes `(n,)`."""
-        n, words = rows.shape
-        prefixes = np.empty(n, np.uint32)
+    def mark(self, filter_words: Words, prefixes: Prefixes) -> None:
+        """Mark prefixes in a filter."""
         self.library.streamgauge_mark(
             pointer(filter_words),
             _int(len(filter_words) - 1),
-            pointer(rows),
-            _int(n),
-            _int(words),
             pointer(prefixes),
+            _int(len(prefixes)),
         )
-        return prefixes
+
+    def sift(self, filter_words: Words, keys: Keys) -> IntArray:
+        """Return the places of the keys that a filter may have."""
+        places = np.empty(len(keys) + 1, np.int64)
+        found = self.library.streamgauge_sift(
+            pointer(filter_words),
+            _int(len(filter_words) - 1),
+            pointer(keys),
+            _int(len(keys)),
+            pointer(places),
+        )
+        return places[:found]
 
     def search(
-        self, filter_words: Words, prefixes: Prefixes, keys: Keys
+        self, prefixes: Prefixes, starts: Prefixes, shift: int, keys: Keys
     ) -> tuple[IntArray, IntArray] | None:
-        """Return pairs of a key's place and a row's, where the keys may be.
+        """Return pairs of a key's place and that of a row with its prefix.
 
+        `starts[u]` is the first of the prefixes whose bits above the lowest `shift` are u or more.
         None where far more rows than keys share their prefixes.
         """
         room = 2 * len(keys)
         which, at = np.empty(room, np.int64), np.empty(room, np.int64)
         found = self.library.streamgauge_search(
-            pointer(filter_words),
-            _int(len(filter_words) - 1),
             pointer(prefixes),
-            _int(len(prefixes)),
+            pointer(starts),
+            _int(shift),
             pointer(keys),
             _int(len(keys)),
             pointer(which),
@@ -139,7 +146,7 @@ def of(path: Path) -> CompiledRows | None:
     library = load(path, "streamgauge_rows_layout", _LAYOUT)
     if library is None:
         return None
-    for name in ("order", "sound", "merge", "search", "read_rows"):
+    for name in ("order", "sound", "merge", "sift", "search", "read_rows"):
         library[f"streamgauge_{name}"].restype = ctypes.c_int64
     for name in ("rows", "mark"):
         library[f"streamgauge_{name}"].restype = None

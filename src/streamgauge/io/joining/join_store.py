@@ -119,15 +119,17 @@ class JoinStore:
             return found
         rest = np.ones(len(keys), np.bool_)
         rest[found.place] = False
-        places = np.flatnonzero(rest)
-        sought = Sought(places, keys[places])
         parts = [found] if len(found.place) else []
+        places = np.flatnonzero(rest)
+        sought = Sought(places, keys.take(places, axis=0))
         with self._told():
             for number, bucket in sorted(buckets, key=lambda each: -each[0]):
-                sought, some = bucket.find(sought, self._kept)
-                parts += [
-                    Found(place, np.full(len(place), number), records) for place, records in some
-                ]
+                some = bucket.find(sought, self._kept)
+                for place, records in some:
+                    parts.append(Found(place, np.full(len(place), number), records))
+                    rest[place] = False
+                if some:
+                    sought = sought.some(np.flatnonzero(rest[sought.place]))
         return _in_order(parts, len(keys)) if parts else found
 
     def put(
@@ -186,7 +188,7 @@ class JoinStore:
                 raise
             self._meta = meta
             for place, run in new.items():
-                self._buckets[place].runs.append(run)
+                self._buckets[place].add(run)
             for table in self._tables.values():
                 table.clear()
             while self._obsolete:
@@ -208,7 +210,7 @@ class JoinStore:
             numbers = table.sizes()
             for number in numbers:
                 mine = buckets == number if len(numbers) > 1 else slice(None)
-                writer = self._writer(records.itemsize, table.count(number))
+                writer = self._writer(records.itemsize)
                 try:
                     for rows in rows_of(keys[mine], records[mine]):
                         writer.append(rows)
@@ -234,8 +236,7 @@ class JoinStore:
             while rows >= 0:
                 chosen = bucket.to_merge()
                 if chosen:
-                    most = sum(run.entry.rows for run in chosen)
-                    writer = self._writer(chosen[0].entry.record_bytes, most)
+                    writer = self._writer(chosen[0].entry.record_bytes)
                     bucket.merge = Merge(chosen, writer)
                 if bucket.merge is None:
                     break
@@ -250,9 +251,9 @@ class JoinStore:
     def _bucket(self, space: Space, number: int) -> DiskBucket:
         return self._buckets.setdefault((space, number), DiskBucket())
 
-    def _writer(self, record_bytes: int, most_rows: int) -> RunWriter:
+    def _writer(self, record_bytes: int) -> RunWriter:
         self._begun += 1
-        return RunWriter(self._path, self._begun, record_bytes, most_rows)
+        return RunWriter(self._path, self._begun, record_bytes)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -14,7 +14,7 @@
 #error "words are read as they lie in memory"
 #endif
 
-enum { BITS = 6, AHEAD = 12, TOGETHER = 32, DIGIT = 11, PASSES = 3, MOST_ALIKE = 64 };
+enum { BITS = 6, PLACE = 36, AHEAD = 12, TOGETHER = 32, DIGIT = 11, PASSES = 3, MOST_ALIKE = 64 };
 
 #ifndef LAYOUT
 #define LAYOUT 1 /* of what is called; compiled_rows.py has the same number */
@@ -122,75 +122,72 @@ int64_t streamgauge_merge(const uint64_t *const *parts, const int64_t *counts, i
 
 /* -- runs ------------------------------------------------------------------------------------- */
 
+/* What a prefix marks in a filter: bits of one of its words, by the lower part of this, whose upper
+   part says of which. See filters.py. */
+static inline uint64_t spread(uint32_t prefix) {
+  uint64_t word = prefix * UINT64_C(0x9E3779B97F4A7C15);
+  return (word ^ word >> 32) * UINT64_C(0xFF51AFD7ED558CCD);
+}
+
 static inline uint64_t bits_of(uint64_t word) {
   uint64_t bits = 0;
   for (int i = 0; i < BITS; i++, word >>= 6) bits |= UINT64_C(1) << (word & 63);
   return bits;
 }
 
-/* Mark the rows' keys in a filter of `mask` + 1 words, and tell their prefixes (n). */
-void streamgauge_mark(uint64_t *filter, uint64_t mask, const uint64_t *rows, int64_t n,
-                      int64_t words, uint32_t *prefixes) {
-  for (int64_t i = 0; i < n; i++, rows += words) {
-    if (i + AHEAD < n) __builtin_prefetch(filter + (rows[AHEAD * words] & mask), 1);
-    filter[rows[0] & mask] |= bits_of(rows[1]);
-    prefixes[i] = (uint32_t)(rows[0] >> 32);
+/* Mark prefixes (n) in a filter of `mask` + 1 words. */
+void streamgauge_mark(uint64_t *filter, uint64_t mask, const uint32_t *prefixes, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    if (i + AHEAD < n) __builtin_prefetch(filter + (spread(prefixes[i + AHEAD]) >> PLACE & mask), 1);
+    uint64_t mine = spread(prefixes[i]);
+    filter[mine >> PLACE & mask] |= bits_of(mine);
   }
 }
 
-/* Where a prefix would be among n if they were even. */
-static inline int64_t even(int64_t n, uint32_t prefix) {
-  return (int64_t)((uint64_t)prefix * (uint64_t)n >> 32);
+static inline uint32_t prefix_of(const uint64_t *key) { return (uint32_t)(key[0] >> 32); }
+
+/* Which of n keys (n, 2) a filter may have: their places. How many they are. */
+int64_t streamgauge_sift(const uint64_t *filter, uint64_t mask, const uint64_t *keys, int64_t n,
+                         int64_t *places) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (i + AHEAD < n)
+      __builtin_prefetch(filter + (spread(prefix_of(keys + 2 * (i + AHEAD))) >> PLACE & mask));
+    uint64_t mine = spread(prefix_of(keys + 2 * i));
+    places[found] = i;
+    found += (bits_of(mine) & ~filter[mine >> PLACE & mask]) == 0;
+  }
+  return found;
 }
 
-/* The first of sorted prefixes that is not below one: they are taken for random, so it is near
-   where it would be if they were even. */
-static int64_t first_of(const uint32_t *prefixes, int64_t n, uint32_t prefix) {
-  int64_t low = 0, high = n, step = 16;
-  int64_t guess = even(n, prefix);
-  if (prefixes[guess] < prefix) {
-    low = guess + 1;
-    while (low + step < n && prefixes[low + step - 1] < prefix) low += step, step *= 2;
-    if (low + step < n) high = low + step;
-  } else {
-    high = guess;
-    while (high - step > 0 && prefixes[high - step] >= prefix) high -= step, step *= 2;
-    if (high - step > 0) low = high - step;
-  }
-  while (low < high) {
-    int64_t middle = low + (high - low) / 2;
-    if (prefixes[middle] < prefix)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-/* Where in a run of n rows, at least one, each of k keys may be: pairs of the key's place and the
-   row's, of which there may be several a key. How many pairs; -1 if that is more than there is room
-   for. */
-int64_t streamgauge_search(const uint64_t *filter, uint64_t mask, const uint32_t *prefixes,
-                           int64_t n, const uint64_t *keys, int64_t k, int64_t *which, int64_t *at,
+/* Where in a run each of k keys may be: pairs of the key's place and of a row with its prefix. The
+   run's prefixes are sorted; those whose upper bits, without `shift`, are u stand from starts[u] up
+   to starts[u + 1]. How many pairs; -1 if that is more than there is room for. */
+int64_t streamgauge_search(const uint32_t *prefixes, const uint32_t *starts, int64_t shift,
+                           const uint64_t *keys, int64_t k, int64_t *which, int64_t *at,
                            int64_t room) {
   int64_t found = 0;
   for (int64_t first = 0; first < k; first += TOGETHER) {
     int64_t after = first + TOGETHER < k ? first + TOGETHER : k;
-    for (int64_t i = first; i < after; i++) __builtin_prefetch(filter + (keys[2 * i] & mask));
-    int64_t perhaps[TOGETHER], count = 0;
+    for (int64_t i = first; i < after; i++)
+      __builtin_prefetch(starts + (keys[2 * i] >> 32 >> shift));
+    for (int64_t i = first; i < after; i++)
+      __builtin_prefetch(prefixes + starts[keys[2 * i] >> 32 >> shift]);
     for (int64_t i = first; i < after; i++) {
-      perhaps[count] = i;
-      count += !(bits_of(keys[2 * i + 1]) & ~filter[keys[2 * i] & mask]);
-    }
-    for (int64_t j = 0; j < count; j++)
-      __builtin_prefetch(prefixes + even(n, (uint32_t)(keys[2 * perhaps[j]] >> 32)));
-    for (int64_t j = 0; j < count; j++) {
-      int64_t i = perhaps[j];
-      uint32_t prefix = (uint32_t)(keys[2 * i] >> 32);
-      for (int64_t row = first_of(prefixes, n, prefix); row < n && prefixes[row] == prefix; row++) {
+      uint32_t prefix = prefix_of(keys + 2 * i);
+      uint64_t upper = keys[2 * i] >> 32 >> shift;
+      int64_t low = starts[upper], end = starts[upper + 1], high = end;
+      while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (prefixes[middle] < prefix)
+          low = middle + 1;
+        else
+          high = middle;
+      }
+      for (; low < end && prefixes[low] == prefix; low++) {
         if (found == room) return -1;
         which[found] = i;
-        at[found++] = row;
+        at[found++] = low;
       }
     }
   }
