@@ -1,9 +1,10 @@
 """Hashing: keys of ids and tables of keys by compiled code (hashed.c)."""
 
 import ctypes
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,8 @@ Slots = npt.NDArray[np.int32]
 """Rows of a table by the low bits of their keys' second words, -1 where there is none."""
 
 
-class Hashing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Hashing:
     """The calls of a library."""
 
     library: ctypes.CDLL
@@ -32,6 +34,8 @@ class Hashing(NamedTuple):
 
         Text i is `text[begins[i] : begins[i + 1] - 1]`; `rows (n,) int32` says which.
         """
+        begins = np.ascontiguousarray(begins, np.int64)
+        rows = np.ascontiguousarray(rows, np.int32)
         found = np.empty((len(rows), 2), np.uint64)
         self.library.streamgauge_hash(
             pointer(text),
@@ -93,8 +97,7 @@ def of(path: Path) -> Hashing | None:
     if library is None:
         return None
     for name in ("hash", "find", "enter"):
-        call: Any = library[f"streamgauge_{name}"]
-        call.restype = None
+        library[f"streamgauge_{name}"].restype = None
     library.streamgauge_distinct.restype = ctypes.c_int64
     return Hashing(library)
 

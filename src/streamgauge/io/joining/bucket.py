@@ -43,7 +43,7 @@ class DiskBucket:
         found: list[tuple[IntArray, Records]] = []
         if not self.runs:
             return found
-        mine = sought.some(self._sieve().perhaps(sought.keys))
+        mine = sought.some(self._filter_of_all().perhaps(sought.keys))
         for run in reversed(self.runs):
             if not len(mine.place):
                 break
@@ -69,7 +69,7 @@ class DiskBucket:
             else:
                 self.filter = None
 
-    def _sieve(self) -> Filter:
+    def _filter_of_all(self) -> Filter:
         """Return the filter of all runs; it is made when it is first needed."""
         if self.filter is None:
             self.filter = Filter.of(run.prefixes for run in self.runs)
