@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.join_store_candidates import Candidate
 from streamgauge.core.joining.store import Keys, Records, Space
-from streamgauge.io.joining.filters import Filter, marks
+from streamgauge.io.joining.filters import Filter, prefixes_of
 from streamgauge.io.joining.join_store import JoinStore
 
 BUCKETS = 8
@@ -88,28 +88,25 @@ class Filtered(Probing):
     def __init__(self, candidate: Candidate, buckets: Sequence[int] = ()) -> None:
         super().__init__(candidate, buckets)
         self._filters: dict[int, list[Filter]] = {}
-        self._room: dict[int, int] = {}
 
     def get(self, keys: Keys) -> int:
         """Look keys up in the buckets that may have them."""
         if not self._filters:
             return super().get(keys)
-        signs = marks(keys)
         hits = 0
         for bucket, filters in self._filters.items():
-            perhaps = np.logical_or.reduce([each.perhaps(signs) for each in filters])
-            found = self._candidate.find(bucket, octets(keys[perhaps]))
+            perhaps = np.concatenate([each.perhaps(keys) for each in filters])
+            found = self._candidate.find(bucket, octets(keys[np.unique(perhaps)]))
             hits += sum(value is not None for value in found)
         return hits
 
     def write(self, records: Mapping[int, Rows]) -> None:
         """Write one batch."""
         for bucket, (keys, _) in records.items():
-            if self._room.get(bucket, 0) < len(keys):
-                self._room[bucket] = 1 << 20
-                self._filters.setdefault(bucket, []).append(Filter.empty(1 << 20))
-            self._room[bucket] -= len(keys)
-            self._filters[bucket][-1].add(marks(keys))
+            filters = self._filters.setdefault(bucket, [])
+            if not filters or not filters[-1].has_room(len(keys)):
+                filters.append(Filter(np.zeros(1 << 18, np.uint64)))
+            filters[-1].add(prefixes_of(keys))
         super().write(records)
 
     def drop(self, bucket: int) -> None:

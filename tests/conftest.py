@@ -16,6 +16,7 @@ from tests.support.apache_kafka import (
     why_unavailable,
 )
 from tests.support.brokers import Broker
+from tests.support.compiled import compiled_joining, joining_by
 from tests.support.outside import USED, Carried, summary_lines
 
 _APACHE = f"Apache Kafka {KAFKA_VERSION} (Maven)"
@@ -112,3 +113,13 @@ def _skip_without_apache_kafka() -> None:
     reason = why_unavailable()
     if reason is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="module", params=["compiled", "numpy"])
+def either_way(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Do the work of the join and its outcomes by compiled code, then without."""
+    by_numpy = request.param == "numpy"
+    with joining_by(None if by_numpy else compiled_joining(tmp_path_factory.mktemp("compiled"))):
+        yield

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.records import Joined, Labels, Pending, RecordFormat
 from streamgauge.core.joining.store import Keys, Space
 from tests.support.stores import words
+
+pytestmark = pytest.mark.usefixtures("either_way")
 
 DELAY = 20
 SPEC = JoinSpec(DELAY, max_bytes=1 << 30, max_waiting_bytes=1 << 30, buckets=4)

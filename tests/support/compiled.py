@@ -4,12 +4,16 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from hatch_build import Source, compile_library, find_compiler
+from hatch_build import SOURCES, Source, compile_library, find_compiler
 from streamgauge.compiled import load
 from streamgauge.core import cells, lookup
+from streamgauge.core.joining import hashing, keys, repeats, table
+from streamgauge.core.outcomes import compiled_counts, counting
+from streamgauge.io.joining import compiled_rows, rows, run
 
 
 def needs_compiler() -> None:
@@ -34,4 +38,33 @@ def counting_by(compiled: ctypes.CDLL | None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (cells, lookup):
             patch.setattr(module, "library", lambda: compiled)
+        yield
+
+
+class Joining(NamedTuple):
+    """The calls of what the join and its outcomes have compiled."""
+
+    hashing: hashing.Hashing
+    rows: compiled_rows.CompiledRows
+    counts: compiled_counts.CompiledCounts
+
+
+def compiled_joining(folder: Path) -> Joining:
+    """Compile what the join and its outcomes have into a folder; skip without a compiler."""
+    return Joining(
+        hashing.calls(built(SOURCES["hashed"], hashing.LAYOUT, folder)),
+        compiled_rows.calls(built(SOURCES["rows"], compiled_rows.LAYOUT, folder)),
+        compiled_counts.calls(built(SOURCES["counts"], compiled_counts.LAYOUT, folder)),
+    )
+
+
+@contextmanager
+def joining_by(libraries: Joining | None) -> Iterator[None]:
+    """Let the join and its outcomes be worked on by these libraries, by numpy where it is None."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (keys, repeats, table):
+            patch.setattr(module, "hashing", lambda: libraries and libraries.hashing)
+        for module in (rows, run):
+            patch.setattr(module, "compiled_rows", lambda: libraries and libraries.rows)
+        patch.setattr(counting, "compiled_counts", lambda: libraries and libraries.counts)
         yield

@@ -1,6 +1,5 @@
 """Compiled code: built where it can be, and not used where it is of another version."""
 
-import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +9,22 @@ from hatch_build import SOURCES, compile_library
 from streamgauge.compiled import load
 from streamgauge.core import counting
 from streamgauge.core.detectors import dispersion, pane_feed, side_bank
+from streamgauge.core.joining.hashing import hashing
+from streamgauge.core.outcomes.compiled_counts import compiled_counts
 from streamgauge.formats import plain_events
+from streamgauge.io.joining.compiled_rows import compiled_rows
 from streamgauge.io.kafka import native_client
 from tests.support.compiled import needs_compiler
 
-LIBRARIES: dict[str, Callable[[], ctypes.CDLL | None]] = {
+LIBRARIES: dict[str, Callable[[], object | None]] = {
     "counting": counting.library,
+    "counts": compiled_counts,
     "dispersion": dispersion.library,
+    "hashed": hashing,
     "messages": native_client.library,
     "pane_feed": pane_feed.library,
     "plain_events": plain_events.library,
+    "rows": compiled_rows,
     "side_bank": side_bank.library,
 }
 

@@ -20,7 +20,7 @@ ODD = [1400.0, "far", None, 7]
 def decoded(schema: ModelSchema, events: list[dict[str, Any]]) -> tuple[EventBatch, list[str]]:
     found = NativeDecoder([schema]).decode(messages(events))
     assert not found.rejected
-    return found.batches[0], found.ids[0]
+    return found.batches[0], list(found.ids[0])
 
 
 def read(batch: EventBatch, ids: list[str]) -> list[Any]:

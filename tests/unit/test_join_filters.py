@@ -3,17 +3,20 @@
 import numpy as np
 import pytest
 
-from streamgauge.io.joining.filters import Filter, marks
+from streamgauge.io.joining.filters import Filter, prefixes_of
+
+pytestmark = pytest.mark.usefixtures("either_way")
 
 
 @pytest.mark.parametrize("keys", [1, 4096, 1 << 16, 1_000_000])
 def test_a_filter_has_all_its_keys_and_few_others(keys: int) -> None:
     rng = np.random.default_rng(3)
-    all_marks = marks(rng.integers(0, 2**64, (keys + 200_000, 2), np.uint64))
-    inside = all_marks.some(slice(0, keys))
-    outside = all_marks.some(slice(keys, None))
-    filter_ = Filter.empty(keys)
-    filter_.add(inside)
-    assert filter_.perhaps(inside).all()
-    assert filter_.perhaps(outside).mean() < 0.005
-    assert filter_.words.nbytes <= max(8, 4 * keys)
+    drawn = rng.integers(0, 2**64, (2 * keys + 200_000, 2), np.uint64)
+    inside, outside = drawn[: 2 * keys], drawn[2 * keys :]
+    filter_ = Filter.of([prefixes_of(inside[:keys])])
+    assert filter_.has_room(keys)
+    filter_.add(prefixes_of(inside[keys:]))
+    assert np.array_equal(filter_.perhaps(inside), np.arange(2 * keys))
+    assert len(filter_.perhaps(outside)) < 0.005 * len(outside)
+    assert filter_.words.nbytes <= max(8, 4 * 2 * keys)
+    assert not filter_.has_room(4 * keys + 4)

@@ -28,6 +28,8 @@ from streamgauge.io.joining.opening import RECORDS, Origin
 from streamgauge.io.joining.run import RunWriter
 from tests.support.stores import ALL_KEYS, Content, Model, assert_same, get, put, work
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Callable[..., JoinStore]]:
@@ -52,6 +54,7 @@ import random, sys
 from pathlib import Path
 from streamgauge.io.joining.join_store import JoinStore
 from tests.support.stores import Model, work
+
 store = JoinStore.open(Path(sys.argv[1]), "f")
 first, rng, model = int(store.meta() or b"0"), random.Random(1), Model()
 if first:

@@ -18,6 +18,8 @@ from streamgauge.core.joining.table import RecordTable
 from streamgauge.errors import DataError
 from tests.support.stores import get, octets, put, words
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 DELAY = 80
 SPEC = JoinSpec(DELAY, max_bytes=1 << 20, max_waiting_bytes=1 << 20, buckets=8)
 FORM = RecordFormat(specs=1, features=[10], numbers=False)

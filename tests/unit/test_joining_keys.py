@@ -14,6 +14,8 @@ from streamgauge.core.joining.keys import keys as words
 from streamgauge.core.joining.store import KEY_BYTES
 from tests.support.stores import octets
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 def keys(model: str, ids: Iterable[str]) -> list[bytes]:
     """The keys of ids as bytes."""

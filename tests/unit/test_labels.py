@@ -66,7 +66,7 @@ def test_columns_have_the_shapes_and_types_of_the_contract() -> None:
     decoded = _decode(messages([label(), label(), label()]))
     (batch,) = decoded.batches
     assert batch.schema is BINARY
-    assert batch.ids == ["p1", "p1", "p1"]
+    assert list(batch.ids) == ["p1", "p1", "p1"]
     assert batch.timestamp.dtype == batch.version.dtype == np.int64
     assert batch.partition.dtype == np.int32
     assert batch.partition.tolist() == [0, 1, 2]

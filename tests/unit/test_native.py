@@ -63,7 +63,7 @@ def test_columns_have_the_shapes_and_types_of_the_contract() -> None:
     assert [column.codes.dtype for column in batch.categorical] == [np.int32, np.int32]
     assert isinstance(batch.prediction, Categories)
     assert decoded.rows[0].tolist() == [0, 1, 2]
-    assert decoded.ids == (["p1", "p1", "p1"],)
+    assert list(map(list, decoded.ids)) == [["p1", "p1", "p1"]]
     assert decoded.accepted == 3
 
 
@@ -208,7 +208,7 @@ def test_several_models_on_one_topic_each_get_a_batch_in_the_order_of_the_schema
     decoded = NativeDecoder([BINARY, SPECIES, PRICE]).decode(poll)
     assert [batch.schema.model for batch in decoded.batches] == ["flight-delay", "price"]
     assert [rows.tolist() for rows in decoded.rows] == [[1], [0, 3]]
-    assert decoded.ids == (["b"], ["a", "d"])
+    assert list(map(list, decoded.ids)) == [["b"], ["a", "d"]]
     assert [batch.partition.tolist() for batch in decoded.batches] == [[1], [0, 0]]
     assert (decoded.unknown_models, decoded.tombstones, len(decoded.rejected)) == (1, 1, 1)
 
@@ -283,4 +283,5 @@ def test_ids_are_made_of_models_that_are_to_be_joined(identified: list[str] | No
     decoded = decoder.decode(messages(events))
     assert decoded.rows[0].tolist() == list(range(9))
     assert decoded.batches[0].ok.tolist() == [i % 3 > 0 for i in range(9)]
-    assert decoded.ids == ([] if identified == [] else [f"p{i}" for i in range(9)],)
+    expected = [] if identified == [] else [f"p{i}" for i in range(9)]
+    assert list(map(list, decoded.ids)) == [expected]

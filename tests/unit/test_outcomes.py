@@ -31,6 +31,8 @@ from streamgauge.core.outcomes.layout import (
 from streamgauge.core.reference import Reference, ReferenceBuilder
 from tests.support import labelled_batches as drawn
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 N = 4_000
 TASKS = tuple(Task)
 

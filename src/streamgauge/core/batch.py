@@ -1,5 +1,6 @@
 """Columnar events: what a decoder makes of one poll's messages for one model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
@@ -134,7 +135,7 @@ class LabelBatch:
     """
 
     schema: ModelSchema
-    ids: list[str]
+    ids: Sequence[str]
     timestamp: IntArray
     partition: CodeArray
     label: Categories | FloatArray

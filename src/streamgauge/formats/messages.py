@@ -110,7 +110,7 @@ class Decoded:
 
     batches: tuple[EventBatch, ...]
     rows: tuple[IntArray, ...]
-    ids: tuple[list[str], ...]
+    ids: tuple[Sequence[str], ...]
     rejected: tuple[Rejected, ...]
     tombstones: int
     unknown_models: int

@@ -10,11 +10,11 @@ from streamgauge.core.concatenation import concatenated, reordered
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.plain_events import PlainColumns, library
-from streamgauge.formats.plain_models import PlainModels, ids_of, left
+from streamgauge.formats.plain_models import PlainModels, left
 from streamgauge.formats.plain_predictions import PlainPredictions
 from streamgauge.formats.typed import TypedDecoder
 
-_Part = tuple[EventBatch, IntArray, list[str]]
+_Part = tuple[EventBatch, IntArray, Sequence[str]]
 
 
 class NativeDecoder:
@@ -69,7 +69,7 @@ class NativeDecoder:
         )
 
     def _part(self, model: str, columns: PlainColumns, messages: RawMessages) -> _Part:
-        ids = ids_of(columns, messages) if model in self._identified else []
+        ids = columns.ids if model in self._identified else []
         batch = self._plain.models[model].batch(columns, messages)
         return batch, columns.rows.astype(np.int64), ids
 

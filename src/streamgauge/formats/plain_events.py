@@ -19,6 +19,7 @@ import orjson
 from streamgauge.compiled import load
 from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArray, IntArray
 from streamgauge.core.concatenation import by_appearance, recoded
+from streamgauge.core.joining.ids import PackedIds
 from streamgauge.formats.checks import tag_text
 from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.joined import PAD
@@ -126,15 +127,16 @@ class PlainColumns(NamedTuple):
     """Events of one model as columns, and what is left.
 
     `rows (n,) int32` index the messages, ascending; `left (m,) int32` are all others that were
-    given. `times (n,) int64` in ms, `numbers (k, n) float64`, NaN where there
-    is none, and `codes (c, n) int32`, `MISSING_CODE` where there is none: of booleans 0 and 1, of
-    others indices of their column's `tokens`, which are JSON, in the order in which they are first
-    seen. `unknown` counts unknown fields, `faults` values of a wrong type, for which there stands
-    `WRONG_NUMBER` or `WRONG_TYPE_CODE`.
+    given. `ids` are the events' ids, which are their messages' keys. `times (n,) int64` in ms,
+    `numbers (k, n) float64`, NaN where there is none, and `codes (c, n) int32`, `MISSING_CODE`
+    where there is none: of booleans 0 and 1, of others indices of their column's `tokens`, which
+    are JSON, in the order in which they are first seen. `unknown` counts unknown fields, `faults`
+    values of a wrong type, for which there stands `WRONG_NUMBER` or `WRONG_TYPE_CODE`.
     """
 
     rows: CodeArray
     left: CodeArray
+    ids: PackedIds
     times: IntArray
     numbers: FloatArray
     codes: npt.NDArray[np.int32]
@@ -235,9 +237,11 @@ class PlainReader:
             ctypes.c_int64(self._codes),
         )
         tokens = zip(arrays["token_begins"], arrays["token_lengths"], arrays["tokens"], strict=True)
+        found = arrays["rows"][:taken]
         return PlainColumns(
-            rows=arrays["rows"][:taken],
+            rows=found,
             left=arrays["left"][: room - taken],
+            ids=PackedIds(text.keys.text, text.keys.begins[found], text.keys.ends[found]),
             times=arrays["times"][:taken],
             numbers=arrays["numbers"][:, :taken],
             codes=arrays["codes"][:, :taken],

@@ -12,7 +12,6 @@ from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.event_types import INT64_MAX
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.plain_events import Field, Kind, PlainColumns, PlainReader
-from streamgauge.formats.plain_models import ids_of
 from streamgauge.formats.plain_text import PlainText
 
 _LABEL: Final = 0
@@ -54,7 +53,7 @@ class PlainLabels:
         regression = self.schema.task is Task.REGRESSION
         return LabelBatch(
             schema=self.schema,
-            ids=ids_of(found, messages),
+            ids=found.ids,
             timestamp=found.times,
             partition=messages.partition[found.rows],
             label=found.numbers[_LABEL] if regression else found.categories(_LABEL),

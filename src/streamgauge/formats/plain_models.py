@@ -55,11 +55,3 @@ def left(messages: RawMessages, found: dict[str, PlainColumns]) -> tuple[IntArra
         is_left[columns.rows] = False
     places = np.flatnonzero(is_left)
     return places, messages if len(places) == len(messages) else messages.take(places)
-
-
-def ids_of(columns: PlainColumns, messages: RawMessages) -> list[str]:
-    """The prediction ids of plain events: the keys of their messages."""
-    keys = messages.keys
-    if len(columns.rows) < len(messages):
-        keys = messages.take(columns.rows.astype(np.int64)).keys
-    return list(map(bytes.decode, keys))  # type: ignore[arg-type]  # plain events have keys

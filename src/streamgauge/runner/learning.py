@@ -6,7 +6,7 @@ early too and again each time that the sample has doubled; nothing is compared y
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -92,7 +92,7 @@ class Learner:
     def _complete(self) -> bool:
         return len(self._events) >= SAMPLE_EVENTS or self._past(SAMPLE_SHARE)
 
-    def fit(self) -> list[tuple[EventBatch, list[str]]]:
+    def fit(self) -> list[tuple[EventBatch, Sequence[str]]]:
         """Fit schema and layout to the sample; return all its events as batches, with their ids.
 
         Once the sample is complete, counting begins. Raises StreamgaugeError where a slice cannot
@@ -110,7 +110,7 @@ class Learner:
             raise StreamgaugeError(f"models.{self.name}: what was learned {error}") from error
         self.schema = replace(inferred, tags=tags)
         decoder = NativeDecoder((self.schema,), event_time(self.config))
-        batches: list[tuple[EventBatch, list[str]]] = []
+        batches: list[tuple[EventBatch, Sequence[str]]] = []
         for messages in self._kept:
             decoded = decoder.decode(messages)
             assert not decoded.rejected, "both decoders go by the same rules"

@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.core.joining.hashing import hashing
+from streamgauge.core.joining.ids import PackedIds
 from streamgauge.core.joining.store import KEY_BYTES, Keys
 
 SCHEME: Final = 2
@@ -38,37 +40,46 @@ def keys(model: str, ids: Iterable[str]) -> Keys:
     >>> keys("m", ["p1"]).astype("<u8").tobytes().hex()
     '10a4f5e7da62c62efb97180dcce56ca8'
     """
+    if isinstance(ids, PackedIds):
+        return _packed(model, ids)
     texts = list(ids)
-    if not texts:
-        return np.empty((0, 2), np.uint64)
-    together = "".join(texts)
+    together = "\0".join(texts)
     if together.isascii():
         data = together.encode("ascii")
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     else:
         parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-        data = b"".join(parts)
+        data = b"\0".join(parts)
         lengths = np.fromiter(map(len, parts), np.int64, len(parts))
-    if lengths.max() <= LONGEST:
-        return _short(model, data, lengths)
-    found = np.empty((len(texts), 2), np.uint64)
+    ends = np.cumsum(lengths + 1) - 1
+    return _packed(model, PackedIds(np.frombuffer(data, np.uint8), ends - lengths, ends))
+
+
+def _packed(model: str, ids: PackedIds) -> Keys:
+    lengths = ids.ends - ids.begins
+    if lengths.max(initial=0) <= LONGEST:
+        return _short(model, ids)
+    found = np.empty((len(ids), 2), np.uint64)
     long = lengths > LONGEST
-    digests = (_long(model, texts[place]) for place in np.flatnonzero(long).tolist())
+    digests = [_long(model, ids.bytes_of(place)) for place in np.flatnonzero(long).tolist()]
     found[long] = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
-    found[~long] = keys(model, [texts[place] for place in np.flatnonzero(~long).tolist()])
+    found[~long] = _short(model, PackedIds(ids.text, ids.begins[~long], ids.ends[~long]))
     return found
 
 
-def _short(model: str, data: bytes, lengths: NDArray[np.int64]) -> Keys:
-    """Return the keys of texts of at most `LONGEST` bytes each, which are one after the other."""
-    longest = int(lengths.max())
-    words = -(-longest // 4)
-    table = np.zeros((len(lengths), 4 * words), np.uint8)
-    octets = np.frombuffer(data, np.uint8)
-    if lengths.min() == longest:
-        table[:, :longest] = octets.reshape(len(lengths), longest)
-    else:
-        table[np.arange(4 * words) < lengths[:, None]] = octets
+def _short(model: str, ids: PackedIds) -> Keys:
+    """Return the keys of ids of at most `LONGEST` bytes each."""
+    compiled = hashing()
+    if compiled is not None:
+        return compiled.keys(ids, _factors(model))
+    octets = ids.text
+    if not len(octets) or not len(ids):
+        octets = np.zeros(1, np.uint8)  # something to take nothing from
+    lengths = ids.ends - ids.begins
+    words = -(-int(lengths.max(initial=0)) // 4)
+    place = np.arange(4 * words)
+    table = octets.take(ids.begins[:, None] + place, mode="clip")
+    table[place >= lengths[:, None]] = 0
     factors = _factors(model)
     lanes = factors[_WORDS] + lengths[:, None].astype(np.uint64) * factors[_WORDS + 1]
     for column, factor in zip(table.view("<u4").T, factors[:words], strict=True):
@@ -91,9 +102,8 @@ def _factors(model: str) -> Words:
     return np.frombuffer(drawn, "<u8").astype(np.uint64).reshape(_WORDS + 2, _LANES)
 
 
-def _long(model: str, text: str) -> bytes:
-    encoded = text.encode("utf-8", "surrogatepass")
-    return blake2b(_named(model) + encoded, digest_size=KEY_BYTES).digest()
+def _long(model: str, text: bytes) -> bytes:
+    return blake2b(_named(model) + text, digest_size=KEY_BYTES).digest()
 
 
 def _named(model: str) -> bytes:

@@ -75,3 +75,9 @@ class Store(Protocol):
         That depends on what was put alone: not on when anything was written, nor how.
         """
         ...
+
+
+def alike(some: Keys, others: Keys) -> BoolArray:
+    """Return which of n keys are the same `(n,)`."""
+    same: BoolArray = (some[:, 0] == others[:, 0]) & (some[:, 1] == others[:, 1])
+    return same

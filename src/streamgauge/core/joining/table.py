@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import IntArray
+from streamgauge.core.joining.hashing import hashing
 from streamgauge.core.joining.ledger import tally
-from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records
+from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records, alike
 
 _SMALLEST: Final = 1 << 10
 _SLOTS_A_ROW: Final = 4
@@ -116,7 +117,7 @@ class RecordTable:
         for mine, column in zip(self._rows, new, strict=True):
             mine[first:after] = column
         self._count = after
-        self._enter(np.arange(first, after, dtype=np.int32))
+        self._enter(first, after)
         for bucket, count in tally(new.buckets).items():
             self._per_bucket[bucket] = self._per_bucket.get(bucket, 0) + count
 
@@ -137,11 +138,16 @@ class RecordTable:
             self._rows = Rows(*columns)
         if _SLOTS_A_ROW * count > len(self._slots):
             self._slots = np.full(_SLOTS_A_ROW * len(self._rows.keys), _FREE, np.int32)
-            self._enter(np.arange(self._count, dtype=np.int32))
+            self._enter(0, self._count)
 
-    def _enter(self, rows: npt.NDArray[np.int32]) -> None:
-        """Give rows, whose keys are in no slot, one each."""
+    def _enter(self, first: int, after: int) -> None:
+        """Give rows from one up to another, whose keys are in no slot, one each."""
         slots, last = self._slots, len(self._slots) - 1
+        compiled = hashing()
+        if compiled is not None:
+            compiled.enter(slots, self._rows.keys, first, after)
+            return
+        rows = np.arange(first, after, dtype=np.int32)
         at = self._first_slot(self._rows.keys[rows])
         while len(rows):
             free = slots[at] == _FREE
@@ -151,6 +157,9 @@ class RecordTable:
 
     def _find(self, keys: Keys) -> IntArray:
         """Return each key's row `(n,)`, -1 where it has none."""
+        compiled = hashing()
+        if compiled is not None and self._count:
+            return compiled.find(self._slots, self._rows.keys, keys)
         found = np.full(len(keys), -1, np.int64)
         if not self._count:
             return found
@@ -161,7 +170,7 @@ class RecordTable:
             row = slots[at]
             taken = row != _FREE
             place, at, row = place[taken], at[taken], row[taken]
-            same = (table[row] == keys[place]).all(axis=1)
+            same = alike(table[row], keys[place])
             found[place[same]] = row[same]
             other = ~same
             place, at = place[other], (at[other] + 1) & last

@@ -1,6 +1,6 @@
 """Counting: labelled events to blocks, with no Python loop over events."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -14,6 +14,7 @@ from streamgauge.core.columns import Column, Numbers
 from streamgauge.core.detectors.series import UNITS
 from streamgauge.core.grouping import compact
 from streamgauge.core.layout import LABEL, Subject
+from streamgauge.core.outcomes.compiled_counts import MOST_CELLS, Columns, compiled_counts
 from streamgauge.core.outcomes.groups import Groups, finest, merged
 from streamgauge.core.outcomes.layout import (
     ABSOLUTE_ERROR,
@@ -166,8 +167,9 @@ class OutcomeCounter:
                 else np.rint(self._expected_wrong(events, scores) * UNITS)
             )
         # Each feature's bins in a row: counted one by one they are read in order.
-        features = np.ascontiguousarray(events.bins.T)
-        return _Source(events, counts, sums, features, wrong, expected)
+        features = np.ascontiguousarray(events.bins.T, np.uint16)
+        columns, apart = _together(counts)
+        return _Source(events, counts, columns, apart, sums, features, wrong, expected)
 
     def _decided(self, events: Outcomes, scores: "_Scores") -> "tuple[_Count, _Count]":
         """Return what is counted in the confusion and in the histogram."""
@@ -189,7 +191,10 @@ class OutcomeCounter:
         layout, at, size = self.layout, groups.at, len(groups.rows)
         counts = np.zeros((size, layout.width), np.int64)
         sums = np.zeros((size, 2 * layout.sums))
-        for first, width, cell, some in source.counts:
+        compiled = compiled_counts()
+        if compiled is not None:
+            compiled.add(counts, at, source.columns)
+        for first, width, cell, some in source.counts if compiled is None else source.apart:
             places = at * width + cell
             cells = places if some is None else places[some]
             counts[:, first : first + width] = _by_cell(cells, size, width)
@@ -240,6 +245,14 @@ class OutcomeCounter:
             return
         starts = layout.feature_starts
         start = layout.feature_counts.start
+        compiled = compiled_counts()
+        if compiled is not None and source.wrong is not None:
+            widths = np.diff(starts)
+            errors = layout.feature_errors.start
+            compiled.add(counts, at, Columns(features, start + self._starts, widths))
+            columns = Columns(features, errors + self._starts, widths)
+            compiled.add(counts, at, columns, np.flatnonzero(source.wrong))
+            return
         together = max(1, _AT_ONCE // features.shape[1])
         for first in range(0, len(features), together):
             end = min(first + together, len(features))
@@ -308,15 +321,28 @@ class _Sum(NamedTuple):
 class _Source(NamedTuple):
     """What is counted of n events, whatever their rows.
 
-    `features (F, n)` are their bins; `wrong (n,)` and `expected (n,)` are of classifiers.
+    Of the counts, `columns` are those that compiled code can count, `apart` all others. `features
+    (F, n)` are their bins; `wrong (n,)` and `expected (n,)` are of classifiers.
     """
 
     events: Outcomes
     counts: list[_Count]
+    columns: Columns
+    apart: list[_Count]
     sums: list[_Sum]
-    features: npt.NDArray[np.unsignedinteger]
+    features: npt.NDArray[np.uint16]
     wrong: npt.NDArray[np.bool_] | None
     expected: FloatArray | None
+
+
+def _together(counts: Sequence[_Count]) -> tuple[Columns, list[_Count]]:
+    """Return counts of all events, in few cells each, as columns, and the others."""
+    fits = [count.some is None and count.width <= MOST_CELLS for count in counts]
+    mine = [count for count, ok in zip(counts, fits, strict=True) if ok]
+    bins = np.array([count.bins for count in mine], np.uint16)
+    firsts = np.array([count.first for count in mine], np.int64)
+    widths = np.array([count.width for count in mine], np.int64)
+    return Columns(bins, firsts, widths), [c for c, ok in zip(counts, fits, strict=True) if not ok]
 
 
 def _scored(events: Outcomes, scores: _Scores, first: int) -> tuple[_Sum, ...]:

@@ -9,7 +9,7 @@ import msgspec
 from streamgauge.core.joining.store import Space
 from streamgauge.io.joining.run import RunEntry
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Version of what is in the folder; a store of another one is begun anew."""
 NAME: Final = "catalogue"
 _NEW: Final = "catalogue.new"

@@ -21,13 +21,14 @@ from streamgauge.core.joining.ledger import tally
 from streamgauge.core.joining.store import Found, Keys, Records, Space
 from streamgauge.core.joining.table import RecordTable
 from streamgauge.io.joining import catalogue
-from streamgauge.io.joining.bucket import DiskBucket
+from streamgauge.io.joining.bucket import DiskBucket, Sought
 from streamgauge.io.joining.catalogue import FORMAT, BucketEntry, Catalogue
 from streamgauge.io.joining.errors import damage, os_failure
+from streamgauge.io.joining.kept_rows import KeptRows
 from streamgauge.io.joining.merging import Merge
 from streamgauge.io.joining.opening import RECORDS, Opened, locked, mark_damaged, opened
 from streamgauge.io.joining.rows import rows_of
-from streamgauge.io.joining.run import DamageError, Run, RunWriter, Sought, bytes_of_row
+from streamgauge.io.joining.run import DamageError, Run, RunWriter, bytes_of_row
 
 _MERGED_FOR_EACH: Final = 8
 """Rows that are merged after a flush for each that it wrote.
@@ -73,6 +74,7 @@ class JoinStore:
             for run in bucket.runs
         }
         self._tables = {space: RecordTable() for space in Space}
+        self._kept = KeptRows()
         self._obsolete: list[Run] = []
         """Runs of the catalogue that is on disk, but not of the next one."""
 
@@ -117,15 +119,18 @@ class JoinStore:
             return found
         rest = np.ones(len(keys), np.bool_)
         rest[found.place] = False
-        sought = Sought.of(keys, np.flatnonzero(rest))
         parts = [found] if len(found.place) else []
+        places = np.flatnonzero(rest)
+        sought = Sought(places, keys.take(places, axis=0))
         with self._told():
             for number, bucket in sorted(buckets, key=lambda each: -each[0]):
-                sought, some = bucket.find(sought)
-                parts += [
-                    Found(place, np.full(len(place), number), records) for place, records in some
-                ]
-        return _in_order(parts) if parts else found
+                some = bucket.find(sought, self._kept)
+                for place, records in some:
+                    parts.append(Found(place, np.full(len(place), number), records))
+                    rest[place] = False
+                if some:
+                    sought = sought.some(np.flatnonzero(rest[sought.place]))
+        return _in_order(parts, len(keys)) if parts else found
 
     def put(
         self,
@@ -183,11 +188,13 @@ class JoinStore:
                 raise
             self._meta = meta
             for place, run in new.items():
-                self._buckets[place].runs.append(run)
+                self._buckets[place].add(run)
             for table in self._tables.values():
                 table.clear()
             while self._obsolete:
-                self._obsolete.pop().remove()
+                run = self._obsolete.pop()
+                self._kept.forget(run)
+                run.remove()
             self._merge(_MERGED_FOR_EACH * sum(run.entry.rows for run in new.values()))
 
     def close(self) -> None:
@@ -203,7 +210,7 @@ class JoinStore:
             numbers = table.sizes()
             for number in numbers:
                 mine = buckets == number if len(numbers) > 1 else slice(None)
-                writer = self._writer(records.itemsize, table.count(number))
+                writer = self._writer(records.itemsize)
                 try:
                     for rows in rows_of(keys[mine], records[mine]):
                         writer.append(rows)
@@ -229,8 +236,7 @@ class JoinStore:
             while rows >= 0:
                 chosen = bucket.to_merge()
                 if chosen:
-                    most = sum(run.entry.rows for run in chosen)
-                    writer = self._writer(chosen[0].entry.record_bytes, most)
+                    writer = self._writer(chosen[0].entry.record_bytes)
                     bucket.merge = Merge(chosen, writer)
                 if bucket.merge is None:
                     break
@@ -245,9 +251,9 @@ class JoinStore:
     def _bucket(self, space: Space, number: int) -> DiskBucket:
         return self._buckets.setdefault((space, number), DiskBucket())
 
-    def _writer(self, record_bytes: int, most_rows: int) -> RunWriter:
+    def _writer(self, record_bytes: int) -> RunWriter:
         self._begun += 1
-        return RunWriter(self._path, self._begun, record_bytes, most_rows)
+        return RunWriter(self._path, self._begun, record_bytes)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -262,10 +268,14 @@ class JoinStore:
             raise os_failure(self._folder, error) from error
 
 
-def _in_order(parts: list[Found]) -> Found:
-    """Return all that was found, by place."""
+def _in_order(parts: list[Found], keys: int) -> Found:
+    """Return all that was found of so many keys, by place."""
+    if len(parts) == 1 and (np.diff(parts[0].place) > 0).all():
+        return parts[0]
     place = np.concatenate([part.place for part in parts])
-    order = np.argsort(place)
+    which = np.full(keys, -1)
+    which[place] = np.arange(len(place))
+    order = which[which >= 0]
     bucket = np.concatenate([part.bucket for part in parts])
     records = np.concatenate([part.records for part in parts])
     return Found(place[order], bucket[order], records[order])

@@ -12,11 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.core.batch import BoolArray, IntArray
+from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.store import KEY_BYTES, Keys, Records
-
-Rows = NDArray[np.uint64]
-"""n rows `(n, w)`."""
+from streamgauge.io.joining.compiled_rows import Rows, Words, compiled_rows
 
 WORD_BYTES: Final = 8
 _PIECE: Final = 1 << 14
@@ -33,11 +31,15 @@ def row_bytes(record_bytes: int) -> int:
 
 
 def rows_of(keys: Keys, records: Records) -> Iterator[Rows]:
-    """Yield keys and records as rows in the order of their keys' first words, some at a time."""
-    order = np.argsort(keys[:, 0].copy())
+    """Yield distinct keys and their records as rows in the order of the keys, some at a time."""
+    order = _order(keys)
     words = row_bytes(records.itemsize) // WORD_BYTES
+    compiled = compiled_rows()
     for first in range(0, len(order), _PIECE):
         mine = order[first : first + _PIECE]
+        if compiled is not None:
+            yield compiled.rows(keys, records, mine, words, _factors(words))
+            continue
         rows = np.zeros((len(mine), words), np.uint64)
         rows[:, :_KEY_WORDS] = keys[mine]
         _records(rows, records.itemsize)[:] = records[mine]
@@ -55,14 +57,19 @@ def keys_of(rows: Rows) -> Keys:
     return rows[:, :_KEY_WORDS]
 
 
-def sound(rows: Rows) -> BoolArray:
-    """Return which rows are what was written."""
-    same: BoolArray = rows[:, -1] >> _HALF == _checks(rows)
-    return same
+def sound(rows: Rows) -> bool:
+    """Return whether all rows are what was written."""
+    compiled = compiled_rows()
+    if compiled is not None:
+        return compiled.sound(rows, _factors(rows.shape[1]))
+    return bool((rows[:, -1] >> _HALF == _checks(rows)).all())
 
 
 def latest(parts: list[Rows]) -> Rows:
     """Return sorted parts as one, of rows with the same key the one in the last of the parts."""
+    compiled = compiled_rows()
+    if compiled is not None:
+        return compiled.merged(parts)
     rows = np.concatenate(parts)
     words = rows[:, 0].copy()
     order: IntArray = np.argsort(words, kind="stable")  # merges what is sorted already
@@ -74,6 +81,20 @@ def latest(parts: list[Rows]) -> Rows:
     last = np.ones(len(order), np.bool_)
     last[:-1] = (keys[1:] != keys[:-1]).any(axis=1)
     return rows[order[last]]
+
+
+def _order(keys: Keys) -> Words:
+    """Return the places `(n,)` of distinct keys by their first words, then by the second."""
+    compiled = compiled_rows()
+    order = None if compiled is None else compiled.order(keys)
+    if order is not None:
+        return order
+    words = keys[:, 0].copy()
+    places = np.argsort(words)
+    ordered = words[places]
+    if (ordered[1:] == ordered[:-1]).any():
+        places = np.lexsort((keys[:, 1], words))
+    return places.astype(np.uint64)
 
 
 def _records(rows: Rows, record_bytes: int) -> Records:

@@ -4,25 +4,21 @@ import contextlib
 import os
 import zlib
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from streamgauge.core.batch import IntArray
-from streamgauge.core.joining.store import Keys, Records
-from streamgauge.io.joining.filters import Filter, Marks, marks
-from streamgauge.io.joining.rows import WORD_BYTES, Rows, keys_of, records_of, row_bytes, sound
+from streamgauge.core.joining.store import Keys
+from streamgauge.io.joining.compiled_rows import Prefixes, Rows, compiled_rows
+from streamgauge.io.joining.filters import prefixes_of
+from streamgauge.io.joining.rows import WORD_BYTES, keys_of, row_bytes, sound
 
-Prefixes = NDArray[np.uint32]
-
-_HALF: Final = np.uint64(32)
 _PREFIX_BYTES: Final = 4
-_FILTER_BYTES: Final = 4
-_PIECE_BYTES: Final = 4 << 20
-_FAR_BYTES: Final = 4096
-"""Reading so many bytes more takes as long as reading something else."""
+_PREFIX_BITS: Final = 32
+_ROWS_OF_START: Final = 32
+"""Of so many rows or up to twice as many it is known where they begin."""
 
 
 class DamageError(Exception):
@@ -32,15 +28,14 @@ class DamageError(Exception):
 class RunEntry(msgspec.Struct, frozen=True, array_like=True):
     """What the catalogue says of a run.
 
-    Its file is named by its number. It has `rows` of records of `record_bytes`, then the upper
-    halves of their keys' first words (four bytes each), then the `words` of its filter (eight bytes
-    each); `check` is the CRC-32 of what follows the rows.
+    Its file is named by its number. It has `rows` of records of `record_bytes`, then their keys'
+    prefixes, the upper halves of their first words (four bytes each); `check` is the CRC-32 of what
+    follows the rows.
     """
 
     number: int
     rows: int
     record_bytes: int
-    words: int
     check: int
 
     @property
@@ -51,44 +46,23 @@ class RunEntry(msgspec.Struct, frozen=True, array_like=True):
     @property
     def nbytes(self) -> int:
         """How many bytes the file has."""
-        return self.rows_bytes + _PREFIX_BYTES * self.rows + WORD_BYTES * self.words
-
-
-class Sought(NamedTuple):
-    """n keys that are looked for, sorted by their first words.
-
-    Shapes: `place (n,) int64` which of the keys of a call each is; `keys (n, 2)`; `prefix (n,)
-    uint32`.
-    """
-
-    place: IntArray
-    keys: Keys
-    prefix: Prefixes
-    marks: Marks
-
-    @classmethod
-    def of(cls, keys: Keys, place: IntArray) -> "Sought":
-        """Return those of the keys that are at these places."""
-        place = place[np.argsort(keys[place, 0])]
-        keys = keys[place]
-        return cls(place, keys, _prefixes(keys[:, 0]), marks(keys))
-
-    def without(self, found: IntArray) -> "Sought":
-        """Return all but these of the n."""
-        kept = np.ones(len(self.place), np.bool_)
-        kept[found] = False
-        return Sought(self.place[kept], self.keys[kept], self.prefix[kept], self.marks.some(kept))
+        return self.rows_bytes + _PREFIX_BYTES * self.rows
 
 
 class Run:
     """A run that does not change any more."""
 
-    def __init__(self, entry: RunEntry, path: Path, prefixes: Prefixes, filter_: Filter) -> None:
+    def __init__(self, entry: RunEntry, path: Path, prefixes: Prefixes) -> None:
         self.entry = entry
         self.file = path
-        self._prefixes = prefixes
-        self._filter = filter_
+        self.prefixes = prefixes
         self._row_bytes = row_bytes(entry.record_bytes)
+        bits = max(0, (len(prefixes) // _ROWS_OF_START).bit_length() - 1)
+        self._shift = _PREFIX_BITS - bits
+        edges = np.arange(1 << bits, dtype=np.uint64) << np.uint64(self._shift)
+        starts = np.searchsorted(prefixes, edges.astype(np.uint32))
+        self._starts = np.append(starts, len(prefixes)).astype(np.uint32)
+        """Where prefixes with the same upper bits begin."""
 
     @classmethod
     def open(cls, folder: Path, entry: RunEntry) -> "Run":
@@ -104,62 +78,58 @@ class Run:
         if size != entry.nbytes or zlib.crc32(tail) != entry.check:
             raise DamageError(f"{path.name} is not what was written")
         prefixes = np.frombuffer(tail, "<u4", entry.rows).astype(np.uint32)
-        words = np.frombuffer(tail, "<u8", entry.words, _PREFIX_BYTES * entry.rows).astype(
-            np.uint64
-        )
-        return cls(entry, path, prefixes, Filter(words))
+        return cls(entry, path, prefixes)
 
-    def find(self, sought: Sought) -> tuple[IntArray, Records]:
-        """Return which of the n keys `(k,)` are in the run, and their records `(k,)`."""
-        perhaps = np.flatnonzero(self._filter.perhaps(sought.marks))
-        at = np.searchsorted(self._prefixes, sought.prefix[perhaps])
-        which: list[IntArray] = []
-        rows: list[IntArray] = []
-        while True:  # several rows with one prefix are rare
-            there = at < len(self._prefixes)
-            there[there] = self._prefixes[at[there]] == sought.prefix[perhaps[there]]
-            perhaps, at = perhaps[there], at[there]
-            if not len(perhaps):
-                break
+    def places(self, keys: Keys) -> tuple[IntArray, IntArray]:
+        """Return pairs of a key's place and a row's, where the keys may be."""
+        compiled = compiled_rows()
+        pairs = compiled and compiled.search(self.prefixes, self._starts, self._shift, keys)
+        if pairs:
+            return pairs
+        perhaps, prefix = np.arange(len(keys)), prefixes_of(keys)
+        at = np.searchsorted(self.prefixes, prefix)
+        which, rows = [perhaps[:0]], [at[:0]]
+        while len(perhaps):  # several rows with one prefix are rare
+            there = at < len(self.prefixes)
+            there[there] = self.prefixes[at[there]] == prefix[there]
+            perhaps, prefix, at = perhaps[there], prefix[there], at[there]
             which.append(perhaps)
             rows.append(at)
             at = at + 1
-        if not which:
-            return np.empty(0, np.int64), np.empty(0, "V0")
-        all_which = np.concatenate(which)
-        found = self._read_at(np.concatenate(rows))
-        same = (keys_of(found) == sought.keys[all_which]).all(axis=1)
-        return all_which[same], records_of(found[same], self.entry.record_bytes)
+        return np.concatenate(which), np.concatenate(rows)
 
     def cuts(self, edges: Prefixes) -> IntArray:
         """Return where parts begin, and the last ends, of a run that is cut at these prefixes."""
-        return np.concatenate(([0], np.searchsorted(self._prefixes, edges), [self.entry.rows]))
+        return np.concatenate(([0], np.searchsorted(self.prefixes, edges), [self.entry.rows]))
 
     def read(self, first: int, after: int) -> Rows:
         """Return the rows from the first up to, not including, another."""
         with self.file.open("rb", buffering=0) as file:
             return self._checked(self._span(file.fileno(), first, after))
 
+    def read_apart(self, at: IntArray) -> Rows:
+        """Return the rows at these places, which are read one by one."""
+        order = np.argsort(at)  # a disk reads forward faster
+        with self.file.open("rb", buffering=0) as file:
+            rows = self._read_each(file.fileno(), at[order])
+        found = np.empty_like(rows)
+        found[order] = self._checked(rows)
+        return found
+
     def remove(self) -> None:
         """Remove the file."""
         self.file.unlink(missing_ok=True)
 
-    def _read_at(self, at: IntArray) -> Rows:
-        """Return the rows at these places."""
+    def _read_each(self, fd: int, at: IntArray) -> Rows:
         size = self._row_bytes
-        with self.file.open("rb", buffering=0) as file:
-            fd = file.fileno()
-            if len(at) * _FAR_BYTES < self.entry.rows_bytes:
-                data = b"".join([os.pread(fd, size, place * size) for place in at.tolist()])
-                return self._checked(self._whole(data, len(at)))
-            found = np.empty((len(at), size // WORD_BYTES), np.uint64)
-            piece = max(1, _PIECE_BYTES // size)
-            for first in range(0, self.entry.rows, piece):
-                mine = (at >= first) & (at < first + piece)
-                if mine.any():
-                    rows = self._span(fd, first, min(first + piece, self.entry.rows))
-                    found[mine] = rows[at[mine] - first]
-            return self._checked(found)
+        compiled = compiled_rows()
+        if compiled is None:
+            data = b"".join([os.pread(fd, size, place * size) for place in at.tolist()])
+            return self._whole(data, len(at))
+        rows = compiled.read(fd, size // WORD_BYTES, at)
+        if rows is None:
+            raise self._ends_early()
+        return rows
 
     def _span(self, fd: int, first: int, after: int) -> Rows:
         size = self._row_bytes
@@ -167,12 +137,15 @@ class Run:
 
     def _whole(self, data: bytes, rows: int) -> Rows:
         if len(data) < rows * self._row_bytes:
-            raise DamageError(f"{self.file.name} ends early")
+            raise self._ends_early()
         words = np.frombuffer(data, "<u8").astype(np.uint64, copy=False)
         return words.reshape(rows, self._row_bytes // WORD_BYTES)
 
+    def _ends_early(self) -> DamageError:
+        return DamageError(f"{self.file.name} ends early")
+
     def _checked(self, rows: Rows) -> Rows:
-        if not sound(rows).all():
+        if not sound(rows):
             raise DamageError(f"{self.file.name}: a row is not what was written")
         return rows
 
@@ -180,32 +153,26 @@ class Run:
 class RunWriter:
     """Writes a run, part by part in the order of keys."""
 
-    def __init__(self, folder: Path, number: int, record_bytes: int, most_rows: int) -> None:
+    def __init__(self, folder: Path, number: int, record_bytes: int) -> None:
         self._number = number
         self._record_bytes = record_bytes
         self._path = folder / file_name(number)
         self._file = self._path.open("wb", buffering=0)
         self._prefixes: list[Prefixes] = []
-        self._filter = Filter.empty(most_rows)
 
     def append(self, rows: Rows) -> None:
         """Write rows whose keys are above all before."""
         self._write(np.ascontiguousarray(rows, "<u8").data)
-        keys = keys_of(rows)
-        self._prefixes.append(_prefixes(keys[:, 0]))
-        self._filter.add(marks(keys))
+        self._prefixes.append(prefixes_of(keys_of(rows)))
 
     def finish(self) -> Run:
         """Write the rest and return the run."""
         prefixes = np.concatenate(self._prefixes)
-        words = self._filter.words
-        tail = prefixes.astype("<u4").tobytes() + words.astype("<u8").tobytes()
+        tail = prefixes.astype("<u4").tobytes()
         self._write(memoryview(tail))
         self._file.close()
-        entry = RunEntry(
-            self._number, len(prefixes), self._record_bytes, len(words), zlib.crc32(tail)
-        )
-        return Run(entry, self._path, prefixes, self._filter)
+        entry = RunEntry(self._number, len(prefixes), self._record_bytes, zlib.crc32(tail))
+        return Run(entry, self._path, prefixes)
 
     def abandon(self) -> None:
         """Remove what was written."""
@@ -220,14 +187,10 @@ class RunWriter:
 
 
 def bytes_of_row(record_bytes: int) -> int:
-    """Return how many bytes a row takes in a run, with all that tells where it is, at most."""
-    return row_bytes(record_bytes) + _PREFIX_BYTES + _FILTER_BYTES
+    """Return how many bytes a row takes in a run, with what tells where it is."""
+    return row_bytes(record_bytes) + _PREFIX_BYTES
 
 
 def file_name(number: int) -> str:
     """Return the name of a run's file."""
     return f"run-{number}"
-
-
-def _prefixes(words: NDArray[np.uint64]) -> Prefixes:
-    return (words >> _HALF).astype(np.uint32)
