@@ -76,12 +76,11 @@ class SpillableArray:
         """Return the rows at these places."""
         if self._array is not None:
             return self._array[places]
-        pieces, within = np.divmod(places, ROWS_AT_ONCE)
-        needed = np.unique(pieces)
-        if len(needed) * 2 > len(self._pieces):
+        if len(places) * 2 > len(self._pieces):
             return self.whole()[places]
+        pieces, within = np.divmod(places, ROWS_AT_ONCE)
         found = np.empty((len(places), *self.shape[1:]), self.dtype)
-        for piece in needed.tolist():
+        for piece in np.unique(pieces).tolist():
             at = np.flatnonzero(pieces == piece)
             rows = np.frombuffer(self._pieces[piece], self.dtype).reshape(-1, *self.shape[1:])
             found[at] = rows[within[at]]

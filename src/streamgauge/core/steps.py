@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.batch import BoolArray, FloatArray
 from streamgauge.core.blocks import Block
 from streamgauge.core.packed import PackedCounts
 from streamgauge.core.spill import Spill, SpillableArray
@@ -63,23 +63,28 @@ class Step(NamedTuple):
 
     def block(self) -> Block:
         """Return its statistics as a block."""
-        return self.moments(None)._replace(counts=self.counts.whole())
+        return self.moments()._replace(counts=self.counts.whole())
 
     def counted(self) -> Block:
         """Return its counts as a block that has nothing else."""
         none = np.empty((len(self.rows), 0, 2))
         return Block(self.rows.astype(np.int64), self.counts.whole(), none, none)
 
-    def moments(self, chosen: IntArray | None) -> Block:
-        """Return the chosen rows without their counts, None for all rows."""
-        rows, extremes, sums = self.rows, self.extremes, self.sums
-        if chosen is None:
-            found = sums.whole()
-        else:
-            at = np.flatnonzero(np.isin(rows, chosen))
-            rows, extremes, found = rows[at], extremes[at], sums.take(at)
+    def moments(self) -> Block:
+        """Return its statistics without counts."""
+        return self._moments(self.rows, self.sums.whole(), self.extremes)
+
+    def moments_of(self, chosen: BoolArray) -> Block:
+        """Return those of the chosen rows, by row number `(R,)`, without their counts."""
+        at = np.flatnonzero(chosen[self.rows])
+        return self._moments(self.rows[at], self.sums.take(at), self.extremes[at])
+
+    @staticmethod
+    def _moments(
+        rows: npt.NDArray[np.integer], sums: npt.NDArray[np.floating], extremes: FloatArray
+    ) -> Block:
         counts = np.empty((len(rows), 0), np.int32)
-        return Block(rows.astype(np.int64), counts, found.astype(np.float64), extremes)
+        return Block(rows.astype(np.int64), counts, sums.astype(np.float64), extremes)
 
     def data(self) -> Plain:
         """Return it as plain data, counts as they are kept.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.blocks import SUM, Block, BlockSum, total
 from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.core.state import (
@@ -199,11 +199,22 @@ class WindowState:
         None stands for all rows.
         """
         moments = BlockSum(0, self.numeric, self.extremes)
-        some = None if chosen is None else np.array([*chosen], np.int64)
-        for step in self._steps:
-            moments.add(step.moments(some))
+        if chosen is None:
+            for step in self._steps:
+                moments.add(step.moments())
+        else:
+            some = self._marked(chosen)
+            for step in self._steps:
+                moments.add(step.moments_of(some))
         rows, _, sums, extremes = moments.block()
         return Block(rows, self._total.counts_of(rows), sums, extremes)
+
+    def _marked(self, chosen: Collection[int]) -> BoolArray:
+        """Return which rows are chosen, by row number, up to the largest of any step."""
+        largest = [int(step.rows.max(initial=0)) for step in self._steps]
+        marked = np.zeros(max([*largest, *chosen], default=0) + 1, np.bool_)
+        marked[[*chosen]] = True
+        return marked
 
     def _revise(self, step: int, block: Block) -> None:
         assert self.end is not None
