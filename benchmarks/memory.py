@@ -9,8 +9,8 @@ of metrics are made. Not in it are the Kafka client's queues: up to 32 MB of mes
 `kafka` is configured by default.
 
 `resident_mb` is the process's at the end, `loaded_mb` when all is loaded and the reference read,
-`second_half_mb` by how much it grew in the second half of the time: windows fill until their length
-has passed, so a longer one goes on growing.
+`second_half_mb` by how much it grew in the second half of the time. Windows fill until their length
+has passed; of their steps, `windows MB` in all, `on disk MB` are in the spill file.
 """
 
 import json

@@ -22,6 +22,7 @@ from streamgauge.formats.state_journal import StateJournal
 from streamgauge.formats.state_manifest import Position
 from streamgauge.io.allocator import return_large_blocks
 from streamgauge.io.metrics.exposition import Form
+from streamgauge.io.spilling.spill_file import SpillFile
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import plan, render_limits
 from streamgauge.runner.publisher import Publisher
@@ -53,13 +54,15 @@ def main() -> None:
     path = Path(sys.argv[1])
     settings = load(path)
     clock = SystemClock()
-    pipeline = Pipeline(plan(settings, path), MemoryStores())
+    planned = plan(settings, path)
+    spill = SpillFile(planned.join_folder)
+    pipeline = Pipeline(planned, MemoryStores(), spill)
     pipeline.assign([_PARTITION], clock.monotonic())
     pipeline.resume({}, {})
     publisher, journal = Publisher(clock, render_limits(settings)), StateJournal("memory")
     form = Form(openmetrics=True, gzip=True)
     look_seldom_for_garbage()
-    print(json.dumps({**resident_mb(), "windows MB": 0.0}), flush=True)
+    print(json.dumps({**resident_mb(), "windows MB": 0.0, "on disk MB": 0.0}), flush=True)
     offset = pane = 0
     while True:
         try:
@@ -85,7 +88,8 @@ def main() -> None:
             publisher.publish(pipeline)
             publisher.page.make(form)
         windows = sum(engine.nbytes for engine in pipeline.engines.values()) / 1e6
-        print(json.dumps({**resident_mb(), "windows MB": windows}), flush=True)
+        steps = {"windows MB": windows, "on disk MB": spill.nbytes / 1e6}
+        print(json.dumps({**resident_mb(), **steps}), flush=True)
 
 
 if __name__ == "__main__":

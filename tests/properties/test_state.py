@@ -6,6 +6,7 @@ that are excluded, and of a model whose reference is learned; cut at any poll.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from tests.support.flights import (
     send,
 )
 from tests.support.restarts import Disk, Step, assert_goes_on, assert_tokens_tell, steps_of
+from tests.support.spills import Elsewhere
 
 RNG = np.random.default_rng(11)
 REFERENCE = reference_of(flights(RNG, 4_000, -MONTH, 0))
@@ -81,10 +83,14 @@ def late(seed: int, messages: list[Any]) -> list[Any]:
     return [messages[i] for i in np.argsort(at, kind="stable").tolist()]
 
 
+EVERY = cycle([0, 1, 2])
+"""Steps of windows live elsewhere in each process, which nothing may depend on."""
+
+
 def flight_pipeline(disk: Disk) -> Pipeline:
     section = {"traffic": {"tolerance": 0.5}, "labels": {"max_delay": "1m", "coverage": 0.5}}
     plan = planned(REFERENCE, learned={"learning": "1m"}, section=section, **MORE)
-    return Pipeline(plan, disk)
+    return Pipeline(plan, disk, Elsewhere(next(EVERY)))
 
 
 @cache

@@ -1,9 +1,13 @@
-"""A window's totals equal a recount of its events, whatever comes when, late or with gaps."""
+"""A window's totals equal a recount of its events, whatever comes when, late or with gaps.
+
+Wherever its steps live, too.
+"""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.counted import WIDTH, Small, counted, read
+from tests.support.spills import Elsewhere
 from tests.support.window_runs import WindowRun
 
 EVENTS = st.lists(
@@ -28,11 +32,15 @@ TURNS = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(TURNS, st.integers(1, 4), st.integers(1, 4), st.data())
+@given(TURNS, st.integers(1, 4), st.integers(1, 4), st.sampled_from([0, 1, 2]), st.data())
 def test_totals_equal_a_recount(
-    turns: list[tuple[str, list[Small] | int]], step: int, steps: int, data: st.DataObject
+    turns: list[tuple[str, list[Small] | int]],
+    step: int,
+    steps: int,
+    every: int,
+    data: st.DataObject,
 ) -> None:
-    run = WindowRun(window_panes=step * steps, step_panes=step)
+    run = WindowRun(window_panes=step * steps, step_panes=step, spill=Elsewhere(every))
     for kind, turn in turns:
         if isinstance(turn, int):
             for _ in range(turn):

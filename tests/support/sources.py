@@ -30,6 +30,8 @@ class FakeStatus:
     checkpoints: int = 0
     last_checkpoint: float | None = None
     state_bytes: int = 0
+    spilled_bytes: int = 0
+    spill_failures: int = 0
 
 
 class FakeSource:

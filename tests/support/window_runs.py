@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from streamgauge.core.blocks import BlockSum
+from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.core.windows import WindowSpec, WindowState
 from tests.support.counted import NUMERIC, WIDTH, Small, block_of
 
@@ -12,9 +13,9 @@ PANE_MS = 1_000
 class WindowRun:
     """Closes panes in order into one window, stops at the steps' ends, keeps all events."""
 
-    def __init__(self, *, window_panes: int, step_panes: int) -> None:
+    def __init__(self, *, window_panes: int, step_panes: int, spill: Spill = IN_MEMORY) -> None:
         self.spec = WindowSpec("w", window_panes * PANE_MS, step_panes * PANE_MS)
-        self.state = WindowState(self.spec, WIDTH, NUMERIC)
+        self.state = WindowState(self.spec, WIDTH, NUMERIC, spill=spill)
         self.closed = 0
         """Panes closed so far: the next one to close has this number."""
         self._step_panes = step_panes

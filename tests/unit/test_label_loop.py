@@ -8,6 +8,7 @@ from threading import Event as Signal
 
 import pytest
 
+from streamgauge.core.spill import Spill
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.loop import Loop
 from streamgauge.runner.pipeline import Pipeline
@@ -72,8 +73,8 @@ class World:
         publisher = Publisher(clock, RenderLimits(total=1_000, models={}))
         made: list[Pipeline] = []
 
-        def remembered(plan: Plan, stores: Stores) -> Pipeline:
-            made.append(Pipeline(plan, stores))
+        def remembered(plan: Plan, stores: Stores, spill: Spill) -> Pipeline:
+            made.append(Pipeline(plan, stores, spill))
             return made[-1]
 
         self.patch.setattr("streamgauge.runner.replica.Pipeline", remembered)

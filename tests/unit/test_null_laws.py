@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from streamgauge.core.distances import DIVERGENCES, NORMS, ROOTS, Measure, dista
 from streamgauge.core.null_laws import NullLaws
 from streamgauge.core.nulls.cells import Pools, cells_of
 from streamgauge.core.nulls.divergences import SCALE, cell_moments
-from streamgauge.core.nulls.norms import NormLaws
+from streamgauge.core.nulls.norms import NormLaws, NormTables
 
 NUMERIC = np.array([0.001, 0.009, 0.04, *[0.05] * 18, 0.04, 0.009, 0.001])
 CATEGORIES: FloatArray = np.arange(1.0, 17.0) ** -1.3
@@ -233,6 +234,38 @@ def test_kept_laws_are_bounded_in_number() -> None:
     tables = laws.tables(counts, counts > 0, None)
     assert len(tables.rms) == 20
     assert len(laws) == 7
+
+
+@pytest.mark.parametrize("capacity", [1, 5, 12, 100])
+def test_kept_laws_are_those_of_their_rows_whatever_else_is_asked_for(capacity: int) -> None:
+    rng = np.random.default_rng(2)
+    laws, oracle = NormLaws(capacity), NormLaws(1)
+    counts = rng.multinomial(1000, CATEGORIES, 15)
+    due = oracle.fresh(counts, counts > 0, None)
+    for _ in range(12):
+        asked = rng.integers(0, 15, rng.integers(1, 20))
+        found = laws.tables(counts[asked], counts[asked] > 0, None)
+        assert found.rms.tolist() == due.rms[asked].tolist()
+        assert found.table.tolist() == due.table[asked].tolist()
+        assert len(laws) <= capacity
+
+
+def test_laws_that_are_asked_for_again_are_not_simulated_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    laws, counts = NormLaws(3), np.random.default_rng(1).multinomial(1000, CATEGORIES, 4)
+    simulated: list[int] = []
+    fresh = NormLaws.fresh
+
+    def counted(self: NormLaws, *args: Any) -> NormTables:
+        simulated.append(len(args[0]))
+        return fresh(self, *args)
+
+    monkeypatch.setattr(NormLaws, "fresh", counted)
+    for asked in ([0, 1, 2], [0, 2], [3], [0, 2, 3], [1]):
+        laws.tables(counts[asked], counts[asked] > 0, None)
+    # The second row made room for the fourth.
+    assert simulated == [3, 1, 1]
 
 
 # What chance explains

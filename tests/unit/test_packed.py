@@ -5,7 +5,9 @@ import numpy.typing as npt
 import pytest
 
 from streamgauge.core.packed import PackedCounts
+from streamgauge.core.spill import SpillableArray
 from streamgauge.core.squeezed import SqueezedRows
+from tests.support.spills import Elsewhere
 
 W = 90
 
@@ -75,3 +77,34 @@ def test_squeezed_rows_come_back_whole_some_and_from_state(rows: int) -> None:
         assert each.whole().tolist() == drawn_rows.tolist()
         assert each.take(chosen).tolist() == drawn_rows[chosen].tolist()
     assert squeezed.nbytes <= drawn_rows.nbytes or rows <= 1
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.02, 0.3, 50.0, 4_000.0, 1e10])
+@pytest.mark.parametrize("every", [1, 2])
+def test_what_is_spilled_comes_back_the_same(mean: float, every: int) -> None:
+    counts = drawn(mean, rows=200)
+    packed, spilled = PackedCounts(counts), PackedCounts(counts)
+    for _ in range(2):  # what was put is not put again
+        spilled.spill(Elsewhere(every))
+    assert spilled.nbytes == packed.nbytes
+    assert spilled.whole().tolist() == counts.tolist()
+    chosen = np.array([199, 0, 64, 64, 2])
+    assert spilled.take(chosen).tolist() == counts[chosen].tolist()
+    again = PackedCounts.restored(spilled.data())
+    assert again.whole().tolist() == counts.tolist()
+    assert again.nbytes == packed.nbytes
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (5,), (1, 3, 2), (64, 2), (200, 3, 2), (0,)])
+def test_an_array_comes_back_from_where_it_was_spilled(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(2).normal(size=shape).astype(np.float32)
+    kept, there = SpillableArray(array), Elsewhere()
+    kept.spill(there)
+    kept.spill(there)
+    assert there.puts == 1
+    assert (kept.shape, kept.dtype, kept.nbytes) == (array.shape, array.dtype, array.nbytes)
+    assert kept.whole().tobytes() == array.tobytes()
+    if len(shape) > 1 and shape[0]:
+        for chosen in ([shape[0] - 1], [], [*range(shape[0])], [0, shape[0] - 1, 0]):
+            at = np.array(chosen, np.intp)
+            assert kept.take(at).tolist() == array[at].tolist()

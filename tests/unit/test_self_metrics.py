@@ -39,6 +39,7 @@ def test_the_status_is_shown_as_it_is_at_the_scrape() -> None:
     status.consumed, status.unknown_models, status.unknown_fields = 12_345_678, 3, 5
     status.tombstones, status.paused, status.rebalances, status.checkpoints = 7, 2, 4, 9
     status.last_checkpoint, status.state_bytes = 1_764_000_000.5, 4_321
+    status.spilled_bytes, status.spill_failures = 8_765, 2
     assert value(metrics, "messages_consumed_total") == 12_345_678
     assert value(metrics, "unknown_model_events_total") == 3
     assert value(metrics, "unknown_fields_total") == 5
@@ -47,6 +48,8 @@ def test_the_status_is_shown_as_it_is_at_the_scrape() -> None:
     assert value(metrics, "rebalances_total") == 4
     assert value(metrics, "checkpoints_total") == 9
     assert value(metrics, "state_bytes") == 4_321
+    assert value(metrics, "spilled_bytes") == 8_765
+    assert value(metrics, "spill_failures_total") == 2
     assert value(metrics, "checkpoint_last_success_timestamp_seconds") == 1_764_000_000.5
     assert value(metrics, "config_last_reload_success_timestamp_seconds") == 1.76e9
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from streamgauge.core.state import Part, Plain
+from streamgauge.formats import state_records
 from streamgauge.formats.plain_data import NotPlainError, pack
 from streamgauge.formats.state_journal import Changes, StateJournal
 from streamgauge.formats.state_manifest import Position
@@ -62,6 +63,21 @@ def test_a_large_part_is_cut_into_chunks_below_900_kb() -> None:
     assert max(len(key) + len(value) for key, value in records) < 900_000
     chunks = [read(key, value, 0) for key, value in reversed(records)]
     np.testing.assert_array_equal(decode(chunks)["big"], LARGE)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 100_000])
+def test_chunks_are_what_is_packed_cut_evenly(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_records, "CHUNK_BYTES", size)
+    drawn = np.random.default_rng(1).normal(size=(5, 3))
+    data: Plain = {"a": np.arange(90), "b": [drawn, b"x" * 20], "c": 1}
+    chunks = [read(*record, 0) for record in encode("part", data, Generation(1, 1))]
+    packed = pack(data)
+    due = [packed[at : at + size] for at in range(0, len(packed), size)]
+    assert [bytes(chunk.body) for chunk in chunks] == due
+    again = decode(chunks)
+    assert again["a"].tolist() == data["a"].tolist()
+    assert again["b"][0].tobytes() == drawn.tobytes()
+    assert (again["b"][1], again["c"]) == (b"x" * 20, 1)
 
 
 def test_a_key_that_is_too_long_is_refused() -> None:

@@ -6,6 +6,7 @@ import pytest
 from streamgauge.core.blocks import BlockSum, total
 from streamgauge.core.windows import WindowSpec, WindowState
 from tests.support.counted import NUMERIC, WIDTH, Small, block_of, counted, read
+from tests.support.spills import Elsewhere
 from tests.support.window_runs import PANE_MS, WindowRun
 
 ROW = 5
@@ -302,3 +303,35 @@ def test_the_packed_counts_of_a_sum_are_kept_until_it_changes() -> None:
     assert packed.whole().tolist() == sums.block().counts.tolist()
     sums.add(block_of(events(3)))
     assert sums.packed().whole().tolist() == sums.block().counts.tolist() != packed.whole().tolist()
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_a_window_is_the_same_to_the_bit_wherever_its_steps_live(every: int) -> None:
+    rng = np.random.default_rng(every)
+    spec, there = WindowSpec("w", 6 * PANE_MS, 2 * PANE_MS), Elsewhere(every)
+    here = WindowState(spec, WIDTH, NUMERIC, rounded=True)
+    spilled = WindowState(spec, WIDTH, NUMERIC, rounded=True, spill=there)
+    for pane in range(20):
+        block = block_of([Small(0, row, row % WIDTH, 1) for row in rng.permutation(150)[:100]])
+        block = block._replace(sums=rng.normal(size=block.sums.shape))
+        late = block_of([Small(0, int(rng.integers(200)), value=3)])
+        for window in (here, spilled):
+            window.add(pane * PANE_MS, block)
+            if window.next_end == (pane + 1) * PANE_MS:
+                window.advance((pane + 1) * PANE_MS)
+            if pane % 3 == 2:
+                window.add_late((pane - 2) * PANE_MS, late, (pane + 1) * PANE_MS)
+        assert bits(spilled) == bits(here)
+    assert there.puts > 10
+
+
+def bits(window: WindowState) -> list[object]:
+    """Everything that can be asked of a window, exactly."""
+    blocks = [window.totals(), window.totals([7, 40, 149]), window.totals([])]
+    found: list[object] = [array.tobytes() for block in blocks for array in block]
+    for row in (7, 149, 1_000):
+        found += [array.tobytes() for array in window.step_counts(row)]
+        found.append(window.step_sums(row).tobytes())
+    found += [array.tobytes() for array in window.counts()]
+    found += [(part.key, part.token, repr(part.data())) for part in window.parts()]
+    return [*found, window.nbytes]

@@ -159,8 +159,9 @@ class ProcessLimits(Section):
 
 
 class JoinStoreConfig(Section):
-    """Where predictions wait for their labels. The folder is a cache: it may be deleted while
-    streamgauge is stopped, and is built again from the topics."""
+    """Where predictions wait for their labels, and where windows' closed steps lie in a file
+    without a name. The folder is a cache: it may be deleted while streamgauge is stopped, and is
+    built again from the topics."""
 
     folder: Text | None = None
     """A folder on a local disk, for this app alone; streamgauge/<app> below the user's cache folder

@@ -33,6 +33,7 @@ from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Layout, Subject
 from streamgauge.core.model_counter import ModelCounter
+from streamgauge.core.null_laws import MOST_LAWS, NullLaws
 from streamgauge.core.outcomes.allotment import allotment
 from streamgauge.core.outcomes.engine import OutcomeEngine
 from streamgauge.core.outcomes.layout import OutcomeLayout
@@ -41,6 +42,7 @@ from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
 from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
 from streamgauge.core.snapshot import Counters, ModelSnapshot, OutcomeStats, WindowStats
+from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.core.state import (
     Kept,
     Lasting,
@@ -99,10 +101,9 @@ class ModelEngine(ModelCounter):
 
     Without a reference it counts and summarises, but compares nothing and raises no alerts. Where
     it has labels, predictions wait for them in a `store`, that of the process if none is given.
-    Events
-    of panes that share any time with one of `spec.exclusions` are counted and summarised, but reach
-    no detector: they are no evidence, nothing is learned from them, and changes are measured
-    without them.
+    Closed steps of windows live in a `spill`, if one is given. Events of panes that share any time
+    with one of `spec.exclusions` are counted and summarised, but reach no detector: they are no
+    evidence, nothing is learned from them, and changes are measured without them.
     """
 
     def __init__(
@@ -112,9 +113,11 @@ class ModelEngine(ModelCounter):
         reference: Reference | None,
         reference_id: str | None,
         store: Store | None = None,
+        spill: Spill = IN_MEMORY,
     ) -> None:
         self.spec = spec
         self.layout = layout
+        self._spill = spill
         registry = SliceRegistry(
             spec.max_slices,
             spec.max_versions,
@@ -143,13 +146,13 @@ class ModelEngine(ModelCounter):
         spec, sums = self.spec, len(self.layout.numeric)
         apart = bool(spec.exclusions)
         shape = width, sums, extremes, spec.windows, spec.pane_ms
-        return Track(TrackSpec(*shape, measured_apart=apart, rounded=rounded))
+        return Track(TrackSpec(*shape, measured_apart=apart, rounded=rounded), self._spill)
 
     def _set_reference(self, reference: Reference | None, reference_id: str | None) -> None:
         self.reference = reference
         self.reference_id = reference_id
         grouped = None if reference is None else reference.grouped()
-        self._summarizer = Summarizer(self.layout, reference)
+        self._summarizer = Summarizer(self.layout, reference, NullLaws(self._shown_fields()))
         self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
         self._attached = AttachedDetectors(
             () if reference is None else self.spec.attached,
@@ -178,6 +181,15 @@ class ModelEngine(ModelCounter):
                     spec.pane_ms,
                 )
 
+    def _shown_fields(self) -> int:
+        """Return how many fields snapshots compare with the reference, at most, up to a cap.
+
+        Rows and windows that do not change are compared with the same laws in each of them.
+        """
+        spec = self.spec
+        rows = spec.exported_slices + spec.max_versions
+        return min(rows * len(spec.windows) * len(self.layout.fields), MOST_LAWS)
+
     def _detection_spec(self, spending: Spending) -> DetectionSpec:
         spec = self.spec
         return DetectionSpec(
@@ -197,6 +209,7 @@ class ModelEngine(ModelCounter):
             self._detection_spec(self._allotted.coverage),
             len(spec.slices) + 1,
             store,
+            self._spill,
         )
 
     def learned(self, reference: Reference, reference_id: str) -> None:
@@ -517,7 +530,7 @@ class ModelEngine(ModelCounter):
 
     @property
     def nbytes(self) -> int:
-        """Memory of the windows' steps in bytes."""
+        """Bytes of the windows' steps, wherever they are."""
         return (
             self._track.nbytes
             + self._fine.nbytes

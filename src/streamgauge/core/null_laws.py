@@ -28,6 +28,8 @@ from streamgauge.core.nulls.intervals import noncentralities, spread_ratio
 from streamgauge.core.nulls.norms import NormLaws
 from streamgauge.core.nulls.rows import Rows
 
+MOST_LAWS: Final = 32_768
+"""Simulated laws that are kept at most: 46 MB."""
 _BOUNDED: Final = frozenset(NORMS) - {Measure.WASSERSTEIN} | {
     Measure.JS,
     Measure.JS_DISTANCE,
@@ -57,7 +59,7 @@ class NullLaws:
     Results depend on the arguments alone, not on what was evaluated before.
     """
 
-    def __init__(self, capacity: int = 32_768) -> None:
+    def __init__(self, capacity: int = MOST_LAWS) -> None:
         self._norms = NormLaws(capacity)
 
     def evaluate(

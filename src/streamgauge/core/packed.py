@@ -1,8 +1,9 @@
 """Packed counts: those of a closed step, at the few bits that most of a row's cells need.
 
 A step is written once, and read once more when it leaves its window, or for a single row; so it is
-kept small instead. Most cells of most rows hold 0, 1 or a few; the low bits of a row's cells stand
-side by side, deflated, and the cells that need more have the rest in a list. Nothing is rounded.
+kept small instead, and can be spilled. Most cells of most rows hold 0, 1 or a few; the low bits of
+a row's cells stand side by side, deflated, and the cells that need more have the rest in a list.
+Nothing is rounded.
 
     row      0  1  0  2  0  17  0  1       two bits a cell: 17 is 1 + 4·4
     low      0  1  0  2  0   1  0  1
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import IntArray
+from streamgauge.core.spill import Spill, SpillableArray
 from streamgauge.core.squeezed import SqueezedRows
 
 BITS: Final = (0, 1, 2, 4, 8, 16)
@@ -49,31 +51,38 @@ class _Group(NamedTuple):
 
     bits: int
     low: SqueezedRows
-    at: npt.NDArray[np.integer]
-    more: npt.NDArray[np.integer]
+    at: SpillableArray
+    more: SpillableArray
 
     @property
     def nbytes(self) -> int:
         return self.low.nbytes + self.at.nbytes + self.more.nbytes
 
+    def spill(self, to: Spill) -> None:
+        """Put the cells there."""
+        for each in (self.low, self.at, self.more):
+            each.spill(to)
+
     def check(self, size: int, width: int) -> None:
         """Raise ValueError where these are not `size` rows of `width` cells."""
         due = size, -(-width * self.bits // 8)
-        inside = self.at.max(initial=0) < max(size * width, 1) and self.at.min(initial=0) >= 0
+        at = self.at.whole()
+        inside = at.max(initial=0) < max(size * width, 1) and at.min(initial=0) >= 0
         if self.bits not in BITS or self.low.shape != due:
             raise ValueError(f"{self.bits} bits a cell are {self.low.shape} bytes, not {due}")
-        if not inside or self.at.ndim != 1 or self.at.shape != self.more.shape:
+        if not inside or at.ndim != 1 or self.at.shape != self.more.shape:
             raise ValueError(f"{self.bits} bits a cell have more where no cell is")
 
     def data(self) -> dict[str, Any]:
         """Return everything as plain data."""
-        return {"bits": self.bits, "low": self.low.data(), "at": self.at, "more": self.more}
+        cells = {"low": self.low.data(), "at": self.at.whole(), "more": self.more.whole()}
+        return {"bits": self.bits, **cells}
 
     @classmethod
     def restored(cls, data: dict[str, Any]) -> "_Group":
         """Return what `data` was taken of. Raises ValueError where it does not fit."""
-        low = SqueezedRows.restored(data["low"])
-        return cls(int(data["bits"]), low, np.array(data["at"]), np.array(data["more"]))
+        at, more = (SpillableArray(np.array(data[name])) for name in ("at", "more"))
+        return cls(int(data["bits"]), SqueezedRows.restored(data["low"]), at, more)
 
     def lows(self, low: _Bytes, width: int) -> npt.NDArray[np.integer]:
         """Return the cells `(k, width)` whose low bits are these of some of its rows."""
@@ -89,7 +98,7 @@ class _Group(NamedTuple):
 class PackedCounts:
     """Counts of k rows and W cells, any integers; `shape` is (k, W)."""
 
-    __slots__ = ("_group_of", "_groups", "_place_in", "_used", "dtype", "shape")
+    __slots__ = ("_group_of", "_groups", "_used", "dtype", "shape")
 
     def __init__(self, counts: npt.NDArray[np.integer]) -> None:
         self.shape: tuple[int, int] = (counts.shape[0], counts.shape[1])
@@ -104,11 +113,9 @@ class PackedCounts:
         low, need = low.take(used, axis=1), need.take(used, axis=1)
         bits = _bits(need, counts, used)
         self._group_of = bits.astype(np.uint8)
-        self._place_in = np.empty(len(counts), np.uint32)
         self._groups: dict[int, _Group] = {}
         for each in np.unique(bits).tolist():
             rows = np.flatnonzero(bits == each)
-            self._place_in[rows] = np.arange(len(rows))
             self._groups[each] = _pack(each, rows, low, need, counts, used)
         self.dtype: type[np.int32 | np.int64] = np.int32
         """What the counts fit into, and come back in."""
@@ -119,9 +126,14 @@ class PackedCounts:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the arrays in bytes."""
-        arrays = self._used, self._group_of, self._place_in
-        return sum(a.nbytes for a in arrays) + sum(g.nbytes for g in self._groups.values())
+        """Bytes of the arrays, wherever they are."""
+        arrays = self._used.nbytes + self._group_of.nbytes
+        return arrays + sum(group.nbytes for group in self._groups.values())
+
+    def spill(self, to: Spill) -> None:
+        """Put the cells there; what they come back as is the same."""
+        for group in self._groups.values():
+            group.spill(to)
 
     def take(self, rows: npt.NDArray[np.intp]) -> IntArray:
         """Return the counts of the rows at these places `(n, W) int64`."""
@@ -132,15 +144,17 @@ class PackedCounts:
             at = np.flatnonzero(of == bits)
             if not len(at):
                 continue
-            chosen = self._place_in[rows[at]].astype(np.int64)
+            place = np.cumsum(self._group_of == bits) - 1
+            chosen = place[rows[at]]
             result[at[:, None], self._used] = group.lows(group.low.take(chosen), width)
-            starts = np.searchsorted(group.at, chosen * width)
-            lengths = np.searchsorted(group.at, (chosen + 1) * width) - starts
+            over, more = group.at.whole(), group.more.whole()
+            starts = np.searchsorted(over, chosen * width)
+            lengths = np.searchsorted(over, (chosen + 1) * width) - starts
             row = np.repeat(np.arange(len(chosen)), lengths)
             within = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
             found = np.repeat(starts, lengths) + within
-            cell = self._used[group.at[found].astype(np.int64) - chosen[row] * width]
-            result[at[row], cell] += group.more[found].astype(np.int64) << bits
+            cell = self._used[over[found].astype(np.int64) - chosen[row] * width]
+            result[at[row], cell] += more[found].astype(np.int64) << bits
         return result
 
     def whole(self) -> npt.NDArray[np.signedinteger]:
@@ -156,9 +170,10 @@ class PackedCounts:
             wider = np.zeros((len(rows), width + 1), low.dtype)
             wider[:, :width] = low
             counts = wider.take(origin, axis=1).astype(self.dtype)
-            if len(group.at):
-                row, cell = np.divmod(group.at, width)
-                counts[row, self._used[cell]] += np.left_shift(group.more, bits, dtype=self.dtype)
+            at, more = group.at.whole(), group.more.whole()
+            if len(at):
+                row, cell = np.divmod(at, width)
+                counts[row, self._used[cell]] += np.left_shift(more, bits, dtype=self.dtype)
             result[rows] = counts
         return result
 
@@ -175,15 +190,13 @@ class PackedCounts:
         size, width = data["shape"]
         found.shape, found.dtype = (int(size), int(width)), _WHOLE[data["bytes"]]
         found._used, found._group_of = np.array(data["used"]), np.array(data["bits"])
-        found._place_in = np.zeros(size, np.uint32)
         if found._group_of.shape != (size,) or found._used.max(initial=0) >= max(width, 1):
             raise ValueError(f"counts of {size} rows and {width} cells are packed otherwise")
         found._groups = {}
         for each in data["groups"]:
             group = _Group.restored(each)
-            rows = np.flatnonzero(found._group_of == group.bits)
-            group.check(len(rows), len(found._used))
-            found._place_in[rows] = np.arange(len(rows))
+            rows = int(np.count_nonzero(found._group_of == group.bits))
+            group.check(rows, len(found._used))
             found._groups[group.bits] = group
         if not {*found._groups} >= {*np.unique(found._group_of).tolist()}:
             raise ValueError("rows are packed with bits that nothing is there of")
@@ -246,6 +259,5 @@ def _pack(
     at, more = at[kept], more[kept]
     if more.min(initial=0) >= 0:
         more = more.astype(np.min_scalar_type(int(more.max(initial=0))))
-    return _Group(
-        bits, SqueezedRows(packed), at.astype(np.uint32 if size * width < 2**32 else np.int64), more
-    )
+    at = at.astype(np.uint32 if size * width < 2**32 else np.int64)
+    return _Group(bits, SqueezedRows(packed), SpillableArray(at), SpillableArray(more))

@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from streamgauge.core.spill import Pieces, Spill
+
 Bytes = npt.NDArray[np.uint8]
 AT_ONCE: Final = 64
 """Rows deflated together: whoever wants one of them has to inflate no more."""
@@ -15,17 +17,20 @@ _LEVEL: Final = 1
 class SqueezedRows:
     """n rows of so many bytes; `shape` is (n, bytes)."""
 
-    __slots__ = ("_runs", "shape")
+    __slots__ = ("_runs", "nbytes", "shape")
 
     def __init__(self, rows: Bytes) -> None:
         self.shape: tuple[int, int] = (rows.shape[0], rows.shape[1])
         starts = range(0, len(rows), AT_ONCE) if rows.size else ()
-        self._runs = [zlib.compress(rows[at : at + AT_ONCE].tobytes(), _LEVEL) for at in starts]
+        runs = [zlib.compress(rows[at : at + AT_ONCE].tobytes(), _LEVEL) for at in starts]
+        self._runs: Pieces = runs
+        self.nbytes = sum(map(len, runs))
+        """Deflated bytes, wherever they are."""
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of the deflated bytes."""
-        return sum(map(len, self._runs))
+    def spill(self, to: Spill) -> None:
+        """Put the deflated bytes there, those of each run as a piece."""
+        if isinstance(self._runs, list):
+            self._runs = to.put(self._runs)
 
     def take(self, rows: npt.NDArray[np.intp]) -> Bytes:
         """Return the rows at these places `(k, bytes)`."""
@@ -43,14 +48,15 @@ class SqueezedRows:
 
     def data(self) -> dict[str, Any]:
         """Return everything as plain data."""
-        return {"shape": [*self.shape], "runs": self._runs}
+        return {"shape": [*self.shape], "runs": [*self._runs]}
 
     @classmethod
     def restored(cls, data: dict[str, Any]) -> "SqueezedRows":
         """Return what `data` was taken of. Raises ValueError where it does not fit."""
         found = cls(np.empty((0, 0), np.uint8))
         size, width = data["shape"]
-        found.shape, found._runs = (int(size), int(width)), list(data["runs"])
+        runs = list(data["runs"])
+        found.shape, found._runs, found.nbytes = (int(size), int(width)), runs, sum(map(len, runs))
         due = -(-size // AT_ONCE) if size * width else 0
         try:
             held = [len(found._run(run)) for run in range(len(found._runs))]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.core.state import (
     Kept,
     Part,
@@ -42,10 +43,12 @@ class Track:
     """Open panes, windows and totals of blocks of one shape.
 
     Hidden blocks, those of excluded times, are in `windows` and `totals` but not in `measured`, the
-    windows that changes are measured in; without any both are the same windows.
+    windows that changes are measured in; without any both are the same windows. Closed steps of
+    windows live in `spill`.
     """
 
     spec: TrackSpec
+    spill: Spill = IN_MEMORY
     windows: list[WindowState] = field(init=False)
     measured: list[WindowState] = field(init=False)
     totals: BlockSum = field(init=False)
@@ -60,7 +63,7 @@ class Track:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the windows' steps in bytes."""
+        """Bytes of the windows' steps, wherever they are."""
         return sum(window.nbytes for window in self._every_window())
 
     @property
@@ -158,7 +161,9 @@ class Track:
     def _new_windows(self) -> list[WindowState]:
         spec = self.spec
         shape = spec.width, spec.sums, spec.extremes
-        return [WindowState(w, *shape, rounded=spec.rounded) for w in spec.windows]
+        return [
+            WindowState(w, *shape, rounded=spec.rounded, spill=self.spill) for w in spec.windows
+        ]
 
     def _every_window(self) -> list[WindowState]:
         return self.windows if self.measured is self.windows else [*self.windows, *self.measured]

@@ -12,30 +12,24 @@ long window costs no more memory than a short one.
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.blocks import SUM, Block, BlockSum, total
-from streamgauge.core.packed import PackedCounts
+from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.core.state import (
     Kept,
     Part,
-    Plain,
     block_of,
     needed,
+    packed_of,
     reading,
     refill,
     sum_part,
     value_part,
 )
-
-_LARGEST: Final = 1e38
-_SMALLEST: Final = 1e-37
-"""What float32 holds to its full precision of 24 bits lies between these."""
+from streamgauge.core.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,70 +44,6 @@ class WindowSpec:
     def steps(self) -> int:
         """Number of steps in the window."""
         return self.length_ms // self.step_ms
-
-
-class Step(NamedTuple):
-    """A whole step: its number and its statistics, kept small.
-
-    They are those of a block; `sums` may be in float32.
-    """
-
-    number: int
-    rows: IntArray
-    counts: PackedCounts
-    sums: npt.NDArray[np.floating]
-    extremes: FloatArray
-    version: int = 0
-    """How often it was revised."""
-
-    @classmethod
-    def of(
-        cls,
-        number: int,
-        block: Block,
-        version: int = 0,
-        *,
-        rounded: bool = False,
-        packed: PackedCounts | None = None,
-    ) -> "Step":
-        """Return the step, its sums `rounded` to single precision where that can hold them.
-
-        `packed` are the block's counts, where they have been packed already.
-        """
-        sums = single(block.sums) if rounded else block.sums.copy()
-        rows, extremes = block.rows.copy(), block.extremes.copy()
-        counts = PackedCounts(block.counts) if packed is None else packed
-        return cls(number, rows, counts, sums, extremes, version)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the arrays in bytes."""
-        return sum(array.nbytes for array in self[1:5])
-
-    def block(self) -> Block:
-        """Return its statistics as a block."""
-        sums = self.sums.astype(np.float64, copy=False)
-        return Block(self.rows, self.counts.whole(), sums, self.extremes)
-
-    def moments(self, chosen: IntArray | None) -> Block:
-        """Return the chosen rows without their counts, None for all rows."""
-        counts = np.empty((len(self.rows), 0), np.int32)
-        sums = self.sums.astype(np.float64, copy=False)
-        block = Block(self.rows, counts, sums, self.extremes)
-        return block if chosen is None else block.take(np.flatnonzero(np.isin(self.rows, chosen)))
-
-    def place(self, row: int) -> int | None:
-        """Return a row's place, None where nothing of it is there."""
-        found = np.flatnonzero(self.rows == row)
-        return int(found[0]) if len(found) else None
-
-
-def single(sums: FloatArray) -> npt.NDArray[np.floating]:
-    """Return sums in float32, or as they are where one is too large or too small for that."""
-    size = np.abs(sums)
-    if size.max(initial=0.0) < _LARGEST and size.min(initial=1.0, where=size > 0.0) > _SMALLEST:
-        return sums.astype(np.float32)
-    return sums.copy()
 
 
 @dataclass(slots=True)
@@ -133,6 +63,8 @@ class WindowState:
     rounded: bool = False
     """Whether sums of whole steps are kept in single precision: their relative error is up to 6e-8,
     far below what means and spreads of a window are shown with."""
+    spill: Spill = IN_MEMORY
+    """Where whole steps live: of them little is read before they leave the window."""
     end: int | None = None
     revision: int = 0
     """Changes whenever what the window covers does."""
@@ -149,7 +81,7 @@ class WindowState:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the kept steps in bytes."""
+        """Bytes of the kept steps, wherever they are."""
         return sum(step.nbytes for step in self._steps)
 
     @property
@@ -211,13 +143,13 @@ class WindowState:
         if self._open is not None and self._open_step < end // self.spec.step_ms:
             block, packed = self._open.block(), self._open.packed()
             step = Step.of(self._open_step, block, rounded=self.rounded, packed=packed)
-            self._steps.append(step)
+            self._steps.append(step.spill(self.spill))
             self._total.add_all_counts(self._open)
             self._open, self._is_shared = None, False
         self.end = end
         first = (end - self.spec.length_ms) // self.spec.step_ms
         while self._steps and self._steps[0].number < first:
-            self._total.subtract_counts(self._steps.popleft().block())
+            self._total.subtract_counts(self._steps.popleft().counted())
 
     def step_counts(self, row: int) -> tuple[IntArray, IntArray]:
         """Return the numbers `(S,)` of the steps and the open one, and a row's counts `(S, W)`."""
@@ -236,7 +168,7 @@ class WindowState:
         for i, step in enumerate(self._steps):
             place = step.place(row)
             if place is not None:
-                sums[i] = step.sums[place, :, SUM]
+                sums[i] = step.sums.take(np.array([place]))[0, :, SUM]
         if self._open is not None:
             found = self._open.sums_of(row)
             if found is not None:
@@ -267,11 +199,22 @@ class WindowState:
         None stands for all rows.
         """
         moments = BlockSum(0, self.numeric, self.extremes)
-        some = None if chosen is None else np.array([*chosen], np.int64)
-        for step in self._steps:
-            moments.add(step.moments(some))
+        if chosen is None:
+            for step in self._steps:
+                moments.add(step.moments())
+        else:
+            some = self._marked(chosen)
+            for step in self._steps:
+                moments.add(step.moments_of(some))
         rows, _, sums, extremes = moments.block()
         return Block(rows, self._total.counts_of(rows), sums, extremes)
+
+    def _marked(self, chosen: Collection[int]) -> BoolArray:
+        """Return which rows are chosen, by row number, up to the largest of any step."""
+        largest = [int(step.rows.max(initial=0)) for step in self._steps]
+        marked = np.zeros(max([*largest, *chosen], default=0) + 1, np.bool_)
+        marked[[*chosen]] = True
+        return marked
 
     def _revise(self, step: int, block: Block) -> None:
         assert self.end is not None
@@ -282,10 +225,11 @@ class WindowState:
         for i, known in enumerate(self._steps):
             if known.number == step:
                 both = total([known.block(), block], self.width, self.numeric, self.extremes)
-                self._steps[i] = Step.of(step, both, known.version + 1, rounded=self.rounded)
+                revised = Step.of(step, both, known.version + 1, rounded=self.rounded)
+                self._steps[i] = revised.spill(self.spill)
                 return
         at = sum(known.number < step for known in self._steps)
-        self._steps.insert(at, Step.of(step, block, rounded=self.rounded))
+        self._steps.insert(at, Step.of(step, block, rounded=self.rounded).spill(self.spill))
 
     def parts(self) -> Iterator[Part]:
         """Yield how far the window has come, each whole step, and the open one."""
@@ -293,7 +237,7 @@ class WindowState:
         opened = None if self._open is None else self._open_step
         yield value_part("place", {"end": self.end, "steps": numbers, "open": opened})
         for step in self._steps:
-            yield Part(f"step/{step.number}", step.version, partial(_step_data, step))
+            yield Part(f"step/{step.number}", step.version, step.data)
         if self._open is not None:
             version = (self._open_step, self._is_shared, self._open.version)
             yield sum_part("open", version, self._open)
@@ -308,8 +252,11 @@ class WindowState:
             key = f"step/{number}"
             data = needed(kept, key)
             with reading(key):
+                packed = packed_of(data["counts"])
+                data = {**data, "counts": packed.whole()}
                 block = block_of(data, self.width, self.numeric, extremes)
-            self._steps.append(Step.of(number, block, rounded=self.rounded))
+            step = Step.of(number, block, rounded=self.rounded, packed=packed)
+            self._steps.append(step.spill(self.spill))
             self._total.add_counts(block)
         if opened is not None:
             self._open, self._open_step = self._empty(), opened
@@ -319,13 +266,3 @@ class WindowState:
 
     def _empty(self) -> BlockSum:
         return BlockSum(self.width, self.numeric, self.extremes)
-
-
-def _step_data(step: Step) -> Plain:
-    # As it is kept: packed counts take a fifth of the time of whole ones to write.
-    return {
-        "rows": step.rows,
-        "counts": step.counts.data(),
-        "sums": step.sums,
-        "extremes": step.extremes,
-    }

@@ -9,6 +9,8 @@ trying would cost most of the time.
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -31,6 +33,8 @@ _KINDS: Final = "biufc"
 _LARGEST_ITEM: Final = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}
 _RAW, _DEFLATED, _PLANES = 0, 1, 2
 _SIZE: Final = struct.Struct("<BQ")
+_ARRAY_OF: Final = struct.Struct(">BI")
+_BYTES_OF: Final = struct.Struct(">BI")
 _HEAD: Final = struct.Struct("<cBB")
 """Of an array: kind, bytes an item, number of dimensions; the shape follows."""
 
@@ -45,6 +49,14 @@ class DamagedError(ValueError):
 
 def pack(data: Plain) -> bytes:
     """Return plain data as bytes. Raises NotPlainError where `unpack` would return other data."""
+    return b"".join(pieces(data))
+
+
+def pieces(data: Plain) -> Iterator[bytes]:
+    """Yield the bytes that `pack` returns, one array after the other.
+
+    Whoever writes them away as they come never has large data twice.
+    """
     _check(data, DEEPEST)
     arrays: list[Array] = []
 
@@ -53,7 +65,11 @@ def pack(data: Plain) -> bytes:
         return msgspec.msgpack.Ext(_ARRAY, struct.pack("<I", len(arrays) - 1))
 
     frame = msgspec.msgpack.encode(data, enc_hook=place)
-    return msgspec.msgpack.encode([_squeezed(frame), *map(_array_bytes, arrays)])
+    # A MessagePack array of byte strings; the heads say how long each is.
+    yield _ARRAY_OF.pack(0xDD, 1 + len(arrays))
+    for body in chain([_squeezed(frame)], map(_array_bytes, arrays)):
+        yield _BYTES_OF.pack(0xC6, len(body))
+        yield body
 
 
 def unpack(packed: bytes) -> Plain:

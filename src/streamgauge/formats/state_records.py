@@ -8,12 +8,13 @@ missing chunk or chunks of two generations never go unnoticed.
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from streamgauge.core.state import Plain
 from streamgauge.errors import StreamgaugeError
-from streamgauge.formats.plain_data import DamagedError, NotPlainError, pack, unpack
+from streamgauge.formats.plain_data import DamagedError, NotPlainError, pieces, unpack
 
 VERSION: Final = 1
 CHUNK_BYTES: Final = 880_000
@@ -75,16 +76,36 @@ def encode(key: str, data: Plain, generation: Generation, kind: bytes = PART) ->
     Raises NotPlainError for data that would not come back the same, or a key that is too long.
     """
     try:
-        body = memoryview(pack(data))
+        bodies = deque(_bodies(pieces(data)))
     except NotPlainError as error:
         raise NotPlainError(f"state part {key!r}{error}") from None
     if len(key.encode()) > LONGEST_KEY:
         raise NotPlainError(f"state part {key[:80]!r}...: the key has over {LONGEST_KEY} bytes")
-    count = -(-len(body) // CHUNK_BYTES)
+    count = len(bodies)
+    # What is in a record is let go of: of a large part there is never more than all of it.
     return [
-        _record(kind, key, number, count, generation, body[number * CHUNK_BYTES :][:CHUNK_BYTES])
-        for number in range(count)
+        _record(kind, key, number, count, generation, bodies.popleft()) for number in range(count)
     ]
+
+
+def _bodies(packed: Iterable[bytes]) -> Iterator[list[memoryview]]:
+    """Cut packed data into parts of `CHUNK_BYTES`, the last of which may have less.
+
+    Yields each as the views that it consists of.
+    """
+    body: list[memoryview] = []
+    room = CHUNK_BYTES
+    for piece in packed:
+        rest = memoryview(piece)
+        while rest:
+            body.append(rest[:room])
+            room -= len(body[-1])
+            rest = rest[len(body[-1]) :]
+            if not room:
+                yield body
+                body, room = [], CHUNK_BYTES
+    if body:
+        yield body
 
 
 def decode(chunks: Iterable[Chunk]) -> Plain:
@@ -148,18 +169,24 @@ def total(digests: Iterable[int]) -> int:
 
 
 def _record(
-    kind: bytes, part: str, number: int, count: int, generation: Generation, body: memoryview
+    kind: bytes,
+    part: str,
+    number: int,
+    count: int,
+    generation: Generation,
+    body: Iterable[memoryview],
 ) -> Record:
     key = state_key(part, number, kind)
     head = _HEAD.pack(_MAGIC, VERSION, *generation, number, count)
-    return key, b"".join((head, _digest(key, head, body), body))
+    return key, b"".join((head, _digest(key, head, *body), *body))
 
 
-def _digest(key: bytes, head: bytes, body: memoryview) -> bytes:
+def _digest(key: bytes, head: bytes, *body: memoryview) -> bytes:
     state = hashlib.blake2b(struct.pack("<I", len(key)), digest_size=DIGEST_BYTES)
     state.update(key)
     state.update(head)
-    state.update(body)
+    for each in body:
+        state.update(each)
     return state.digest()
 
 

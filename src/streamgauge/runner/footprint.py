@@ -20,7 +20,8 @@ def memory(layout: Layout, spec: ModelSpec, rows: int, disorder_ms: int) -> int:
     """Return the bytes that a model's counts take where every row has events in every step.
 
     Steps are kept as blocks with 16-bit counts, less where there are few events; totals and the
-    panes that are still open take twice that, so that there is room for large rows.
+    panes that are still open take twice that, so that there is room for large rows. Closed steps
+    are taken to be in memory, where they are if the local disk has no room for them.
     """
     open_panes = math.ceil(disorder_ms / spec.pane_ms) + 1
     whole = spec.max_versions if rows > spec.max_versions else 1

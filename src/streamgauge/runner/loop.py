@@ -214,6 +214,8 @@ class Loop(Replica):
                 rebalances=self._membership.rebalances,
                 checkpoints=self._checkpoint_count,
                 state_bytes=self._checkpoints.state_bytes,
+                spilled_bytes=self._spill.nbytes,
+                spill_failures=self._spill.failures,
                 last_checkpoint=self._last_checkpoint,
                 paused=len(self._reader.paused),
             ),

@@ -15,6 +15,7 @@ from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
 from streamgauge.core.reference import Reference
 from streamgauge.core.snapshot import Snapshot
+from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.core.state import (
     Kept,
     below,
@@ -53,7 +54,9 @@ anew. 2: slices in groups."""
 class Pipeline(Intake[ModelEngine]):
     """Decodes, aggregates and analyses for all models of a plan."""
 
-    def __init__(self, plan: Plan, stores: Stores | None = None) -> None:
+    def __init__(self, plan: Plan, stores: Stores | None = None, spill: Spill = IN_MEMORY) -> None:
+        self._spill = spill
+        """Where closed steps of all models' windows live."""
         self._clocks: dict[Partition, int | None] = {}
         """Largest event times (ms) of partitions that are not read yet, from an earlier life."""
         self._lives: Counter[str] = Counter()
@@ -294,7 +297,7 @@ class Pipeline(Intake[ModelEngine]):
         reference_id: str | None,
         store: Store | None,
     ) -> ModelEngine:
-        return ModelEngine(spec, layout, reference, reference_id, store)
+        return ModelEngine(spec, layout, reference, reference_id, store, self._spill)
 
     def _build_untyped(self) -> UntypedDecoder:
         return UntypedDecoder(

@@ -24,6 +24,7 @@ from streamgauge.io.kafka.membership import Membership
 from streamgauge.io.kafka.reader import ANSWER_S, Reader
 from streamgauge.io.kafka.state_topic import StateReader
 from streamgauge.io.kafka.transactions import TransactionalWriter
+from streamgauge.io.spilling.spill_file import SpillFile
 from streamgauge.runner.checkpoints import Begun, Checkpoints, Commits
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan, without_labels
@@ -69,6 +70,7 @@ class Replica(ABC):
         self._publisher = publisher
         self._reader = Reader(settings, config.group_id, client_id)
         self._membership, self._writer, self._checkpoints = self._connect(settings, client_id)
+        self._spill = SpillFile(plan.join_folder)
         self._discard = discard_state
         self._stop = Event()
         self._was_active = False
@@ -115,6 +117,7 @@ class Replica(ABC):
             self._writer.close()
             self._reader.close()
             self._membership.close()
+            self._spill.close()
 
     @abstractmethod
     def _activate(self, pipeline: Work, *, restored: bool) -> None:
@@ -303,7 +306,8 @@ class Replica(ABC):
     def _new_work(self, plan: Plan) -> Work:
         """Return what takes in the messages, where nothing is counted yet."""
         folder = plan.join_folder
-        return Pipeline(plan, MemoryStores() if folder is None else DiskStores(folder))
+        stores = MemoryStores() if folder is None else DiskStores(folder)
+        return Pipeline(plan, stores, self._spill)
 
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:
         pipeline.assign(partitions, self._clock.monotonic())

@@ -39,4 +39,6 @@ class Status:
     checkpoints: int = 0
     last_checkpoint: float | None = None
     state_bytes: int = 0
+    spilled_bytes: int = 0
+    spill_failures: int = 0
     paused: int = 0

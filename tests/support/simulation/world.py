@@ -28,6 +28,7 @@ from tests.support.simulation.clients import SimConsumer, SimProducer
 from tests.support.simulation.events import Sent
 from tests.support.simulation.faults import Faults
 from tests.support.simulation.replica import Replica
+from tests.support.spills import Elsewhere
 
 LONGEST: Final = 2_000
 """Calls of a replica before something must have happened."""
@@ -125,7 +126,7 @@ class World:
             patch.setattr(timed, "time", clock)
         patch.setattr(
             "streamgauge.runner.replica.Pipeline",
-            lambda plan, stores: _Recorded(self, plan, stores),
+            lambda plan, stores, _: _Recorded(self, plan, stores, Elsewhere()),
         )
         patch.setattr("streamgauge.runner.replica.DiskStores", lambda _: _Disks(self))
         patch.setattr(detection, "measure_tolerance", _measured)

@@ -21,6 +21,7 @@ from streamgauge.core.outcomes.stream import Looked, OutcomeStream, StreamSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey, SliceRegistry
 from streamgauge.core.snapshot import OutcomeStats
+from streamgauge.core.spill import Spill
 from streamgauge.core.state import Kept, Part, below, needed, reading, restore_below, value_part
 
 
@@ -37,10 +38,11 @@ class OutcomeEngine:
         coverage: DetectionSpec,
         specs: int,
         store: Store,
+        spill: Spill,
     ) -> None:
         self.layout = layout
         self._spec = spec
-        self._stream = OutcomeStream(spec, layout, reference, registry, detection, coverage)
+        self._stream = OutcomeStream(spec, layout, reference, registry, detection, coverage, spill)
         self._reporter = OutcomeReporter(self._stream, reference)
         self.join = OutcomeJoin(spec.labels, layout, specs, store)
         """What joins, unless that is done elsewhere."""
@@ -165,5 +167,5 @@ class OutcomeEngine:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the windows' steps in bytes."""
+        """Bytes of the windows' steps, wherever they are."""
         return self._stream.track.nbytes + self._stream.estimates.nbytes

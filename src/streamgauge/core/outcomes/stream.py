@@ -22,6 +22,7 @@ from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.series import outcome_series
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceRegistry
+from streamgauge.core.spill import Spill
 from streamgauge.core.state import (
     Kept,
     Lasting,
@@ -93,6 +94,7 @@ class OutcomeStream:
         registry: SliceRegistry,
         detection: DetectionSpec,
         coverage: DetectionSpec,
+        spill: Spill,
     ) -> None:
         self.spec = spec
         self.layout = layout
@@ -105,9 +107,9 @@ class OutcomeStream:
             self.detection = Detection(detection, reference, registry, table)
         rates = None if self.estimator is None else self.estimator.rates()
         self._counter = OutcomeCounter(layout, rates)
-        self._track = Track(self._shape(layout.width, layout.sums))
+        self._track = Track(self._shape(layout.width, layout.sums), spill)
         self.estimates = Track(
-            self._shape(0 if self.estimator is None else self.estimator.width, 0)
+            self._shape(0 if self.estimator is None else self.estimator.width, 0), spill
         )
         self._cohorts = Cohorts(layout, spec.windows, spec.pane_ms, spec.labels.max_delay_ms)
         self.coverage: CoverageWatch | None = None

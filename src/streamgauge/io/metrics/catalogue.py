@@ -536,6 +536,21 @@ STATE_BYTES: Final = _self(
     "bytes",
     "Bytes that the last checkpoint wrote to the state topic; 0 before the first.",
 )
+SPILLED_BYTES: Final = _self(
+    MetricType.GAUGE,
+    "spilled_bytes",
+    (),
+    "bytes",
+    "Bytes of windows' closed steps that are on the local disk instead of in memory.",
+)
+SPILL_FAILURES: Final = _self(
+    MetricType.COUNTER,
+    "spill_failures_total",
+    (),
+    "failures",
+    "Times that part of a window's closed step stayed in memory because the local disk is full or "
+    "cannot be written.",
+)
 SERIES_EXPORTED: Final = _self(
     MetricType.GAUGE,
     "series_exported",

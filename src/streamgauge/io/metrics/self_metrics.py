@@ -61,6 +61,10 @@ class ProcessStatus(Protocol):
     def last_checkpoint(self) -> float | None: ...
     @property
     def state_bytes(self) -> int: ...
+    @property
+    def spilled_bytes(self) -> int: ...
+    @property
+    def spill_failures(self) -> int: ...
 
 
 class SelfMetrics:
@@ -122,6 +126,8 @@ class SelfMetrics:
         yield from map(_without_created, self._checkpoint_seconds.collect())
         yield _family(catalogue.CHECKPOINT_LAST_SUCCESS, {(): status.last_checkpoint or 0})
         yield _family(catalogue.STATE_BYTES, {(): status.state_bytes})
+        yield _family(catalogue.SPILLED_BYTES, {(): status.spilled_bytes})
+        yield _family(catalogue.SPILL_FAILURES, {(): status.spill_failures})
         yield _family(catalogue.SERIES_EXPORTED, {(): rendered.series if rendered else 0})
         dropped = _by_reason(DROP_REASONS, rendered.dropped if rendered else {})
         yield _family(catalogue.SERIES_DROPPED, dropped)

@@ -6,6 +6,7 @@ from typing import Final
 from streamgauge.core.contribution import admitted
 from streamgauge.core.engine import ModelSpec
 from streamgauge.core.layout import Layout
+from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.partials import PartialsError, Progress, Sent, decode
 from streamgauge.runner.intake import Counts, Prepared
@@ -29,8 +30,8 @@ class Analysis(Pipeline):
     come. A partition of which nobody speaks holds time up until somebody reads it again.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, spill: Spill = IN_MEMORY) -> None:
+        super().__init__(plan, spill=spill)
         for engine in self.engines.values():
             if engine.outcomes is not None:
                 engine.outcomes.join_elsewhere()

@@ -38,7 +38,7 @@ class Analyst(Loop):
         return False  # those are the workers'
 
     def _new_work(self, plan: Plan) -> Work:
-        return Analysis(plan)
+        return Analysis(plan, self._spill)
 
     def _assign(self, pipeline: Work, partitions: Sequence[Partition]) -> None:  # noqa: ARG002
         super()._assign(pipeline, self._events)
