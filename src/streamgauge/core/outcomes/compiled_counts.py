@@ -49,6 +49,7 @@ class CompiledCounts:
         bins, firsts, widths = columns
         if not bins.size:
             return
+        at, bins = np.ascontiguousarray(at, np.int64), np.ascontiguousarray(bins, np.uint16)
         k, n = bins.shape
         assert len(at) == n
         assert at.min() >= 0

@@ -33,6 +33,7 @@ class CompiledRows:
 
     def order(self, keys: Keys) -> Words | None:
         """Return the places `(n,)` of keys in their order; None where too many are nearly alike."""
+        keys = np.ascontiguousarray(keys)
         order, other = np.empty(len(keys), np.uint64), np.empty(len(keys), np.uint64)
         done = self.library.streamgauge_order(
             pointer(keys), _int(len(keys)), pointer(order), pointer(other)
@@ -41,6 +42,7 @@ class CompiledRows:
 
     def rows(self, keys: Keys, records: Records, places: Words, words: int, factors: Words) -> Rows:
         """Return the keys and records at these places as rows of so many words."""
+        keys, records = np.ascontiguousarray(keys), np.ascontiguousarray(records)
         found = np.empty((len(places), words), np.uint64)
         self.library.streamgauge_rows(
             pointer(keys),
@@ -64,6 +66,7 @@ class CompiledRows:
 
     def merged(self, parts: Sequence[Rows]) -> Rows:
         """Return sorted parts as one, of rows with the same key the one in the last of them."""
+        parts = [np.ascontiguousarray(part) for part in parts]
         counts = np.array([len(part) for part in parts], np.int64)
         words = parts[0].shape[1]
         found = np.empty((int(counts.sum()), words), np.uint64)
@@ -89,6 +92,7 @@ class CompiledRows:
 
     def sift(self, filter_words: Words, keys: Keys) -> IntArray:
         """Return the places of the keys that a filter may have."""
+        keys = np.ascontiguousarray(keys)
         places = np.empty(len(keys) + 1, np.int64)
         found = self.library.streamgauge_sift(
             pointer(filter_words),
@@ -107,6 +111,7 @@ class CompiledRows:
         `starts[u]` is the first of the prefixes whose bits above the lowest `shift` are u or more.
         None where far more rows than keys share their prefixes.
         """
+        keys = np.ascontiguousarray(keys)
         room = 2 * len(keys)
         which, at = np.empty(room, np.int64), np.empty(room, np.int64)
         found = self.library.streamgauge_search(
