@@ -33,9 +33,9 @@ Note = Callable[[float, float, Any], None]
 def noted(call: Callable[..., Any], note: Note) -> Callable[..., Any]:
     """Return a call that is noted with its begin, its end and its first argument."""
 
-    def noting(first: Any, *args: Any) -> Any:
+    def noting(first: Any, *args: Any, **named: Any) -> Any:
         began = time.monotonic()
-        result = call(first, *args)
+        result = call(first, *args, **named)
         note(began, time.monotonic(), first)
         return result
 
