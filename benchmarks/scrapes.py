@@ -50,7 +50,7 @@ SLICES: Final = 500
 LEAST_SERIES: Final = 50_000
 EVERY_S: Final = 5.0
 ROUNDS: Final = 5
-SCRAPES: Final = 4
+SCRAPES: Final = 2
 """Scrapes in one phase, but for the first, which finds nothing ready."""
 LONGEST_S: Final = 60.0
 HEADERS: Final = {
