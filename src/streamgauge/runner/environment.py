@@ -52,7 +52,7 @@ def reader_items() -> list[Item]:
     """Return a note where events are read slower than they could be."""
     if library() is not None:
         return []
-    text = "without the compiled reader, half as many a second"
+    text = "without compiled code, a quarter as many a second"
     remedy = "install a C compiler (cc), then streamgauge again"
     return [Item(Grade.NOTE, "events in JSON are read", text, remedy)]
 
