@@ -4,6 +4,7 @@ Each caller has a way to do without, with the same result: there may have been n
 """
 
 import ctypes
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ def load(path: Path, layout: int) -> ctypes.CDLL | None:
     except (OSError, AttributeError):
         return None
     return found if found.streamgauge_layout() == layout else None
+
+
+@cache
+def beside(module: str, name: str, layout: int) -> ctypes.CDLL | None:
+    """Return the library that was built of `name`.c beside a module's file; see `load`."""
+    return load(Path(module).with_name(f"lib{name}.so"), layout)
 
 
 def addresses(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:

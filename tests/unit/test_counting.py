@@ -15,11 +15,7 @@ PLACES, WIDTH, CELLS, EVENTS = 300, 50, slice(20, 33), 5_000
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The code, compiled now."""
-    folder = tmp_path_factory.mktemp("compiled")
-    built(SOURCES["counting"], LAYOUT, folder)
-    found = declared(folder / SOURCES["counting"].library.name)
-    assert found is not None
-    return found
+    return declared(built(SOURCES["counting"], LAYOUT, tmp_path_factory.mktemp("compiled")))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])

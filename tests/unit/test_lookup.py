@@ -39,8 +39,7 @@ def looked_up_by(
             yield
         return
     folder = tmp_path_factory.mktemp("compiled")
-    built(SOURCES["counting"], 1, folder)
-    with counting_by(declared(folder / SOURCES["counting"].library.name)):
+    with counting_by(declared(built(SOURCES["counting"], 1, folder))):
         yield
 
 

@@ -6,16 +6,14 @@ same of numpy.
 
 import ctypes
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.compiled import load
+from streamgauge.compiled import beside
 from streamgauge.core.batch import FloatArray
 
-LIBRARY: Final = Path(__file__).with_name("libcounting.so")
 LAYOUT: Final = 1
 """Of what is handed over; counting.c has the same number."""
 _NUMBER: Final = ctypes.c_int64
@@ -39,22 +37,21 @@ class LookUp(ctypes.Structure):
 @cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled code, None where it was not built or is of another version."""
-    return declared(LIBRARY)
+    found = beside(__file__, "counting", LAYOUT) if np.dtype(np.intp).itemsize == 8 else None
+    return None if found is None else declared(found)
 
 
-def declared(path: Path) -> ctypes.CDLL | None:
-    """Return the compiled code in a file, None where it is not for this machine."""
-    found = load(path, LAYOUT) if np.dtype(np.intp).itemsize == 8 else None
-    if found is not None:
-        for name in (*_COUNTS.values(), "streamgauge_add_up"):
-            call = getattr(found, name)
-            call.restype = _NUMBER
-            call.argtypes = (_NUMBER, _ARRAY, _NUMBER, _ARRAY, _NUMBER, _NUMBER, _ARRAY)
-        look_up = found.streamgauge_look_up
-        look_up.restype = None
-        look_up.argtypes = (ctypes.POINTER(LookUp), _NUMBER, _ARRAY, _ARRAY)
-        add_up = found.streamgauge_add_up
-        add_up.argtypes = (_NUMBER, _ARRAY, _NUMBER, _ARRAY, _ARRAY, _NUMBER, _ARRAY)
+def declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    """Return the compiled code with the types of its calls."""
+    for name in (*_COUNTS.values(), "streamgauge_add_up"):
+        call = getattr(found, name)
+        call.restype = _NUMBER
+        call.argtypes = (_NUMBER, _ARRAY, _NUMBER, _ARRAY, _NUMBER, _NUMBER, _ARRAY)
+    look_up = found.streamgauge_look_up
+    look_up.restype = None
+    look_up.argtypes = (ctypes.POINTER(LookUp), _NUMBER, _ARRAY, _ARRAY)
+    add_up = found.streamgauge_add_up
+    add_up.argtypes = (_NUMBER, _ARRAY, _NUMBER, _ARRAY, _ARRAY, _NUMBER, _ARRAY)
     return found
 
 

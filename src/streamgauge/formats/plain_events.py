@@ -9,14 +9,13 @@ from enum import IntEnum
 from functools import cache
 from itertools import pairwise
 from math import inf
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from streamgauge.compiled import load
+from streamgauge.compiled import beside
 from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArray, IntArray
 from streamgauge.core.concatenation import by_appearance, recoded
 from streamgauge.core.joining.ids import PackedIds
@@ -25,7 +24,6 @@ from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.joined import PAD
 from streamgauge.formats.plain_text import PlainText
 
-LIBRARY: Final = Path(__file__).with_name("libplain_events.so")
 LAYOUT: Final = 2
 """Of what is handed over; plain_events.c has the same number."""
 WRONG_NUMBER: Final = np.uint64(0x7FF8000000000001)
@@ -117,10 +115,9 @@ class _Columns(ctypes.Structure):
     )
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """The compiled reader, None where it was not built or is of another version."""
-    return load(LIBRARY, LAYOUT)
+    return beside(__file__, "plain_events", LAYOUT)
 
 
 class PlainColumns(NamedTuple):

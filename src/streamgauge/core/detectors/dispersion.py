@@ -17,13 +17,11 @@ says what they show: the same sums with the same bits, a row at a time.
 
 import ctypes
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from streamgauge.compiled import Single, addresses, load
+from streamgauge.compiled import Single, addresses, beside
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.detectors.kept import arrays_data, take_arrays
 from streamgauge.core.overdispersion import UPPER_QUANTILE
@@ -42,7 +40,6 @@ UPDATES_REMEMBERED: Final = 2_000.0
 DAYS_REMEMBERED: Final = 60.0
 _DAY_MS: Final = 86_400_000
 _LEAST: Final = 1e-12
-LIBRARY: Final = Path(__file__).with_name("libdispersion.so")
 LAYOUT: Final = 1
 """Of the structures that are handed over; dispersion.c has the same number."""
 
@@ -63,10 +60,9 @@ class _Update(ctypes.Structure):
     )
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled code, None where it was not built or is of another version."""
-    return load(LIBRARY, LAYOUT)
+    return beside(__file__, "dispersion", LAYOUT)
 
 
 @dataclass(slots=True)

@@ -7,18 +7,15 @@ them up where it was built, a row at a time, with the same bits as numpy.
 
 import ctypes
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from streamgauge.compiled import Single, addresses, load
+from streamgauge.compiled import Single, addresses, beside
 from streamgauge.core.batch import IntArray
 from streamgauge.core.detectors.sides import Sides
 from streamgauge.core.detectors.tolerance import ERRORS, LEAST, Tolerance
 
-LIBRARY: Final = Path(__file__).with_name("libpane_feed.so")
 LAYOUT: Final = 1
 """Of the structures that are handed over; pane_feed.c has the same number."""
 _FIGURES: Final = 4
@@ -50,10 +47,9 @@ class _Pane(ctypes.Structure):
     )
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled code, None where it was not built or is of another version."""
-    return load(LIBRARY, LAYOUT)
+    return beside(__file__, "pane_feed", LAYOUT)
 
 
 class Sums(NamedTuple):

@@ -7,13 +7,11 @@ blocks, with the same result but for the last bits of a logarithm.
 
 import ctypes
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from streamgauge.compiled import Single, addresses, load
+from streamgauge.compiled import Single, addresses, beside
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.detectors.bank import (
     ALTERNATIVES,
@@ -25,7 +23,6 @@ from streamgauge.core.detectors.bank import (
 )
 from streamgauge.core.detectors.sides import Sides
 
-LIBRARY: Final = Path(__file__).with_name("libside_bank.so")
 LAYOUT: Final = 1
 """Of the structures that are handed over; side_bank.c has the same number."""
 BLOCK: Final = 8_000
@@ -49,10 +46,9 @@ class _Update(ctypes.Structure):
     )
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled code, None where it was not built or is of another version."""
-    return load(LIBRARY, LAYOUT)
+    return beside(__file__, "side_bank", LAYOUT)
 
 
 class Gathered(NamedTuple):

@@ -3,18 +3,16 @@
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.compiled import load, pointer
+from streamgauge.compiled import beside, pointer
 from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.ids import PackedIds
 from streamgauge.core.joining.store import Keys
 
-LIBRARY: Final = Path(__file__).with_name("libhashed.so")
 LAYOUT: Final = 1
 """Of the calls; hashed.c has the same number."""
 
@@ -84,7 +82,7 @@ class Hashing:
 @cache
 def hashing() -> Hashing | None:
     """Return the calls of the library beside this file, None where it was not built."""
-    found = load(LIBRARY, LAYOUT)
+    found = beside(__file__, "hashed", LAYOUT)
     return None if found is None else calls(found)
 
 

@@ -3,17 +3,15 @@
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.compiled import load, pointer
+from streamgauge.compiled import beside, pointer
 from streamgauge.core.batch import IntArray
 from streamgauge.core.grouping import Places
 
-LIBRARY: Final = Path(__file__).with_name("libcounts.so")
 LAYOUT: Final = 1
 """Of the calls; counts.c has the same number."""
 
@@ -73,7 +71,7 @@ class CompiledCounts:
 @cache
 def compiled_counts() -> CompiledCounts | None:
     """Return the calls of the library beside this file, None where it was not built."""
-    found = load(LIBRARY, LAYOUT)
+    found = beside(__file__, "counts", LAYOUT)
     return None if found is None else calls(found)
 
 

@@ -5,17 +5,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.compiled import load, pointer
+from streamgauge.compiled import beside, pointer
 from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.store import Keys, Records
 
-LIBRARY: Final = Path(__file__).with_name("librows.so")
 LAYOUT: Final = 1
 """Of the calls; rows.c has the same number."""
 _ENDS_EARLY: Final = -1
@@ -143,7 +141,7 @@ class CompiledRows:
 @cache
 def compiled_rows() -> CompiledRows | None:
     """Return the calls of the library beside this file, None where it was not built."""
-    found = load(LIBRARY, LAYOUT)
+    found = beside(__file__, "rows", LAYOUT)
     return None if found is None else calls(found)
 
 

@@ -9,22 +9,19 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 from confluent_kafka import KafkaError, KafkaException
 
-from streamgauge.compiled import load, pointer
+from streamgauge.compiled import beside, pointer
 from streamgauge.formats.joined import PAD, JoinedBytes
 from streamgauge.io.kafka import librdkafka
 from streamgauge.io.kafka.client import Partition, Received
 from streamgauge.io.kafka.held_messages import HeldMessages, text_of
 from streamgauge.io.kafka.librdkafka import Interface
 
-LIBRARY: Final = Path(__file__).with_name("libmessages.so")
 LAYOUT: Final = 1
 """Of what is handed over; messages.c has the same number."""
 _TEXT_BYTES: Final = 512
@@ -68,10 +65,9 @@ class _Gathered(ctypes.Structure):
     )
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """What takes messages apart, None where it was not built or is of another version."""
-    return load(LIBRARY, LAYOUT)
+    return beside(__file__, "messages", LAYOUT)
 
 
 def available() -> bool:
@@ -97,8 +93,8 @@ class NativeClient:
         self._logs = found.queue_new(self._handle)
         found.set_log_queue(self._handle, self._logs)
         self._queue = found.queue_get_consumer(self._handle)
-        self._taken: list[npt.NDArray[np.uint64]] = []
-        """The addresses of messages that were taken, and are not yet received."""
+        self._taken: list[tuple[npt.NDArray[np.uint64], int, int]] = []
+        """The addresses of messages that were taken and not yet received, and what they measure."""
         self._held: list[HeldMessages] = []
         """What was received, and may not be let go of yet."""
         self._memory: list[npt.NDArray[np.uint8]] = []
@@ -198,8 +194,8 @@ class NativeClient:
         self._tell()
         if count < 0:
             raise KafkaException(KafkaError(KafkaError._STATE, "the client is closed"))
-        self._taken.append(found[:count])
-        values, _ = self._measured(found[:count])
+        values, keys = self._measured(found[:count])
+        self._taken.append((found[:count], values, keys))
         return count, values
 
     def _measured(self, messages: npt.NDArray[np.uint64]) -> tuple[int, int]:
@@ -215,9 +211,8 @@ class NativeClient:
 
     def received(self) -> Received:
         """Return what was taken since this was asked last."""
-        messages = self._pending()
+        messages, values, keys = self._pending()
         count = len(messages)
-        values, keys = self._measured(messages)
         arrays: dict[str, npt.NDArray[Any]] = {
             "text": self._room(values + len(PAD)),
             "keys": np.empty(keys + len(PAD), np.uint8),
@@ -256,10 +251,11 @@ class NativeClient:
             let_go=held.let_go,
         )
 
-    def _pending(self) -> npt.NDArray[np.uint64]:
-        """Return the addresses of what was taken, which is no longer waiting then."""
+    def _pending(self) -> tuple[npt.NDArray[np.uint64], int, int]:
+        """Return what was taken, in one piece; it is no longer waiting then."""
         taken, self._taken = self._taken, []
-        return np.concatenate([np.empty(0, np.uint64), *taken])
+        messages = np.concatenate([np.empty(0, np.uint64), *(each for each, _, _ in taken)])
+        return messages, sum(values for _, values, _ in taken), sum(keys for _, _, keys in taken)
 
     def _room(self, size: int) -> npt.NDArray[np.uint8]:
         """Return so many bytes of memory: an earlier poll's, if nobody looks at it any more.
@@ -293,7 +289,8 @@ class NativeClient:
     def close(self) -> None:
         """Let go of everything; may take long where the broker does not answer."""
         kafka = self._kafka
-        for each in (*self._held, HeldMessages(kafka, self._compiled, self._pending())):
+        pending, _, _ = self._pending()
+        for each in (*self._held, HeldMessages(kafka, self._compiled, pending)):
             each.let_go()
         kafka.queue_destroy(self._queue)
         kafka.consumer_close(self._handle)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException
@@ -16,7 +16,6 @@ from streamgauge.io.kafka import native_client
 from streamgauge.io.kafka.bounded import aside
 from streamgauge.io.kafka.client import (
     Client,
-    Headers,
     Partition,
     Received,
     Source,
@@ -326,13 +325,7 @@ def _judge(trouble: Trouble) -> None:
     raise failure(f"reading {where}", error)
 
 
-class _Headed(Protocol):
-    """A message, as far as its headers go."""
-
-    def headers(self) -> Mapping[str, str | bytes | None] | Headers | None: ...
-
-
-def which_are_arrow(values: Sequence[bytes | None], sources: Sequence[_Headed]) -> BoolArray | None:
+def which_are_arrow(values: Sequence[bytes | None], sources: Sequence[Source]) -> BoolArray | None:
     """Say which messages `(n,)` are marked as Arrow IPC streams by a header; None if none is.
 
     Headers take a microsecond to look at, so only those are whose value could be a stream.
