@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Timer
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from streamgauge.core.batch import BoolArray, IntArray
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Keys, Records, Space, Store
-from streamgauge.io.joining import catalogue, join_store, merging
+from streamgauge.io.joining import catalogue, merging, writing
 from streamgauge.io.joining.join_store import JoinStore
 from streamgauge.io.joining.opening import RECORDS, Origin
+from streamgauge.io.joining.run import Run, RunWriter
 from tests.support.stores import ALL_KEYS, Model, assert_same, get, octets, put, words, work
 
 pytestmark = pytest.mark.usefixtures("either_way")
@@ -202,7 +204,7 @@ def test_random_work_with_openings_leaves_what_dictionaries_hold(
 ) -> None:
     # Small numbers, so that runs are merged in several parts, and openings come in the midst.
     monkeypatch.setattr(merging, "_PART_ROWS", 200)
-    monkeypatch.setattr(join_store, "_MERGED_FOR_EACH", 1)
+    monkeypatch.setattr(writing, "_MERGED_FOR_EACH", 1)
     rng, model = random.Random(seed), Model()
     store = opened()
     for step in range(60):
@@ -244,7 +246,66 @@ def test_a_record_that_was_replaced_is_gone_once_runs_are_merged(
         put(store, Space.LABELS, 3, ALL_KEYS, [bytes(60)] * len(ALL_KEYS))
         store.flush(b"")
         assert store.sizes(Space.LABELS) == {3: len(ALL_KEYS) * (80 + 4)}
-    assert store.nbytes < 10 * len(ALL_KEYS) * 84
+    # Eight that were merged go with the next catalogue, what they became is there, and a new one.
+    assert store.nbytes < 11 * len(ALL_KEYS) * 84
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Hold back flushes until the event is set."""
+    may_go_on, finish = Event(), RunWriter.finish
+
+    def when_it_may(writer: RunWriter) -> Run:
+        assert may_go_on.wait(30)
+        return finish(writer)
+
+    monkeypatch.setattr(RunWriter, "finish", when_it_may)
+    yield may_go_on
+    may_go_on.set()
+
+
+def test_what_is_being_written_is_found_and_may_be_replaced(
+    opened: Callable[..., JoinStore], held: Event
+) -> None:
+    store = opened()
+    put(store, Space.PREDICTIONS, 1, ALL_KEYS[:3], [b"one"] * 3)
+    store.flush(b"first")
+    put(store, Space.PREDICTIONS, 1, ALL_KEYS[1:2], [b"two"])
+    put(store, Space.PREDICTIONS, 2, ALL_KEYS[3:4], [b"six"])
+    content = [b"one", b"two", b"one", b"six", None]
+    assert store.meta() is None
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:5]) == content
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[4::-1]) == content[::-1]
+    held.set()
+    store.settle()
+    assert store.meta() == b"first"
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:5]) == content
+    store.flush(b"second")
+    store = opened()
+    assert store.meta() == b"second"
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:5]) == content
+
+
+def test_what_is_dropped_while_it_is_being_written_stays_dropped(
+    opened: Callable[..., JoinStore], held: Event
+) -> None:
+    store = opened()
+    put(store, Space.LABELS, 1, ALL_KEYS[:2], [b"one"] * 2)
+    put(store, Space.LABELS, 2, ALL_KEYS[2:4], [b"two"] * 2)
+    store.flush(b"first")
+    Timer(0.05, held.set).start()
+    store.drop(Space.LABELS, 1)
+    assert get(store, Space.LABELS, ALL_KEYS[:4]) == [None, None, b"two", b"two"]
+    store.flush(b"second")
+    assert get(opened(), Space.LABELS, ALL_KEYS[:4]) == [None, None, b"two", b"two"]
+
+
+def test_closing_waits_until_all_is_written(opened: Callable[..., JoinStore], held: Event) -> None:
+    store = opened()
+    put(store, Space.LABELS, 1, ALL_KEYS[:2], [b"one"] * 2)
+    store.flush(b"first")
+    Timer(0.05, held.set).start()
+    assert get(opened(), Space.LABELS, ALL_KEYS[:2]) == [b"one"] * 2
 
 
 @pytest.mark.parametrize(

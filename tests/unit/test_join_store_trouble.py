@@ -63,6 +63,7 @@ for number in range(1, 10**9):
     for _ in range(3):
         work(store, model, rng)
     store.flush(b"%d" % number)
+    store.settle()
     print(number, flush=True)
 """
 
@@ -175,6 +176,7 @@ def test_damage_that_shows_late_names_the_folder_and_the_next_store_is_new(tmp_p
     store = JoinStore.open(tmp_path, "f")
     put(store, Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
     store.flush(b"offsets")
+    store.settle()
     (file,) = (tmp_path / RECORDS).glob("run-*")
     data = bytearray(file.read_bytes())
     data[0] ^= 1
@@ -266,6 +268,7 @@ def test_a_refused_flush_changes_nothing_and_may_be_tried_again(
     store.flush(b"one")
     put(store, Space.PREDICTIONS, 1, ALL_KEYS[:9], [b"two"] * 9)
     put(store, Space.LABELS, 1, ALL_KEYS[:9], [b"label"] * 9)
+    store.settle()
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -275,15 +278,18 @@ def test_a_refused_flush_changes_nothing_and_may_be_tried_again(
             patched.setattr(RunWriter, "finish", full)
         else:
             patched.setattr(catalogue, "write", full)
+        store.flush(b"two")
+        put(store, Space.PREDICTIONS, 1, ALL_KEYS[8:10], [b"six"] * 2)
         with pytest.raises(JoinStoreError, match="free some space"):
-            store.flush(b"two")
+            store.settle()
     assert store.meta() == b"one"
     assert len(list((store._folder / RECORDS).glob("run-*"))) == 1
-    assert get(store, Space.PREDICTIONS, ALL_KEYS[:9]) == [b"two"] * 9
+    all_put = [*[b"two"] * 8, b"six", b"six"]
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:10]) == all_put
     store.flush(b"two")
     store = opened()
     assert store.meta() == b"two"
-    assert get(store, Space.PREDICTIONS, ALL_KEYS[:9]) == [b"two"] * 9
+    assert get(store, Space.PREDICTIONS, ALL_KEYS[:10]) == all_put
     assert get(store, Space.LABELS, ALL_KEYS[:9]) == [b"label"] * 9
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -164,7 +165,7 @@ class Intake(ABC, Generic[E]):
         return sum(join.unflushed() for join in self.joins.values()) >= MOST_UNFLUSHED
 
     def flush(self, offsets: Offsets) -> None:
-        """Write the stores, which reflect all input up to these offsets."""
+        """Begin to write the stores, which reflect all input up to these offsets."""
         for join in self.joins.values():
             join.flush(offsets)
 
@@ -180,9 +181,10 @@ class Intake(ABC, Generic[E]):
             join.flush({p: max(offset, known.get(p, 0)) for p, offset in indexed.items()})
 
     def close(self) -> None:
-        """Close the stores."""
-        for join in self.joins.values():
-            join.close()
+        """Close the stores, once they are written; see `Join.close`."""
+        with ExitStack() as closing:  # all of them, whichever fails
+            for join in self.joins.values():
+                closing.callback(join.close)
 
     def take(
         self,

@@ -4,7 +4,7 @@ import gc
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import Final, NamedTuple
 
@@ -112,12 +112,13 @@ class Replica(ABC):
             if self._pipeline is not None:
                 self._finish(self._pipeline)
         finally:
-            self._leave()
-            self._publisher.announce(Phase.STOPPED)
-            self._writer.close()
-            self._reader.close()
-            self._membership.close()
-            self._spill.close()
+            with ExitStack() as closing:  # the last one first, whatever fails
+                closing.callback(self._spill.close)
+                closing.callback(self._membership.close)
+                closing.callback(self._reader.close)
+                closing.callback(self._writer.close)
+                closing.callback(self._publisher.announce, Phase.STOPPED)
+                self._leave()
 
     @abstractmethod
     def _activate(self, pipeline: Work, *, restored: bool) -> None:
@@ -134,12 +135,13 @@ class Replica(ABC):
     def _leave(self) -> None:
         """Forget all that is not committed."""
         self._checkpoints.forget()
-        if self._pipeline is not None:
-            self._pipeline.close()
-            self._pipeline = None
+        left, self._pipeline = self._pipeline, None
+        if left is not None:
             self._behind = frozenset()
             self._reader.pause(frozenset())
             self._reader.stop()
+            left.close()
+            del left
             if gc.get_freeze_count():
                 # Set up by `run`, which lets nothing else look through old objects soon.
                 gc.collect()
@@ -179,6 +181,7 @@ class Replica(ABC):
                 while self._behind:
                     still()
                     self._catch_up(pipeline)
+                self._leave()  # which waits until the stores are written
                 log.debug("the join store was %d messages behind", missing)
         except NotMemberError as error:
             log.debug("%s; the join store stays as it is", error)

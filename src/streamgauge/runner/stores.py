@@ -39,11 +39,14 @@ class KeptStore(Store, Protocol):
         ...
 
     def flush(self, meta: bytes) -> None:
-        """Write everything since the last flush, and `meta`, all or nothing."""
+        """Write everything since the last flush, and `meta`, all or nothing.
+
+        That may go on after the call, which then raises what the flush before met.
+        """
         ...
 
     def close(self) -> None:
-        """Close the store; what was not flushed is forgotten."""
+        """Close the store, once all flushes are written; what was not flushed is forgotten."""
         ...
 
 
@@ -138,7 +141,10 @@ class Join:
             self.offsets = {(topic, p): offset for topic, p, offset in kept["offsets"]}
 
     def flush(self, offsets: Offsets) -> None:
-        """Write the store, which reflects all input up to these offsets."""
+        """Begin to write the store, which reflects all input up to these offsets.
+
+        Raises JoinStoreError where the time before that could not be done.
+        """
         kept = {
             "offsets": [[topic, p, offset] for (topic, p), offset in offsets.items()],
             "join": self._engine.join_state(),
@@ -151,5 +157,5 @@ class Join:
         return self._store.unflushed()
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, once it is written; JoinStoreError where that could not be done."""
         self._store.close()

@@ -1,18 +1,19 @@
 """JoinStore: a local, disposable index in which predictions wait for their labels.
 
-What is put is kept in memory until `flush`, which writes it as sorted runs, one for each bucket,
-and then the catalogue, together with a value of the caller's (the input offsets that the store then
-reflects). The catalogue takes the place of the one before in one step, so after a crash the store
-is what it was after the last flush. Nothing in it is the only copy of anything: a folder that
-cannot be understood is emptied and begun anew, and the caller, who finds no offsets in it, reads
-the inputs again.
+What is put is kept in memory until `flush` hands it to a thread of the store's own, which writes
+it as sorted runs, one for each bucket, and then the catalogue, together with a value of the
+caller's (the input offsets that the store then reflects). The catalogue takes the place of the one
+before in one step, so after a crash the store is what it was after the last flush that came to its
+end. Nothing in it is the only copy of anything: a folder that cannot be understood is emptied and
+begun anew, and the caller, who finds no offsets in it, reads the inputs again.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Final, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -20,30 +21,29 @@ from streamgauge.core.batch import BoolArray, IntArray
 from streamgauge.core.joining.ledger import tally
 from streamgauge.core.joining.store import Found, Keys, Records, Space
 from streamgauge.core.joining.table import RecordTable
-from streamgauge.io.joining import catalogue
 from streamgauge.io.joining.bucket import DiskBucket, Sought
-from streamgauge.io.joining.catalogue import FORMAT, BucketEntry, Catalogue
+from streamgauge.io.joining.catalogue import BucketEntry
 from streamgauge.io.joining.errors import damage, os_failure
 from streamgauge.io.joining.kept_rows import KeptRows
-from streamgauge.io.joining.merging import Merge
 from streamgauge.io.joining.opening import RECORDS, Opened, locked, mark_damaged, opened
-from streamgauge.io.joining.rows import rows_of
-from streamgauge.io.joining.run import DamageError, Run, RunWriter, bytes_of_row
+from streamgauge.io.joining.run import DamageError, Run, bytes_of_row
+from streamgauge.io.joining.writing import Flush, Place, StoreWriter, Tables
 
-_MERGED_FOR_EACH: Final = 8
-"""Rows that are merged after a flush for each that it wrote.
 
-More than is due: a row is merged twice where its bucket is flushed 90 times, and 5.5 times where
-that is 4,096.
-"""
-_Place = tuple[Space, int]
+class _Writing(NamedTuple):
+    """A flush under way: the runs that it writes, and what is merged after it."""
+
+    flush: Flush
+    written: Future[dict[Place, Run]]
+    merged: Future[list[tuple[DiskBucket, Run]]]
 
 
 class JoinStore:
     """Records on disk: what `streamgauge.core.joining.store.Store` asks for, with `flush`.
 
     `origin` says whether the store was found, and `reason` why not, "" where there is nothing to
-    say. A flush that fails has changed nothing that was flushed before, or put since.
+    say. A flush that fails has changed nothing that was flushed before, or put since; any later
+    call but `put` may be the one that raises what it met.
 
     >>> import tempfile
     >>> key, label = np.array([[1, 2]], np.uint64), np.array([b"a label"], "V7")
@@ -63,20 +63,23 @@ class JoinStore:
         self.reason = found.reason
         self._folder = folder
         self._path = folder / RECORDS
-        self._fingerprint = fingerprint
         self._lock = lock
         self._meta = found.meta
-        self._begun = found.begun
-        self._buckets: dict[_Place, DiskBucket] = dict(found.buckets)
+        self._buckets: dict[Place, DiskBucket] = dict(found.buckets)
         self._record_bytes = {
             space: run.entry.record_bytes
             for (space, _), bucket in self._buckets.items()
             for run in bucket.runs
         }
-        self._tables = {space: RecordTable() for space in Space}
+        self._tables = _empty_tables()
+        self._spare = _empty_tables()
         self._kept = KeptRows()
         self._obsolete: list[Run] = []
         """Runs of the catalogue that is on disk, but not of the next one."""
+        self._writer = StoreWriter(self._path, fingerprint, found.begun)
+        self._beside = ThreadPoolExecutor(1, "join-store")
+        """Where flushes are written: nothing that they have to do with changes meanwhile."""
+        self._writing: _Writing | None = None
 
     @classmethod
     def open(cls, folder: Path, fingerprint: str) -> Self:
@@ -94,7 +97,7 @@ class JoinStore:
             raise
 
     def meta(self) -> bytes | None:
-        """Return what the last flush was given, None where there has been none."""
+        """Return what the last flush that is written was given, None where there has been none."""
         return self._meta
 
     def unflushed(self) -> int:
@@ -103,7 +106,8 @@ class JoinStore:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes the files take."""
+        """How many bytes the files take, once all flushes are written."""
+        self.settle()
         with os.scandir(self._path) as files:
             return sum(file.stat().st_size for file in files)
 
@@ -113,15 +117,22 @@ class JoinStore:
         Raises JoinStoreDamagedError where a file is not what was written, JoinStoreError where the
         operating system refuses to read it.
         """
+        self._take_in()
         found = self._tables[space].get(keys)
         buckets = [(number, b) for (s, number), b in self._buckets.items() if s is space]
-        if not buckets or len(found.place) == len(keys):
+        under_way = None if self._writing is None else self._writing.flush.tables[space]
+        if len(found.place) == len(keys) or not (buckets or under_way):
             return found
         rest = np.ones(len(keys), np.bool_)
         rest[found.place] = False
         parts = [found] if len(found.place) else []
         places = np.flatnonzero(rest)
         sought = Sought(places, keys.take(places, axis=0))
+        if under_way:
+            place, *what = under_way.get(sought.keys)
+            parts.append(Found(sought.place[place], *what))
+            rest[sought.place[place]] = False
+            sought = sought.some(np.flatnonzero(rest[sought.place]))
         with self._told():
             for number, bucket in sorted(buckets, key=lambda each: -each[0]):
                 some = bucket.find(sought, self._kept)
@@ -153,6 +164,7 @@ class JoinStore:
 
     def drop(self, space: Space, bucket: int) -> None:
         """Forget a bucket and all records in it; its files go with the next flush."""
+        self.settle()
         self._tables[space].drop(bucket)
         kept = self._buckets.pop((space, bucket), None)
         if kept is not None:
@@ -175,85 +187,83 @@ class JoinStore:
     def flush(self, meta: bytes) -> None:
         """Write what was put and forgotten since the last flush, and `meta`, all or nothing.
 
-        Raises JoinStoreError where the operating system refuses to.
+        That is begun when the flush before has come to its end, and goes on beside what comes next;
+        `settle` waits for it. Raises what the flush before met.
         """
-        with self._told():
-            new: dict[_Place, Run] = {}
-            try:
-                self._write_tables(new)
-                self._write_catalogue(new, meta)
-            except BaseException:
-                for run in new.values():
-                    run.remove()
-                raise
-            self._meta = meta
-            for place, run in new.items():
-                self._buckets[place].add(run)
-            for table in self._tables.values():
-                table.clear()
-            while self._obsolete:
-                run = self._obsolete.pop()
-                self._kept.forget(run)
-                run.remove()
-            self._merge(_MERGED_FOR_EACH * sum(run.entry.rows for run in new.values()))
+        self.settle()
+        listed = {
+            place: BucketEntry(*place, bucket.records, tuple(run.entry for run in bucket.runs))
+            for place, bucket in self._buckets.items()
+        }
+        flush = Flush(self._tables, listed, tuple(self._obsolete), meta)
+        rows = sum(map(len, self._tables.values()))
+        self._tables = self._spare
+        written = self._beside.submit(self._writer.write, flush)
+        buckets = [*self._buckets.values()]
+        merged = self._beside.submit(self._merge, written, buckets, rows)
+        self._writing = _Writing(flush, written, merged)
+
+    def settle(self) -> None:
+        """Wait until the last flush is written.
+
+        Raises JoinStoreError where the operating system refused to, JoinStoreDamagedError where a
+        file that was to be merged is not what was written.
+        """
+        if self._writing is not None:
+            wait([self._writing.merged])
+            self._take_in()
 
     def close(self) -> None:
-        """Close the files; what was not flushed is forgotten."""
-        for bucket in self._buckets.values():
-            bucket.leave_merge()
-        os.close(self._lock)
+        """Close the files, once the last flush is written; what was not flushed is forgotten.
 
-    def _write_tables(self, written: dict[_Place, Run]) -> None:
-        """Write a run for each bucket that something was put into."""
+        Raises as `settle` does.
+        """
+        try:
+            self.settle()
+        finally:
+            self._beside.shutdown()
+            for bucket in self._buckets.values():
+                bucket.leave_merge()
+            os.close(self._lock)
+
+    def _take_in(self) -> None:
+        """Go on with the files of a flush that has come to its end."""
+        if self._writing is None or not self._writing.merged.done():
+            return
+        (flush, written, merged), self._writing = self._writing, None
+        with self._told():
+            try:
+                new = written.result()
+            except BaseException:
+                self._go_back(flush.tables)
+                raise
+            self._meta = flush.meta
+            for place, run in new.items():
+                self._buckets[place].add(run)
+            for run in flush.obsolete:
+                self._kept.forget(run)
+            del self._obsolete[: len(flush.obsolete)]
+            for table in flush.tables.values():
+                table.clear()
+            self._spare = flush.tables
+            for bucket, run in merged.result():
+                self._obsolete += bucket.replace(run)
+
+    def _merge(
+        self, written: Future[dict[Place, Run]], buckets: list[DiskBucket], rows: int
+    ) -> list[tuple[DiskBucket, Run]]:
+        """Merge what was there before a flush, if that was written."""
+        return [] if written.exception() else self._writer.merge(buckets, rows)
+
+    def _go_back(self, tables: Tables) -> None:
+        """Let what was not written wait again, below what was put since."""
         for space, table in self._tables.items():
-            buckets, keys, records = table.rows
-            numbers = table.sizes()
-            for number in numbers:
-                mine = buckets == number if len(numbers) > 1 else slice(None)
-                writer = self._writer(records.itemsize)
-                try:
-                    for rows in rows_of(keys[mine], records[mine]):
-                        writer.append(rows)
-                    written[space, number] = writer.finish()
-                except BaseException:
-                    writer.abandon()
-                    raise
-
-    def _write_catalogue(self, new: dict[_Place, Run], meta: bytes) -> None:
-        entries = []
-        for (space, number), bucket in sorted(self._buckets.items()):
-            runs = [*bucket.runs, *filter(None, [new.get((space, number))])]
-            listed = tuple(run.entry for run in runs)
-            entries.append(BucketEntry(space, number, bucket.records, listed))
-        catalogue.write(
-            self._path,
-            Catalogue(FORMAT, self._fingerprint, self._begun, tuple(entries), meta),
-        )
-
-    def _merge(self, rows: int) -> None:
-        """Merge runs, of so many rows and a part more, where it is worth it."""
-        for bucket in self._buckets.values():
-            while rows >= 0:
-                chosen = bucket.to_merge()
-                if chosen:
-                    writer = self._writer(chosen[0].entry.record_bytes)
-                    bucket.merge = Merge(chosen, writer)
-                if bucket.merge is None:
-                    break
-                try:
-                    rows -= bucket.merge.step()
-                    if bucket.merge.done:
-                        self._obsolete += bucket.replace(bucket.merge.finish())
-                except BaseException:
-                    bucket.leave_merge()
-                    raise
+            tables[space].put(*table.rows)
+            table.clear()
+        self._spare, self._tables = self._tables, tables
 
     def _bucket(self, space: Space, number: int) -> DiskBucket:
         return self._buckets.setdefault((space, number), DiskBucket())
-
-    def _writer(self, record_bytes: int) -> RunWriter:
-        self._begun += 1
-        return RunWriter(self._path, self._begun, record_bytes)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -266,6 +276,10 @@ class JoinStore:
             raise told from error
         except OSError as error:
             raise os_failure(self._folder, error) from error
+
+
+def _empty_tables() -> Tables:
+    return {space: RecordTable() for space in Space}
 
 
 def _in_order(parts: list[Found], keys: int) -> Found:
