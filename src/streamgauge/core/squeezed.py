@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.spill import Pieces, Spill
+from streamgauge.deflate import deflated
 
 Bytes = npt.NDArray[np.uint8]
 AT_ONCE: Final = 64
 """Rows deflated together: whoever wants one of them has to inflate no more."""
-_LEVEL: Final = 1
 
 
 class SqueezedRows:
@@ -22,7 +22,7 @@ class SqueezedRows:
     def __init__(self, rows: Bytes) -> None:
         self.shape: tuple[int, int] = (rows.shape[0], rows.shape[1])
         starts = range(0, len(rows), AT_ONCE) if rows.size else ()
-        runs = [zlib.compress(rows[at : at + AT_ONCE].tobytes(), _LEVEL) for at in starts]
+        runs = [deflated(rows[at : at + AT_ONCE].tobytes()) for at in starts]
         self._runs: Pieces = runs
         self.nbytes = sum(map(len, runs))
         """Deflated bytes, wherever they are."""

@@ -1,7 +1,7 @@
 """Plain data as bytes and back, exactly: the body of state records.
 
 Everything but arrays is MessagePack. Arrays stand beside it as raw little-endian bytes with dtype
-and shape, each by itself: integers are stored byte plane by byte plane, which zlib packs smaller
+and shape, each by itself: integers are stored byte plane by byte plane, which deflates smaller
 and faster, and what a sample shows not to shrink (most sums of values) is left as it is, since
 trying would cost most of the time.
 """
@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.state import Plain
+from streamgauge.deflate import deflated
 
 Array = npt.NDArray[Any]
 
 DEEPEST: Final = 64
 """Levels of lists and dicts that may stand in each other."""
-_LEVEL: Final = 1
 _SAMPLE: Final = 4096
 _SHRINKS: Final = 0.85
 """Part of its size that a sample must shrink to for the rest to be tried."""
@@ -160,9 +160,9 @@ def _squeezed(body: bytes, planes: bytes | None = None) -> bytes:
     if len(body) > 4 * _SAMPLE:
         step = len(body) // 4
         sample = b"".join(body[i * step : i * step + _SAMPLE // 4] for i in range(4))
-        if len(zlib.compress(sample, _LEVEL)) > _SHRINKS * len(sample):
+        if len(deflated(sample)) > _SHRINKS * len(sample):
             return _SIZE.pack(_RAW, len(plain)) + plain
-    small = zlib.compress(body, _LEVEL)
+    small = deflated(body)
     if len(small) >= len(plain):
         return _SIZE.pack(_RAW, len(plain)) + plain
     return _SIZE.pack(code, len(plain)) + small
