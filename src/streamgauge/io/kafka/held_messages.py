@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ class HeldMessages(Sequence[Source]):
         self._compiled = compiled
         self._messages = messages
         self._source = np.empty(0, np.int32) if source is None else source
+        self._leaving = Lock()
 
     @property
     def is_there(self) -> bool:
@@ -69,13 +71,14 @@ class HeldMessages(Sequence[Source]):
         return len(self._messages) > 0
 
     def let_go(self) -> None:
-        """Give them back; nobody can look at them any more."""
+        """Give them back, once, by whichever thread; nobody can look at them any more."""
+        with self._leaving:
+            messages, self._messages = self._messages, self._messages[:0]
         self._compiled.streamgauge_let_go(
-            pointer(self._messages),
-            ctypes.c_int64(len(self._messages)),
+            pointer(messages),
+            ctypes.c_int64(len(messages)),
             ctypes.cast(self._kafka.message_destroy, ctypes.c_void_p),
         )
-        self._messages = self._messages[:0]
 
     def __len__(self) -> int:
         return len(self._source)

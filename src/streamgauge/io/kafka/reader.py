@@ -213,8 +213,12 @@ class Reader:
         next, and `prepare` is called with it, in another thread: the next poll returns that.
         Raises OffsetsGoneError, or BrokerError where trying again does not help.
         """
-        self._let_go()
+        let_go, self._let_go = self._let_go, nothing
         ahead, self._ahead = self._ahead, None
+        if ahead is None or not ahead.done():
+            # Else it is left to the other thread, which is the one that has time.
+            let_go()
+            let_go = nothing
         try:
             fetched = self._fetch(most) if ahead is None else ahead.result()
         except KafkaException as error:
@@ -235,12 +239,17 @@ class Reader:
             at = self.partitions[number]
             self.positions[at] = max(self.positions[at], end)
         if prepare is not None and fetched.full and not self.paused and self._client.is_shared:
-            self._ahead = self._beside.submit(self._fetch, most, prepare)
+            self._ahead = self._beside.submit(self._fetch, most, prepare, let_go)
+        else:
+            let_go()
         drained = frozenset(ends)
         return Poll(messages, received.sources, drained, fetched.full, fetched.prepared)
 
-    def _fetch(self, most: int, prepare: Prepare | None = None) -> _Fetched:
+    def _fetch(
+        self, most: int, prepare: Prepare | None = None, let_go: Callable[[], None] = nothing
+    ) -> _Fetched:
         """Take messages, which are only read once a poll has returned them."""
+        let_go()
         client = self._client
         count, size = client.take(most, 0.0)
         looks = 0
