@@ -47,8 +47,8 @@ def waits(
     found = []
     for _ in takes:
         began = clock.now
-        publisher.publish(cast("Pipeline", pipeline), idle=idle)
-        while not publisher.snapshot_due():
+        publisher.publish(cast("Pipeline", pipeline))
+        while not publisher.snapshot_due(idle=idle):
             clock.now += 0.001
         found.append(clock.now - began)
     return found
@@ -73,12 +73,27 @@ def test_cheap_snapshots_are_not_made_more_than_so_often(
     assert found == pytest.approx([SHORTEST_S] * 3, abs=0.01)
 
 
-def test_one_dear_snapshot_does_not_hold_up_the_next(
+def test_one_dear_snapshot_does_not_hold_up_the_next_of_a_loop_with_time(
     publisher: Publisher, clock: FakeClock
 ) -> None:
-    found = waits(publisher, clock, [0.001, 30.0, 0.2, 0.2])
+    found = waits(publisher, clock, [0.001, 30.0, 0.2, 0.2], idle=True)
     assert found[1] == pytest.approx(30.0, abs=0.01)
-    assert found[2:] == pytest.approx([0.2 / SHARE] * 2, abs=0.01)
+    assert found[2:] == pytest.approx([0.2 / IDLE_SHARE] * 2, abs=0.01)
+
+
+def test_cheap_snapshots_do_not_hide_what_dear_ones_cost_a_loop_without(
+    publisher: Publisher, clock: FakeClock
+) -> None:
+    found = waits(publisher, clock, [0.001, 0.2, 0.001, 0.2, 0.001])
+    assert found[1:] == pytest.approx([0.2 / SHARE] * 4, abs=0.01)
+
+
+def test_who_has_caught_up_waits_no_longer(publisher: Publisher, clock: FakeClock) -> None:
+    waits(publisher, clock, [0.2, 0.001])
+    publisher.publish(cast("Pipeline", SlowPipeline(clock, [0.2])))
+    clock.now += SHORTEST_S
+    assert publisher.snapshot_due(idle=True)
+    assert not publisher.snapshot_due()
 
 
 def test_the_rate_is_that_since_the_last_status(publisher: Publisher, clock: FakeClock) -> None:

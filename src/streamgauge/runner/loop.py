@@ -118,13 +118,13 @@ class Loop(Replica):
             self._checkpoint()
         if now >= self._next_look:
             self._look_for_partitions(pipeline)
-        due = self._publisher.report_due(), self._publisher.snapshot_due()
+        due = self._publisher.report_due(), self._publisher.snapshot_due(idle=not poll.full)
         if not any(due) or not self._showing.may(now, self._reader.positions, behind=bool(behind)):
             return
         if due[0]:
             self._report(pipeline)
         if due[1]:
-            self._publisher.publish(pipeline, idle=not poll.full)
+            self._publisher.publish(pipeline)
 
     def _finish(self, pipeline: Work) -> None:
         try:

@@ -41,8 +41,10 @@ class Publisher:
         self.page = MetricsPage(Renderer(limits), clock.monotonic)
         self._snapshot: Snapshot | None = None
         self._next_report = 0.0
-        self._next_snapshot = 0.0
-        self._last_cost = 0.0
+        self._began: float | None = None
+        """When the last snapshot was begun."""
+        self._costs = 0.0, 0.0
+        """What the last two took (s)."""
         self._last_consumed = 0
         self._last_time = clock.monotonic()
 
@@ -84,25 +86,26 @@ class Publisher:
         self.status = replace(status, rate=rate)
         self._next_report = now + SHORTEST_S
 
-    def snapshot_due(self) -> bool:
-        """Tell whether it is time for a new snapshot."""
-        return self._clock.monotonic() >= self._next_snapshot
+    def snapshot_due(self, *, idle: bool = False) -> bool:
+        """Tell whether a snapshot's share of time allows the next; `idle` loops have time to spare.
 
-    def publish(self, work: Shown, *, idle: bool = False) -> None:
-        """Make a snapshot and swap it in; its metrics are written when they are wanted.
-
-        `idle` is whether the loop has time to spare. The next one is due when its share of time
-        allows, going by the cheaper of the last two: a single dear one, such as the first with its
-        simulations, does not hold up those after it.
+        One that is the first after a pane has closed costs many times what those before the next
+        do. A loop that waits for messages goes by the cheaper of the last two, as panes close
+        seldom then; one that has more to read than it can, which may close one for each snapshot,
+        by the dearer.
         """
-        began = self._clock.monotonic()
+        if self._began is None:
+            return True
+        wait = min(self._costs) / IDLE_SHARE if idle else max(self._costs) / SHARE
+        return self._clock.monotonic() >= self._began + min(max(SHORTEST_S, wait), LONGEST_S)
+
+    def publish(self, work: Shown) -> None:
+        """Make a snapshot and swap it in; its metrics are written when they are wanted."""
+        self._began = self._clock.monotonic()
         self._snapshot = work.snapshot(self._clock.wall())
         self.page.offer(self._snapshot)
         return_free_pages()
-        cost = self._clock.monotonic() - began
-        wait = min(cost, self._last_cost) / (IDLE_SHARE if idle else SHARE)
-        self._next_snapshot = began + min(max(SHORTEST_S, wait), LONGEST_S)
-        self._last_cost = cost
+        self._costs = self._clock.monotonic() - self._began, self._costs[0]
 
     def clear(self) -> None:
         """Show no figures any more: another replica shows them."""

@@ -67,10 +67,10 @@ class Figures(Publisher):
         super().__init__(clock, RenderLimits(total=1_000, models={}))
         self._replica = replica
 
-    def publish(self, work: Shown, *, idle: bool = False) -> None:  # noqa: ARG002
+    def publish(self, work: Shown) -> None:
         self._replica.figures = plain(work.snapshot(0.0))
 
-    def snapshot_due(self) -> bool:
+    def snapshot_due(self, *, idle: bool = False) -> bool:  # noqa: ARG002
         return False
 
 
