@@ -12,6 +12,9 @@ from streamgauge.core.joining.store import KEY_BYTES, Found, Keys, Records, alik
 
 _SMALLEST: Final = 1 << 10
 _SLOTS_A_ROW: Final = 4
+_SPARE: Final = 8
+"""How many times the room that is needed is taken: pages that nothing is written to cost nothing,
+while moving what is there costs as much as putting it."""
 _FREE: Final = -1
 
 
@@ -101,7 +104,7 @@ class RecordTable:
 
     def clear(self) -> None:
         """Forget everything; keep the room if it was needed this time."""
-        if self._count * _SLOTS_A_ROW < len(self._rows.keys):
+        if self._count * _SLOTS_A_ROW * _SLOTS_A_ROW < len(self._slots):
             self._rows = _no_rows()
             self._slots = self._slots[: _SLOTS_A_ROW * _SMALLEST].copy()
         self._count = 0
@@ -125,8 +128,7 @@ class RecordTable:
         other = dtype != self._rows.records.dtype
         assert not (other and self._count), "records of two lengths"
         if other or count > len(self._rows.keys):
-            # Pages that nothing is written to take no memory.
-            room = max(_SMALLEST, 1 << (count - 1).bit_length())
+            room = max(_SMALLEST, _SPARE << (count - 1).bit_length())
             columns = (
                 np.empty(room, np.int64),
                 np.empty((room, 2), np.uint64),
@@ -137,7 +139,7 @@ class RecordTable:
                     column[: self._count] = before
             self._rows = Rows(*columns)
         if _SLOTS_A_ROW * count > len(self._slots):
-            self._slots = np.full(_SLOTS_A_ROW * len(self._rows.keys), _FREE, np.int32)
+            self._slots = np.full(_SLOTS_A_ROW << (count - 1).bit_length(), _FREE, np.int32)
             self._enter(0, self._count)
 
     def _enter(self, first: int, after: int) -> None:
