@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.common import Row, cpu_seconds, parser, report
-from benchmarks.throughput import ARROW_ROWS, broker
+from benchmarks.throughput import ARROW_ROWS, broker, total
 from benchmarks.throughput_stream import PARTITIONS, Stream, configure, fill, reference
 from streamgauge.config import load
 from streamgauge.io.loopback import free_port
@@ -73,7 +73,7 @@ def measure(config: Path, events: int, workers: int) -> Run:
         before: dict[str, float] = {}
         deadline = time.perf_counter() + LONGEST_S
         while True:
-            read = analyse.value(_CONSUMED)
+            read = total(analyse.get("/metrics").decode(), _CONSUMED)
             now = time.perf_counter()
             if began is None and _shared(counting) == (PARTITIONS if counting else 0):
                 began, start = now, read
