@@ -35,11 +35,23 @@ def beside(module: str, name: str, layout: int) -> ctypes.CDLL | None:
 
 
 def addresses(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:
-    """Return where arrays' numbers begin, which have to follow one another in C's order."""
+    """Return where arrays' numbers begin, which have to follow one another in C's order.
+
+    Whoever hands them on must keep the arrays until the call is over: as calls let the
+    interpreter's lock go, another thread gets the memory of one that nobody has any more.
+    """
     assert all(array.flags.c_contiguous for array in arrays)
     return tuple(array.ctypes.data for array in arrays)
 
 
+class _Pointer(ctypes.c_void_p):
+    """The address of an array, which is there for as long as this is."""
+
+    array: npt.NDArray[Any]
+
+
 def pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
-    """Return the address of an array without gaps, who must be kept for as long as it is used."""
-    return ctypes.c_void_p(*addresses(array))
+    """Return the address of an array without gaps, and keep the array for as long as it is used."""
+    found = _Pointer(*addresses(array))
+    found.array = array
+    return found

@@ -1,12 +1,15 @@
 """Compiled code: built where it can be, and not used where it is of another version."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hatch_build import SOURCES, compile_library
-from streamgauge.compiled import load
+from streamgauge.compiled import load, pointer
 from streamgauge.core import counting
 from streamgauge.core.detectors import dispersion, pane_feed, side_bank
 from streamgauge.core.joining.hashing import hashing
@@ -49,3 +52,16 @@ def test_what_is_no_library_of_this_machine_is_not_used(tmp_path: Path) -> None:
     assert load(foreign, 1) is None
     foreign.write_bytes(b"of another machine")
     assert load(foreign, 1) is None
+
+
+def test_an_array_is_there_for_as_long_as_its_pointer() -> None:
+    # Calls let the interpreter's lock go: what nobody holds is another thread's memory then.
+    array = np.arange(3)
+    gone = weakref.ref(array)
+    held = pointer(array)
+    del array
+    gc.collect()
+    assert gone() is not None
+    del held
+    gc.collect()
+    assert gone() is None

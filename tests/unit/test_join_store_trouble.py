@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread
 
+import numpy as np
 import pytest
 
 from streamgauge.core.joining.memory import MemoryStore
@@ -25,6 +27,7 @@ from streamgauge.io.joining.errors import (
 )
 from streamgauge.io.joining.join_store import JoinStore
 from streamgauge.io.joining.opening import RECORDS, Origin
+from streamgauge.io.joining.rows import latest
 from streamgauge.io.joining.run import RunWriter
 from tests.support.stores import ALL_KEYS, Content, Model, assert_same, get, put, work
 
@@ -96,6 +99,31 @@ def test_after_a_kill_the_store_is_what_it_was_after_a_flush(
     assert flushes in (complete[-1], complete[-1] + 1), "a flush that was reported is lost"
     assert_same(store, replayed(flushes))
     store.close()
+
+
+# Beside other threads
+
+
+def test_runs_are_merged_while_other_threads_use_memory() -> None:
+    rng = np.random.default_rng(3)
+    keys = np.unique(rng.integers(1 << 62, size=(40_000, 2), dtype=np.uint64), axis=0)
+    parts = [keys[number::8].copy() for number in range(8)]
+    stop = Event()
+
+    def work_beside() -> None:
+        kept: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+        while not stop.is_set():
+            kept = [np.full(8, -1) for _ in range(64)]
+        assert kept
+
+    thread = Thread(target=work_beside)
+    thread.start()
+    try:
+        for _ in range(50):
+            assert np.array_equal(latest(parts), keys)
+    finally:
+        stop.set()
+        thread.join()
 
 
 # On disk: damage

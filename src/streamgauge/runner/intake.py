@@ -35,7 +35,7 @@ from streamgauge.runner.stores import (
 
 BEGIN_TOGETHER_S: Final = 5.0
 """So long partitions wait for each other at the start, before event time is known."""
-MOST_UNFLUSHED: Final = 96 << 20
+MOST_UNFLUSHED: Final = 64 << 20
 """Bytes of records in the join stores that the next checkpoint should not wait for any more."""
 MOST_PANES_AHEAD = 100
 """A partition this many panes ahead of the watermark is held back: open panes take memory."""

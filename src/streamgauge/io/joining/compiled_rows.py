@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.compiled import beside, pointer
+from streamgauge.compiled import addresses, beside, pointer
 from streamgauge.core.batch import IntArray
 from streamgauge.core.joining.store import Keys, Records
 
@@ -68,9 +68,9 @@ class CompiledRows:
         counts = np.array([len(part) for part in parts], np.int64)
         words = parts[0].shape[1]
         found = np.empty((int(counts.sum()), words), np.uint64)
-        addresses = (ctypes.c_void_p * len(parts))(*(part.ctypes.data for part in parts))
+        begins = (ctypes.c_void_p * len(parts))(*addresses(*parts))
         rows = self.library.streamgauge_merge(
-            addresses,
+            begins,
             pointer(counts),
             pointer(np.empty_like(counts)),
             _int(len(parts)),
