@@ -69,4 +69,4 @@ def test_each_poll_is_given_back_once_after_the_next(reader: Reader, *, quick: b
         assert set(client.given_back) <= set(range(1, number)), "others may still be looked at"
         assert len(client.given_back) >= number - 2
     reader.close()
-    assert client.given_back == sorted(set(client.given_back))
+    assert len(client.given_back) == len(set(client.given_back))

@@ -134,7 +134,7 @@ def test_everything_read_is_shipped_with_its_offsets(world: World) -> None:
 def test_with_a_backlog_shipments_are_fewer(
     world: World, monkeypatch: pytest.MonkeyPatch, backlog: int, shipments: int
 ) -> None:
-    monkeypatch.setattr("streamgauge.runner.workers.worker.BACKLOG", backlog)
+    monkeypatch.setattr("streamgauge.runner.loop.BACKLOG", backlog)
     world.reader.most = 5
     world.produce(100)
     world.run(*[nothing] * 7)

@@ -34,6 +34,9 @@ ALERT_WAIT_S: Final = 0.5
 HOLD_BACK: Final = 2.0
 """After a start figures are held back for this many checkpoints' time at most; see `Showing`."""
 
+BACKLOG: Final = 100_000
+"""With so many messages left to read there is more than this process can do at once."""
+
 PROCESSORS: Final = (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 )
@@ -82,6 +85,15 @@ class Loop(Replica):
         """Whether the next messages are read and decoded while these are counted."""
         return PROCESSORS > 1
 
+    @property
+    def _has_backlog(self) -> bool:
+        return sum(self._reader.lag().values()) >= BACKLOG
+
+    @property
+    def _snapshot_due(self) -> bool:
+        due = self._publisher.snapshot_due
+        return due(idle=True) and due(idle=not self._has_backlog)
+
     def _longest_interval(self) -> float:
         """Return how often checkpoints are made (s)."""
         return self._config.checkpoint_interval / 1000
@@ -118,7 +130,7 @@ class Loop(Replica):
             self._checkpoint()
         if now >= self._next_look:
             self._look_for_partitions(pipeline)
-        due = self._publisher.report_due(), self._publisher.snapshot_due(idle=not poll.full)
+        due = self._publisher.report_due(), self._snapshot_due
         if not any(due) or not self._showing.may(now, self._reader.positions, behind=bool(behind)):
             return
         if due[0]:

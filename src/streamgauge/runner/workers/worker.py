@@ -38,8 +38,6 @@ SHIP_S: Final = 1.0
 BACKLOG_SHIP_S: Final = 3.0
 """With a backlog it ships this often: figures are old then in any case, and each shipment has a
 price of its own, which as many workers pay as there are."""
-BACKLOG: Final = 100_000
-"""So many messages to read make a backlog."""
 COMPARE_S: Final = 1.0
 """How often a worker looks how far the others have come."""
 
@@ -208,10 +206,6 @@ class Worker(Loop):
             self._next_checkpoint += seldom - self._interval
         self._tell_ranges(before)
         self._shipped = pipeline.counts.copy()
-
-    @property
-    def _has_backlog(self) -> bool:
-        return sum(self._reader.lag().values()) >= BACKLOG
 
     def _tell_ranges(self, before: Offsets) -> None:
         """Log which offsets of each partition were just shipped: each is to be told once, ever."""
