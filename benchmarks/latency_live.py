@@ -35,6 +35,16 @@ def rests(shift: float) -> list[bytes]:
     return found
 
 
+def _produce(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
+    """Hand an event to the client; where the broker does not keep up, wait until there is room."""
+    while True:
+        try:
+            producer.produce(topic, value, key)
+            return
+        except BufferError:
+            producer.poll(0.01)
+
+
 def main() -> None:
     """Write until the time is up."""
     bootstrap, topic, *numbers = sys.argv[1:]
@@ -53,7 +63,7 @@ def main() -> None:
         rest = calm if now < began + shift_after else shifted
         stamp = int(now * 1000)
         for number in range(sent, int((now - began) * rate)):
-            producer.produce(topic, _HEAD % (number, stamp) + next(rest), b"p%08d" % number)
+            _produce(producer, topic, b"p%08d" % number, _HEAD % (number, stamp) + next(rest))
         sent = max(sent, int((now - began) * rate))
         producer.poll(0)
         if now >= told + 0.1:
