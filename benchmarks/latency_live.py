@@ -13,7 +13,7 @@ from typing import Final
 
 from confluent_kafka import Producer
 
-from benchmarks.throughput_stream import Stream, predictions
+from benchmarks.throughput_stream import Stream, predictions, produce
 
 TICK_S: Final = 0.01
 EVENTS: Final = 5_000
@@ -35,16 +35,6 @@ def rests(shift: float) -> list[bytes]:
     return found
 
 
-def _produce(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
-    """Hand an event to the client; where the broker does not keep up, wait until there is room."""
-    while True:
-        try:
-            producer.produce(topic, value, key)
-            return
-        except BufferError:
-            producer.poll(0.01)
-
-
 def main() -> None:
     """Write until the time is up."""
     bootstrap, topic, *numbers = sys.argv[1:]
@@ -63,7 +53,7 @@ def main() -> None:
         rest = calm if now < began + shift_after else shifted
         stamp = int(now * 1000)
         for number in range(sent, int((now - began) * rate)):
-            _produce(producer, topic, b"p%08d" % number, _HEAD % (number, stamp) + next(rest))
+            produce(producer, topic, b"p%08d" % number, _HEAD % (number, stamp) + next(rest))
         sent = max(sent, int((now - began) * rate))
         producer.poll(0)
         if now >= told + 0.1:

@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 
 from benchmarks.peers_rows import DIMENSIONS, MODEL, START_MS, TAGS, Rows, columns, events
 from benchmarks.peers_worker import Took
+from benchmarks.throughput_stream import produce
 from streamgauge.config import load
 from streamgauge.core.batch import EventBatch
 from streamgauge.core.engine import ModelEngine
@@ -57,12 +58,7 @@ def fill(bootstrap: str, rows: Rows) -> str:
         }
     )
     for i, (key, value) in enumerate(events(rows)):
-        while True:
-            try:
-                producer.produce(topic, value, key)
-                break
-            except BufferError:
-                producer.poll(0.05)
+        produce(producer, topic, key, value)
         if i % 1_000 == 0:
             producer.poll(0)
     if left := producer.flush(60):

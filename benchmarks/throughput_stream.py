@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -199,6 +199,16 @@ class Filled:
         return [(topic, number) for topic in self.topics for number in range(PARTITIONS)]
 
 
+def produce(producer: Producer, topic: str, key: bytes, value: bytes, **more: Any) -> None:
+    """Hand a message to the client; where the broker does not keep up, wait until there is room."""
+    while True:
+        try:
+            producer.produce(topic, value, key, **more)
+            return
+        except BufferError:
+            producer.poll(0.05)
+
+
 def fill(bootstrap: str, stream: Stream) -> Filled:
     """Make topics with all messages of a stream in them."""
     stem = unique_name("throughput")
@@ -220,15 +230,10 @@ def fill(bootstrap: str, stream: Stream) -> Filled:
     for kind, messages in kinds.items():
         topic = f"{stem}.{kind}"
         for i, (key, value) in enumerate(messages):
-            while True:
-                try:
-                    if kind == "predictions" and stream.arrow_rows:
-                        producer.produce(topic, value, key, i % PARTITIONS, headers=_HEADERS)
-                    else:
-                        producer.produce(topic, value, key)
-                    break
-                except BufferError:
-                    producer.poll(0.05)
+            if kind == "predictions" and stream.arrow_rows:
+                produce(producer, topic, key, value, partition=i % PARTITIONS, headers=_HEADERS)
+            else:
+                produce(producer, topic, key, value)
             written += 1
             size += len(value)
             if i % 1_000 == 0:

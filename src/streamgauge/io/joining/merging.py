@@ -1,4 +1,4 @@
-"""Merging: many small runs become a large one, a part at a time between flushes."""
+"""Merging: many small runs become a large one, a part at a time after each flush."""
 
 from collections.abc import Sequence
 from typing import Final
