@@ -1,20 +1,27 @@
 """The loop with labels and stand-ins for Kafka: another life, whose join store is lost."""
 
+import errno
 import json
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event as Signal
+from typing import Any
 
 import pytest
 
 from streamgauge.core.spill import Spill
+from streamgauge.io.joining import catalogue
+from streamgauge.io.joining.errors import JoinStoreError
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.loop import Loop
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.publisher import Publisher
-from streamgauge.runner.stores import Stores
+from streamgauge.runner.stores import DiskStores, Stores
 from tests.support.kafka_fakes import (
     FakeBroker,
     FakeClock,
@@ -33,6 +40,21 @@ EARLIER = [event for event in EVENTS if event.topic == PREDICTIONS]
 LATER = [event for event in EVENTS if event.topic == LABELS]
 
 
+class AtOnce(Executor):
+    """Does what it is given in the caller's thread, so that turns need not wait for it."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def submit(self, do: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(do(*args, **more))
+        except OSError as error:
+            done.set_exception(error)
+        return done
+
+
 class World:
     """A broker with both topics, and processes that live one after the other."""
 
@@ -40,19 +62,20 @@ class World:
         self.patch = patch
         self.broker = FakeBroker(partitions={PREDICTIONS: 2, LABELS: 2})
         self.reader = FakeReader(self.broker)
+        self.membership = FakeMembership(self.broker)
 
     def append(self, events: list[Event]) -> None:
         for event in events:
             value, key = json.dumps(event.body).encode(), event.name.encode()
             self.broker.produce(event.partition, value, key, -1, event.topic)
 
-    def live(self, turns: int, *, disk: Disk | None = None, standing_by: int = 0) -> Pipeline:
+    def live(self, turns: int, *, disk: Stores | None = None, standing_by: int = 0) -> Pipeline:
         """Run a loop for some turns, and return its last pipeline as it was at the end.
 
         Without a disk its stores end with it. For the first turns it may have to stand by.
         """
         clock = FakeClock()
-        membership = FakeMembership(self.broker, active=not standing_by)
+        membership = self.membership = FakeMembership(self.broker, active=not standing_by)
         self.reader = FakeReader(self.broker, most=20)
         writer = FakeWriter(self.broker, membership)
         for name, fake in (
@@ -115,6 +138,26 @@ def test_nothing_is_committed_while_stores_catch_up(world: World) -> None:
     pipeline = world.live(30)
     assert sum(world.broker.offsets.values()) == len(EVENTS)
     assert pipeline.counts.consumed == len(EVENTS), "what is read again is not counted again"
+
+
+def test_a_store_that_was_not_written_ends_it_although_nothing_comes_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world.append(EARLIER)
+    world.live(12, disk=DiskStores(tmp_path))
+    world.append(LATER[:1])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(catalogue, "write", full)
+    monkeypatch.setattr("streamgauge.io.joining.join_store.ThreadPoolExecutor", AtOnce)
+    with pytest.raises(JoinStoreError, match="free some space"):
+        world.live(20, disk=DiskStores(tmp_path))
+    assert world.membership.on_poll, (
+        "it ends before it is stopped, and before time alone changes anything"
+    )
+    assert sum(world.broker.offsets.values()) == len(EARLIER) + 1
 
 
 def test_what_a_store_knows_is_not_read_again(world: World) -> None:

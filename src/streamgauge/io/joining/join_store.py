@@ -101,7 +101,12 @@ class JoinStore:
         return self._meta
 
     def unflushed(self) -> int:
-        """Return about how many bytes wait in memory for the next flush."""
+        """Return about how many bytes wait in memory for the next flush.
+
+        Of a store that is asked again and again, as a loop does, a flush that failed is soon told,
+        also where no event comes any more.
+        """
+        self._take_in()
         return sum(len(table) * table.row_bytes for table in self._tables.values())
 
     @property
