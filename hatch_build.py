@@ -38,6 +38,7 @@ MORE_FLAGS = {
     "side_bank": ("-ffp-contract=fast", *OF_VECTORS),
     "dispersion": OF_VECTORS,
     "pane_feed": OF_VECTORS,
+    "spread": OF_VECTORS,
 }
 SOURCES = {
     path.stem: Source(path, MORE_FLAGS.get(path.stem, ())) for path in sorted(PACKAGE.rglob("*.c"))

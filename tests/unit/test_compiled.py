@@ -13,6 +13,7 @@ from streamgauge.compiled import load, pointer
 from streamgauge.core import counting
 from streamgauge.core.detectors import dispersion, pane_feed, side_bank
 from streamgauge.core.joining.hashing import hashing
+from streamgauge.core.nulls import spread
 from streamgauge.core.outcomes.compiled_counts import compiled_counts
 from streamgauge.formats import plain_events
 from streamgauge.io.joining.compiled_rows import compiled_rows
@@ -29,6 +30,7 @@ LIBRARIES: dict[str, Callable[[], object | None]] = {
     "plain_events": plain_events.library,
     "rows": compiled_rows,
     "side_bank": side_bank.library,
+    "spread": spread.library,
 }
 
 
