@@ -8,12 +8,19 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import pytest
 
-from streamgauge.formats.messages import RawMessages
-from streamgauge.io.kafka.client import Client, Partition, Received
+from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
+from streamgauge.io.kafka.client import Client, Partition, Received, Source
 from streamgauge.io.kafka.reader import Reader
 
 TOPIC = ("t", 0)
 MOST = 10
+
+
+class Marked:
+    """A message with the header of an Arrow batch; whether it is one its value says too."""
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [("content-type", ARROW_TYPE)]
 
 
 class Plenty:
@@ -22,6 +29,7 @@ class Plenty:
     is_shared: ClassVar[bool] = True
 
     def __init__(self, _: Mapping[str, Any]) -> None:
+        self.value = b"{}"
         self.batches = 0
         self.given_back: list[int] = []
 
@@ -37,9 +45,9 @@ class Plenty:
         offset = np.arange(first, first + MOST)
         let_go = partial(self.given_back.append, self.batches)
         place = np.zeros(MOST, np.int32)
-        return Received(
-            [b"{}"] * MOST, [None] * MOST, [TOPIC], place, offset, offset, [], [], let_go
-        )
+        values, keys = [self.value] * MOST, [None] * MOST
+        sources = cast("list[Source]", [Marked()] * MOST)
+        return Received(values, keys, [TOPIC], place, offset, offset, sources, [], let_go)
 
     def close(self) -> None:
         pass
@@ -70,3 +78,15 @@ def test_each_poll_is_given_back_once_after_the_next(reader: Reader, *, quick: b
         assert len(client.given_back) >= number - 2
     reader.close()
     assert len(client.given_back) == len(set(client.given_back))
+
+
+def test_nothing_is_read_ahead_of_arrow_batches(reader: Reader) -> None:
+    client = cast("Plenty", reader._client)
+    client.value = ARROW_BEGINS
+    for number in range(1, 4):
+        assert reader.poll(MOST, len).prepared is None
+        assert client.batches == number
+    client.value = b"{}"
+    assert reader.poll(MOST, len).prepared is None
+    assert reader.poll(MOST, len).prepared == MOST, "nothing but Arrow batches hinders it"
+    reader.close()
