@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hatch_build import SOURCES
-from streamgauge.core.counting import LAYOUT, add_up, count, declared
+from streamgauge.core.counting import LAYOUT, Sums, count, declared
 from tests.support.compiled import built
 
 PLACES, WIDTH, CELLS, EVENTS = 300, 50, slice(20, 33), 5_000
@@ -33,25 +33,27 @@ def test_events_are_added_to_the_cells_of_their_field(
 
 def test_values_are_added_in_the_order_of_events(compiled: ctypes.CDLL) -> None:
     rng = np.random.default_rng(2)
-    places = rng.integers(PLACES, size=EVENTS)
+    places, bins = rng.integers(PLACES, size=EVENTS), rng.integers(13, size=EVENTS)
     first, second = rng.normal(size=(2, EVENTS))
-    sums = np.zeros((PLACES, 4, 2))
-    add_up(compiled, places, first, second, sums[:, 2])
+    counts, sums = np.zeros((PLACES, WIDTH), np.int16), np.zeros((PLACES, 4, 2))
+    count(compiled, places, bins, CELLS, counts, Sums(first, second, sums[:, 2]))
     for which, values in enumerate((first, second)):
         due = np.bincount(places, values, minlength=PLACES)
         np.testing.assert_array_equal(sums[:, 2, which], due)
     assert not sums[:, [0, 1, 3]].any()
+    alone = np.zeros_like(counts)
+    count(compiled, places, bins, CELLS, alone)
+    np.testing.assert_array_equal(counts, alone)
 
 
 def test_a_place_or_bin_that_is_not_there_is_refused(compiled: ctypes.CDLL) -> None:
-    counts, sums = np.zeros((PLACES, WIDTH), np.int16), np.zeros((PLACES, 2))
-    good, values = np.zeros(2, np.intp), np.zeros(2)
-    for bad in (-1, PLACES):
-        places = np.array([0, bad])
-        with pytest.raises(AssertionError, match="a place and a bin"):
-            count(compiled, places, good, CELLS, counts)
-        with pytest.raises(AssertionError, match="has a place"):
-            add_up(compiled, places, values, values, sums)
-    for bad in (-1, CELLS.stop - CELLS.start):
-        with pytest.raises(AssertionError, match="a place and a bin"):
-            count(compiled, good, np.array([0, bad]), CELLS, counts)
+    counts = np.zeros((PLACES, WIDTH), np.int16)
+    values = Sums(np.zeros(2), np.zeros(2), np.zeros((PLACES, 2)))
+    good = np.zeros(2, np.intp)
+    for sums in (None, values):
+        for bad in (-1, PLACES):
+            with pytest.raises(AssertionError, match="a place and a bin"):
+                count(compiled, np.array([0, bad]), good, CELLS, counts, sums)
+        for bad in (-1, CELLS.stop - CELLS.start):
+            with pytest.raises(AssertionError, match="a place and a bin"):
+                count(compiled, good, np.array([0, bad]), CELLS, counts, sums)

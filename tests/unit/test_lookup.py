@@ -7,7 +7,7 @@ import pytest
 
 from hatch_build import SOURCES
 from streamgauge.core.batch import FloatArray
-from streamgauge.core.counting import declared
+from streamgauge.core.counting import LAYOUT, declared
 from streamgauge.core.lookup import BLOCK, EdgeLookup
 from tests.support.compiled import built, counting_by
 
@@ -39,7 +39,7 @@ def looked_up_by(
             yield
         return
     folder = tmp_path_factory.mktemp("compiled")
-    with counting_by(declared(built(SOURCES["counting"], 1, folder))):
+    with counting_by(declared(built(SOURCES["counting"], LAYOUT, folder))):
         yield
 
 

@@ -11,7 +11,7 @@ from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
 from streamgauge.core.columns import Column, Numbers
-from streamgauge.core.counting import add_up, count, library
+from streamgauge.core.counting import Sums, count, library
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import Layout
 
@@ -68,9 +68,11 @@ class Counted:
         """Count one field of the events, and of a numeric one sum its `powers`."""
         places = self._places_of(column)
         cells = self._layout.cells(column.position)
-        places.count(column.bins, cells, self._counts)
-        if powers is not None:
-            places.add_up(powers, self._sums[:, self._moment[column.position]])
+        if powers is None:
+            places.count(column.bins, cells, self._counts)
+        else:
+            sums = self._sums[:, self._moment[column.position]]
+            places.count(column.bins, cells, self._counts, Sums(*powers, sums))
 
     def _places_of(self, column: Column) -> "_Places":
         """Return where the events fall that have a field."""
@@ -225,11 +227,21 @@ class _Places:
         self._begun: tuple[int, Places] | None = None
 
     def count(
-        self, bins: npt.NDArray[np.intp], cells: slice, counts: npt.NDArray[np.signedinteger]
+        self,
+        bins: npt.NDArray[np.intp],
+        cells: slice,
+        counts: npt.NDArray[np.signedinteger],
+        sums: Sums | None = None,
     ) -> None:
-        """Set the cells of each place's counts `(size, W)`, 0 so far, to the events in each bin."""
+        """Set the cells of each place's counts `(size, W)` to the events in each bin.
+
+        And its `sums` to those of its events' values. All are 0 so far.
+        """
+        if sums is not None and (self._size == 1 or self._compiled is None):
+            self._add_up(sums)
+            sums = None
         if self._compiled is not None:
-            count(self._compiled, self._places, bins, cells, counts)
+            count(self._compiled, self._places, bins, cells, counts, sums)
             return
         width = cells.stop - cells.start
         if self._size * width > MOST_CELLS * len(bins):
@@ -240,21 +252,20 @@ class _Places:
         found = np.bincount(at, minlength=self._size * width)
         counts[:, cells] = found.reshape(self._size, width)
 
+    def _add_up(self, given: Sums) -> None:
+        """Set the sums of each place, 0 so far."""
+        first, second, sums = given
+        for which, values in ((SUM, first), (SUM_SQUARES, second)):
+            if self._size == 1:
+                sums[0, which] = values.sum()
+            else:
+                sums[:, which] = np.bincount(self._places, values, minlength=self._size)
+
     def _starts(self, width: int) -> Places:
         """Return the first cell of each place; most fields are as wide as the one before."""
         if self._begun is None or self._begun[0] != width:
             self._begun = width, self._places * width
         return self._begun[1]
-
-    def add_up(self, powers: Powers, sums: FloatArray) -> None:
-        """Set the sums of each place `(size, 2)`, 0 so far, to those of its events' powers."""
-        if self._size == 1:
-            sums[0] = [values.sum() for values in powers]
-        elif self._compiled is not None:
-            add_up(self._compiled, self._places, *powers, sums)
-        else:
-            for which, values in zip((SUM, SUM_SQUARES), powers, strict=True):
-                sums[:, which] = np.bincount(self._places, values, minlength=self._size)
 
     def _sorted(self) -> "_Sorted":
         """Return the events in the order of their places, found when it is first asked for."""

@@ -1,10 +1,10 @@
-/* Looks values up, counts events and adds up their values by place; see counting.py, which is its
-   only caller. One pass over the events each, where numpy takes several. */
+/* Looks values up, and counts events and adds up their values by place; see counting.py, which is
+   its only caller. One pass over the events each, where numpy takes several. */
 
 #include <stdint.h>
 
 #ifndef LAYOUT
-#define LAYOUT 1 /* of what is handed over; counting.py has the same number */
+#define LAYOUT 2 /* of what is handed over; counting.py has the same number */
 #endif
 
 /* Where the edges of a field's bins are; see lookup.py. */
@@ -12,9 +12,8 @@ struct lookup {
   double low;
   double factor;
   int64_t cells;
-  const int64_t *base; /* (cells) */
-  const double *pivot; /* (cells) */
-  const double *edges; /* (edges), ascending */
+  const int16_t *base; /* (cells) */
+  const double *edges; /* (count + 1), ascending; the last is NaN */
   int64_t count;       /* of edges */
 };
 
@@ -39,39 +38,32 @@ void streamgauge_look_up(const struct lookup *lookup, int64_t n, const double *v
     double value = values[i], scaled = (value - lookup->low) * lookup->factor;
     int64_t cell = (int64_t)(scaled < last ? (scaled > 0.0 ? scaled : 0.0) : last);
     int64_t base = lookup->base[cell];
-    bins[i] = base < 0 ? searched(lookup, value) : base + (value >= lookup->pivot[cell]);
+    bins[i] = base < 0 ? searched(lookup, value) : base + (value >= lookup->edges[base]);
   }
 }
 
 /* Adds each of n events to the cell `bin` of its place, whose cells begin `width` after those of
-   the place before. Stops at an event whose place or bin is none of so many; returns how many
-   events were counted. */
+   the place before, and two values of it, if there are any, to the two sums of its place, which
+   begin `step` after those of the place before. Stops at an event whose place or bin is none of so
+   many; returns how many events were counted. */
 #define COUNT(NAME, NUMBER)                                                                        \
   int64_t NAME(int64_t n, const int64_t *place, int64_t places, const int64_t *bin, int64_t bins,  \
-               int64_t width, NUMBER *counts) {                                                    \
+               int64_t width, NUMBER *counts, const double *first, const double *second,           \
+               int64_t step, double *sums) {                                                       \
     for (int64_t i = 0; i < n; i++) {                                                              \
       if ((uint64_t)place[i] >= (uint64_t)places || (uint64_t)bin[i] >= (uint64_t)bins)            \
         return i;                                                                                  \
       counts[place[i] * width + bin[i]]++;                                                         \
+      if (first) {                                                                                 \
+        double *mine = sums + place[i] * step;                                                     \
+        mine[0] += first[i];                                                                       \
+        mine[1] += second[i];                                                                      \
+      }                                                                                            \
     }                                                                                              \
     return n;                                                                                      \
   }
 
 COUNT(streamgauge_count_16, int16_t)
 COUNT(streamgauge_count_32, int32_t)
-
-/* Adds two values of each event to the two sums of its place, which begin `width` after those of
-   the place before. Stops, and returns, as those above. */
-int64_t streamgauge_add_up(int64_t n, const int64_t *place, int64_t places, const double *first,
-                           const double *second, int64_t width, double *sums) {
-  for (int64_t i = 0; i < n; i++) {
-    if ((uint64_t)place[i] >= (uint64_t)places)
-      return i;
-    double *mine = sums + place[i] * width;
-    mine[0] += first[i];
-    mine[1] += second[i];
-  }
-  return n;
-}
 
 int64_t streamgauge_layout(void) { return LAYOUT; }

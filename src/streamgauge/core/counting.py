@@ -1,4 +1,4 @@
-"""Counting: values looked up, events counted and values added up, each in one pass.
+"""Counting: values looked up in one pass, events counted and values added up in another.
 
 That is compiled code (counting.c), which is there where it was built; `lookup` and `cells` have the
 same of numpy.
@@ -6,15 +6,15 @@ same of numpy.
 
 import ctypes
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.compiled import beside
+from streamgauge.compiled import addresses, beside
 from streamgauge.core.batch import FloatArray
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Of what is handed over; counting.c has the same number."""
 _NUMBER: Final = ctypes.c_int64
 _ARRAY: Final = ctypes.c_void_p
@@ -29,7 +29,7 @@ class LookUp(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_double) for name in ("low", "factor")),
         ("cells", _NUMBER),
-        *((name, _ARRAY) for name in ("base", "pivot", "edges")),
+        *((name, _ARRAY) for name in ("base", "edges")),
         ("count", _NUMBER),
     )
 
@@ -43,15 +43,14 @@ def library() -> ctypes.CDLL | None:
 
 def declared(found: ctypes.CDLL) -> ctypes.CDLL:
     """Return the compiled code with the types of its calls."""
-    for name in (*_COUNTS.values(), "streamgauge_add_up"):
+    for name in _COUNTS.values():
         call = getattr(found, name)
         call.restype = _NUMBER
-        call.argtypes = (_NUMBER, _ARRAY, _NUMBER, _ARRAY, _NUMBER, _NUMBER, _ARRAY)
+        counted = _NUMBER, _ARRAY, _NUMBER, _ARRAY, _NUMBER, _NUMBER, _ARRAY
+        call.argtypes = (*counted, _ARRAY, _ARRAY, _NUMBER, _ARRAY)
     look_up = found.streamgauge_look_up
     look_up.restype = None
     look_up.argtypes = (ctypes.POINTER(LookUp), _NUMBER, _ARRAY, _ARRAY)
-    add_up = found.streamgauge_add_up
-    add_up.argtypes = (_NUMBER, _ARRAY, _NUMBER, _ARRAY, _ARRAY, _NUMBER, _ARRAY)
     return found
 
 
@@ -64,43 +63,42 @@ def look_up(compiled: ctypes.CDLL, lookup: LookUp, values: FloatArray) -> Places
     return bins
 
 
+class Sums(NamedTuple):
+    """Two values of n events `(n,)`, and the sums `(size, 2)` that they are added to.
+
+    Of these the two of a place stand side by side.
+    """
+
+    first: FloatArray
+    second: FloatArray
+    sums: FloatArray
+
+    def handed(self, size: int, events: int) -> tuple[int, ...]:
+        """Return what compiled code needs to add up so many events at so many places."""
+        assert self.sums.shape == (size, 2)
+        assert self.sums.strides[1] == self.sums.itemsize
+        assert len(self.first) == len(self.second) == events
+        step = self.sums.strides[0] // self.sums.itemsize
+        return (*addresses(self.first, self.second), step, self.sums.ctypes.data)
+
+
 def count(
     compiled: ctypes.CDLL,
     places: Places,
     bins: npt.NDArray[np.intp],
     cells: slice,
     counts: npt.NDArray[np.signedinteger],
+    sums: Sums | None = None,
 ) -> None:
     """Add events at `places (n,)` to their `bins (n,)` among the cells of `counts (size, W)`.
 
-    Counts are of two or four bytes, one row after the other.
+    Counts are of two or four bytes, one row after the other. Two values of each event are added
+    to `sums` by the way, in the order of the events.
     """
     size, width = counts.shape
-    assert counts.flags.c_contiguous
-    assert places.flags.c_contiguous
-    assert bins.flags.c_contiguous
-    at = counts.ctypes.data + cells.start * counts.itemsize
-    given = len(bins), places.ctypes.data, size, bins.ctypes.data, cells.stop - cells.start
-    done = getattr(compiled, _COUNTS[counts.itemsize])(*given, width, at)
+    at = addresses(counts)[0] + cells.start * counts.itemsize
+    placed, binned = addresses(places, bins)
+    summed = (None, None, 0, None) if sums is None else sums.handed(size, len(bins))
+    given = len(bins), placed, size, binned, cells.stop - cells.start, width, at
+    done = getattr(compiled, _COUNTS[counts.itemsize])(*given, *summed)
     assert done == len(bins) == len(places), "every event has a place and a bin"
-
-
-def add_up(
-    compiled: ctypes.CDLL,
-    places: Places,
-    first: FloatArray,
-    second: FloatArray,
-    sums: FloatArray,
-) -> None:
-    """Add two values of events at `places (n,)` to the sums of their place `(size, 2)`.
-
-    Of these the two of a place stand side by side.
-    """
-    assert sums.strides[1] == sums.itemsize
-    assert first.flags.c_contiguous
-    assert second.flags.c_contiguous
-    assert places.flags.c_contiguous
-    given = len(places), places.ctypes.data, len(sums), first.ctypes.data, second.ctypes.data
-    width = sums.strides[0] // sums.itemsize
-    done = compiled.streamgauge_add_up(*given, width, sums.ctypes.data)
-    assert done == len(places) == len(first) == len(second), "every event has a place"

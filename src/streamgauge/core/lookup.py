@@ -24,6 +24,8 @@ BLOCK: Final = 8_192
 """Values looked up at a time: what is made of them on the way stays in the processor's cache."""
 _OUTER: Final = 3
 """Edges at each end that do not stretch the range: far tails would empty the cells."""
+_SEVERAL: Final = -2
+"""Stays below zero also where one is added."""
 _BOUND: Final = 2.0**62
 """Below this a float becomes an integer as such."""
 
@@ -38,7 +40,7 @@ class EdgeLookup:
         self._compiled = library()
         self._edges = np.ascontiguousarray(edges)
         self._table = False
-        if len(edges) < FEWEST_EDGES:
+        if not FEWEST_EDGES <= len(edges) < np.iinfo(np.int16).max:
             return
         low, high = float(edges[_OUTER]), float(edges[-1 - _OUTER])
         with np.errstate(over="ignore", divide="ignore"):
@@ -50,12 +52,12 @@ class EdgeLookup:
         if held[held > 1].sum() > MOST_CROWDED * len(edges):
             return
         self._table = True
-        self._base = np.searchsorted(cells, np.arange(CELLS)).astype(np.intp)
-        """Number of edges in the cells before; far below zero where there are several in one."""
-        self._pivot = np.full(CELLS, np.inf)
-        self._pivot[held > 0] = edges[self._base[held > 0]]
-        self._base[held > 1] = -2
+        self._base = np.searchsorted(cells, np.arange(CELLS)).astype(np.int16)
+        """Number of edges in the cells before; below zero where there are several in one."""
+        self._base[held > 1] = _SEVERAL
         self._crowded = bool((held > 1).any())
+        self._next = np.append(self._edges, np.nan)
+        """The next edge after so many: of a cell without one it lies in a later cell."""
 
     def bins(
         self, values: FloatArray, extremes: tuple[float, float] | None = None
@@ -79,7 +81,7 @@ class EdgeLookup:
 
     def _handed(self) -> LookUp:
         """Return what compiled code needs, made anew: a copy of it would not follow its arrays."""
-        arrays = addresses(self._base, self._pivot, self._edges)
+        arrays = addresses(self._base, self._next)
         return LookUp(self._low, self._factor, CELLS, *arrays, len(self._edges))
 
     def _look_up(
@@ -87,8 +89,8 @@ class EdgeLookup:
     ) -> None:
         """Write the bins of some values."""
         cells = self._cells(values, bounded=bounded)
-        self._base.take(cells, out=bins, mode="clip")
-        bins += values >= self._pivot.take(cells, mode="clip")
+        bins[...] = self._base.take(cells, mode="clip")
+        bins += values >= self._next.take(bins, mode="clip")
         if self._crowded:
             crowded = np.flatnonzero(bins < 0)
             bins[crowded] = self._edges.searchsorted(values[crowded], side="right")
