@@ -6,11 +6,12 @@ Each caller has a way to do without, with the same result: there may have been n
 import ctypes
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+_NOTHING: Final[Any] = ctypes.c_char * 0
 Single = npt.NDArray[np.float32]
 
 
@@ -40,8 +41,16 @@ def addresses(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:
     Whoever hands them on must keep the arrays until the call is over: as calls let the
     interpreter's lock go, another thread gets the memory of one that nobody has any more.
     """
-    assert all(array.flags.c_contiguous for array in arrays)
-    return tuple(array.ctypes.data for array in arrays)
+    return tuple(map(_address, arrays))
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    try:
+        # A quarter of the time that `array.ctypes.data` takes, of which large polls need thousands.
+        return ctypes.addressof(_NOTHING.from_buffer(array))
+    except TypeError:  # read-only ones are fine
+        assert array.flags.c_contiguous
+        return int(array.ctypes.data)
 
 
 class _Pointer(ctypes.c_void_p):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hatch_build import SOURCES, compile_library
-from streamgauge.compiled import load, pointer
+from streamgauge.compiled import addresses, load, pointer
 from streamgauge.core import counting
 from streamgauge.core.detectors import dispersion, pane_feed, side_bank
 from streamgauge.core.joining.hashing import hashing
@@ -54,6 +54,17 @@ def test_what_is_no_library_of_this_machine_is_not_used(tmp_path: Path) -> None:
     assert load(foreign, 1) is None
     foreign.write_bytes(b"of another machine")
     assert load(foreign, 1) is None
+
+
+def test_addresses_are_those_of_arrays_without_gaps() -> None:
+    fixed = np.arange(4.0)
+    fixed.flags.writeable = False
+    whole = np.zeros((3, 4), np.int16)
+    arrays = whole, whole[1:], fixed, np.empty(0), np.empty((0, 3))
+    assert addresses(*arrays) == tuple(array.ctypes.data for array in arrays)
+    for gaps in (whole[:, 1:], whole.T, fixed[::2], fixed[::-1]):
+        with pytest.raises(AssertionError):
+            addresses(gaps)
 
 
 def test_an_array_is_there_for_as_long_as_its_pointer() -> None:

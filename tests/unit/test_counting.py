@@ -36,7 +36,7 @@ def test_values_are_added_in_the_order_of_events(compiled: ctypes.CDLL) -> None:
     places, bins = rng.integers(PLACES, size=EVENTS), rng.integers(13, size=EVENTS)
     first, second = rng.normal(size=(2, EVENTS))
     counts, sums = np.zeros((PLACES, WIDTH), np.int16), np.zeros((PLACES, 4, 2))
-    count(compiled, places, bins, CELLS, counts, Sums(first, second, sums[:, 2]))
+    count(compiled, places, bins, CELLS, counts, Sums(first, second, sums, 2))
     for which, values in enumerate((first, second)):
         due = np.bincount(places, values, minlength=PLACES)
         np.testing.assert_array_equal(sums[:, 2, which], due)
@@ -48,7 +48,7 @@ def test_values_are_added_in_the_order_of_events(compiled: ctypes.CDLL) -> None:
 
 def test_a_place_or_bin_that_is_not_there_is_refused(compiled: ctypes.CDLL) -> None:
     counts = np.zeros((PLACES, WIDTH), np.int16)
-    values = Sums(np.zeros(2), np.zeros(2), np.zeros((PLACES, 2)))
+    values = Sums(np.zeros(2), np.zeros(2), np.zeros((PLACES, 1, 2)), 0)
     good = np.zeros(2, np.intp)
     for sums in (None, values):
         for bad in (-1, PLACES):

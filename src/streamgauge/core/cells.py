@@ -71,8 +71,8 @@ class Counted:
         if powers is None:
             places.count(column.bins, cells, self._counts)
         else:
-            sums = self._sums[:, self._moment[column.position]]
-            places.count(column.bins, cells, self._counts, Sums(*powers, sums))
+            sums = Sums(*powers, self._sums, self._moment[column.position])
+            places.count(column.bins, cells, self._counts, sums)
 
     def _places_of(self, column: Column) -> "_Places":
         """Return where the events fall that have a field."""
@@ -254,8 +254,8 @@ class _Places:
 
     def _add_up(self, given: Sums) -> None:
         """Set the sums of each place, 0 so far."""
-        first, second, sums = given
-        for which, values in ((SUM, first), (SUM_SQUARES, second)):
+        sums = given.sums[:, given.field]
+        for which, values in ((SUM, given.first), (SUM_SQUARES, given.second)):
             if self._size == 1:
                 sums[0, which] = values.sum()
             else:

@@ -58,28 +58,25 @@ def look_up(compiled: ctypes.CDLL, lookup: LookUp, values: FloatArray) -> Places
     """Return the bins of values `(n,)`, an arbitrary one of a NaN."""
     values = np.ascontiguousarray(values)
     bins = np.empty(len(values), np.intp)
-    given = ctypes.byref(lookup), len(values), values.ctypes.data
-    compiled.streamgauge_look_up(*given, bins.ctypes.data)
+    compiled.streamgauge_look_up(ctypes.byref(lookup), len(values), *addresses(values, bins))
     return bins
 
 
 class Sums(NamedTuple):
-    """Two values of n events `(n,)`, and the sums `(size, 2)` that they are added to.
-
-    Of these the two of a place stand side by side.
-    """
+    """Two values of n events `(n,)`, and the sums `(size, fields, 2)` of which those of a field."""
 
     first: FloatArray
     second: FloatArray
     sums: FloatArray
+    field: int
 
     def handed(self, size: int, events: int) -> tuple[int, ...]:
         """Return what compiled code needs to add up so many events at so many places."""
-        assert self.sums.shape == (size, 2)
-        assert self.sums.strides[1] == self.sums.itemsize
         assert len(self.first) == len(self.second) == events
-        step = self.sums.strides[0] // self.sums.itemsize
-        return (*addresses(self.first, self.second), step, self.sums.ctypes.data)
+        assert len(self.sums) == size
+        first, second, sums = addresses(self.first, self.second, self.sums)
+        width = 2 * self.sums.shape[1]
+        return first, second, width, sums + 2 * self.sums.itemsize * self.field
 
 
 def count(
