@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
-COMPILED := $(shell find src -name '*.c')
+COMPILED := $(shell find src -name '*.[ch]')
 UV := uv==0.13.9
 PYTEST := $(BIN)/python -m pytest
 INSIDE := tests/unit tests/properties

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
-FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-shared", "-fPIC")
+PACKAGE = ROOT / "src" / "streamgauge"
+FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-shared", "-fPIC", f"-I{PACKAGE}")
 
 
 class Source(NamedTuple):
@@ -30,7 +31,6 @@ class Source(NamedTuple):
         return self.path.with_name(f"lib{self.path.stem}.so")
 
 
-PACKAGE = ROOT / "src" / "streamgauge"
 OF_VECTORS = ("-fno-trapping-math", "-fno-math-errno")
 """What is not chosen may be computed all the same."""
 MORE_FLAGS = {

@@ -10,7 +10,8 @@ from benchmarks.data.car_loan import PANE_MS, PART, START_MS, STEP_MS, batch, la
 from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.core.detectors.specs import Spending
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelEngine
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference, ReferenceBuilder
 from streamgauge.core.windows import WindowSpec
 

@@ -23,9 +23,10 @@ from streamgauge.core.batch import (
     Task,
 )
 from streamgauge.core.detectors.specs import Spending
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelEngine
 from streamgauge.core.fitting import fit_categorical, fit_numeric
 from streamgauge.core.layout import FeatureSpec, build_layout
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference, ReferenceBuilder
 from streamgauge.core.slices import Dimension, SliceSpec
 from streamgauge.core.windows import WindowSpec

@@ -26,9 +26,10 @@ from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.core.batch import Categories, EventBatch, FeatureKind, ModelSchema, Task
 from streamgauge.core.detectors.specs import Spending
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelEngine
 from streamgauge.core.fitting import fit_categorical, fit_groups, fit_numeric
 from streamgauge.core.layout import FeatureSpec, Layout, build_layout, score_bins
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference, ReferenceBuilder
 from streamgauge.core.slices import Dimension, SliceSpec
 from streamgauge.core.windows import WindowSpec

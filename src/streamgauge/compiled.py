@@ -35,6 +35,25 @@ def beside(module: str, name: str, layout: int) -> ctypes.CDLL | None:
     return load(Path(module).with_name(f"lib{name}.so"), layout)
 
 
+Members = tuple[tuple[str, type[Any]], ...]
+"""Fields of a structure."""
+
+
+def integers(names: str) -> Members:
+    """Return members of a structure that are an int64_t each."""
+    return tuple((name, ctypes.c_int64) for name in names.split())
+
+
+def reals(names: str) -> Members:
+    """Return members of a structure that are a double each."""
+    return tuple((name, ctypes.c_double) for name in names.split())
+
+
+def arrays(names: str) -> Members:
+    """Return members of a structure that are a pointer each."""
+    return tuple((name, ctypes.c_void_p) for name in names.split())
+
+
 def addresses(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:
     """Return where arrays' numbers begin, which have to follow one another in C's order.
 

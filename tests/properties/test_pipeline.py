@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from streamgauge.core.slices import MISSING_VALUE, RowKey
 from streamgauge.core.snapshot import ModelSnapshot
-from streamgauge.runner.intake import Counts
 from streamgauge.runner.pipeline import Pipeline
+from streamgauge.runner.taken import Counts
 from tests.support.engines import Cells, published, windowed
 from tests.support.flights import (
     MONTH,

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgauge.runner.intake import Counts
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import without_labels
+from streamgauge.runner.taken import Counts
 from tests.properties.test_pipeline import EVERYTHING, KNOWN, REFERENCE
 from tests.support.engines import Cells, published, windowed
 from tests.support.flights import NOW, arrived, planned, run

@@ -11,9 +11,10 @@ from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.detection import Detection
 from streamgauge.core.detectors.specs import Spending
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelEngine
 from streamgauge.core.findings import Finding, Watched
 from streamgauge.core.layout import Subject
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import RowKey
 from streamgauge.core.snapshot import DetectorStats, ModelSnapshot

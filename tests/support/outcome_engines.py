@@ -8,8 +8,9 @@ import pandas as pd
 
 from streamgauge.core.batch import LabelBatch, Task
 from streamgauge.core.detectors.specs import Spending
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelEngine
 from streamgauge.core.joining.keys import keys
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.outcomes.stream import LabelSpec
 from streamgauge.core.reference import Reference, ReferenceBuilder
 from streamgauge.core.snapshot import ModelSnapshot

@@ -15,7 +15,8 @@ from streamgauge.core.detectors.calls import MOST_PANES
 from streamgauge.core.detectors.specs import AttachedSpec, Feed
 from streamgauge.core.detectors.traffic import TrafficDetector
 from streamgauge.core.detectors.traffic_profile import measure_traffic
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelEngine
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.timeline import HOUR_MS
 from streamgauge.errors import StateError

@@ -20,9 +20,10 @@ from streamgauge.core.detectors.specs import TRAFFIC_PART, Exclusion, Spending, 
 from streamgauge.core.detectors.traffic import KEPT, TRAFFIC, WHOLE, TrafficDetector
 from streamgauge.core.detectors.traffic_dispersion import TrafficDispersion
 from streamgauge.core.detectors.traffic_profile import TrafficProfile, measure_traffic
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelEngine
 from streamgauge.core.findings import Effect, Verdict
 from streamgauge.core.layout import folded_widths
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.timeline import HOUR_MS
 from streamgauge.core.zone import UTC_ZONE

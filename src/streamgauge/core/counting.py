@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.compiled import addresses, beside
+from streamgauge.compiled import addresses, arrays, beside, integers, reals
 from streamgauge.core.batch import FloatArray
 
 LAYOUT: Final = 2
@@ -26,12 +26,7 @@ Places = npt.NDArray[np.intp]
 class LookUp(ctypes.Structure):
     """What a lookup is handed over as; see `lookup`."""
 
-    _fields_ = (
-        *((name, ctypes.c_double) for name in ("low", "factor")),
-        ("cells", _NUMBER),
-        *((name, _ARRAY) for name in ("base", "edges")),
-        ("count", _NUMBER),
-    )
+    _fields_ = reals("low factor") + integers("cells") + arrays("base edges") + integers("count")
 
 
 @cache

@@ -1,7 +1,6 @@
 """Engine: one model's events in, alerts and snapshots out; owner of all state that lasts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -9,22 +8,13 @@ import numpy as np
 
 from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.alerts.book import AlertBook
-from streamgauge.core.alerts.policy import AlertPolicy
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.core.batch import EventBatch, IntArray, LabelBatch
-from streamgauge.core.bins import NumericBins
-from streamgauge.core.blocks import SUM, Block
+from streamgauge.core.blocks import Block
 from streamgauge.core.detection import Detection, DetectionSpec
 from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.detectors.series import series_table
-from streamgauge.core.detectors.specs import (
-    AttachedSpec,
-    Exclusion,
-    LatencyLimit,
-    Spending,
-    TrafficLimit,
-    excluded,
-)
+from streamgauge.core.detectors.specs import Spending, excluded
 from streamgauge.core.detectors.traffic import NAME, TRAFFIC, TrafficDetector
 from streamgauge.core.detectors.traffic_profile import measure_traffic
 from streamgauge.core.findings import Effect, Finding
@@ -33,15 +23,16 @@ from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Layout, Subject
 from streamgauge.core.model_counter import ModelCounter
-from streamgauge.core.null_laws import MOST_LAWS, NullLaws
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.outcomes.allotment import allotment
 from streamgauge.core.outcomes.engine import OutcomeEngine
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.outcomes.stream import LabelSpec, Looked, StreamSpec
 from streamgauge.core.partial import Partial
 from streamgauge.core.reference import Reference, reference_keys
-from streamgauge.core.slices import RowKey, SliceRegistry, SliceSpec
-from streamgauge.core.snapshot import Counters, ModelSnapshot, OutcomeStats, WindowStats
+from streamgauge.core.shown import Shown
+from streamgauge.core.slices import SliceRegistry
+from streamgauge.core.snapshot import ModelSnapshot, OutcomeStats
 from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.core.state import (
     Kept,
@@ -57,35 +48,9 @@ from streamgauge.core.state import (
     value_part,
     within,
 )
-from streamgauge.core.summary import Summarizer
 from streamgauge.core.track import Track, TrackSpec
-from streamgauge.core.windows import WindowSpec, WindowState
 
 TOP_UNSEEN: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """How one model is monitored. Times are in milliseconds."""
-
-    app: str
-    model: str
-    slices: tuple[SliceSpec, ...]
-    windows: tuple[WindowSpec, ...]
-    pane_ms: int
-    grace_ms: int
-    tolerance: float
-    min_samples: int
-    spending: Spending
-    policy: AlertPolicy = field(default_factory=AlertPolicy)
-    latency: LatencyLimit | None = None
-    traffic: TrafficLimit | None = None
-    attached: tuple[AttachedSpec, ...] = ()
-    exclusions: tuple[Exclusion, ...] = ()
-    labels: LabelSpec | None = None
-    max_slices: int = 1_000
-    max_versions: int = 32
-    exported_slices: int = 50
 
 
 class LateEvents(NamedTuple):
@@ -129,12 +94,12 @@ class ModelEngine(ModelCounter):
         """Event time up to which panes are closed (ms)."""
         self.late = LateEvents(0, 0)
         self._grouped = layout.grouped()
-        self._grouping = layout.grouping()
         numeric = len(layout.numeric)
         self._track = self._new_track(self._grouped.width, 0, rounded=True)
         """Every row in the grouped layout: what detectors follow, and what slices are shown by."""
         self._fine = self._new_track(layout.width, numeric)
         """The rows of whole versions in the layout itself, which their figures are drawn from."""
+        self._shown = Shown(spec, layout, registry, self.book, self._track, self._fine)
         self._unseen: dict[str, FrequentValues] = {}
         self._set_reference(reference, reference_id)
         self.outcomes: OutcomeEngine | None = None
@@ -152,8 +117,7 @@ class ModelEngine(ModelCounter):
         self.reference = reference
         self.reference_id = reference_id
         grouped = None if reference is None else reference.grouped()
-        self._summarizer = Summarizer(self.layout, reference, NullLaws(self._shown_fields()))
-        self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
+        self._shown.compare(reference)
         self._attached = AttachedDetectors(
             () if reference is None else self.spec.attached,
             self._grouped,
@@ -180,15 +144,6 @@ class ModelEngine(ModelCounter):
                     self._allotted.traffic.per_pane(spec.pane_ms),
                     spec.pane_ms,
                 )
-
-    def _shown_fields(self) -> int:
-        """Return how many fields snapshots compare with the reference, at most, up to a cap.
-
-        Rows and windows that do not change are compared with the same laws in each of them.
-        """
-        spec = self.spec
-        rows = spec.exported_slices + spec.max_versions
-        return min(rows * len(spec.windows) * len(self.layout.fields), MOST_LAWS)
 
     def _detection_spec(self, spending: Spending) -> DetectionSpec:
         spec = self.spec
@@ -408,13 +363,7 @@ class ModelEngine(ModelCounter):
 
     def snapshot(self, watermark: int | None) -> ModelSnapshot:
         """Return everything that metrics and pages show, open panes included in the counters."""
-        whole, shown = self._shown_rows()
-        counters = self._counters(shown)
-        windows = [
-            self._stats(fine, grouped, shown)
-            for fine, grouped in zip(self._fine.windows, self._track.windows, strict=True)
-            if fine.end is not None
-        ]
+        whole, shown = self._shown.rows()
         return ModelSnapshot(
             model=self.spec.model,
             layout=self.layout,
@@ -422,8 +371,8 @@ class ModelEngine(ModelCounter):
             watermark=watermark,
             last_event=self.last_event,
             late_events=self.late.revised + self.late.dropped,
-            counters=counters,
-            windows=tuple(windows),
+            counters=self._shown.counters(shown),
+            windows=self._shown.windows(shown),
             detectors=None
             if self._detection is None
             else self._detection.stats(np.array(whole + shown, np.int64)),
@@ -455,22 +404,6 @@ class ModelEngine(ModelCounter):
             shares += self.outcomes.watches()
         return shares if self._traffic is None else (*shares, (NAME, TRAFFIC))
 
-    def _stats(self, fine: WindowState, grouped: WindowState, shown: list[int]) -> WindowStats:
-        """Return a window's statistics, those of last time where nothing has changed.
-
-        `shown` are the slices among its rows; of whole versions there are all.
-        """
-        known = self._summaries.get(fine.spec.name)
-        if known is not None and known[:2] == (grouped.revision, shown):
-            return known[2]
-        assert fine.end is not None
-        block, sliced = fine.totals(), grouped.totals(shown)
-        rows = [*block.rows.tolist(), *sliced.rows.tolist()]
-        keys = tuple(self.registry.keys[row] for row in rows)
-        stats = self._summarizer.summarize(fine.spec, fine.end, block, keys, sliced)
-        self._summaries[fine.spec.name] = (grouped.revision, shown, stats)
-        return stats
-
     def _possible_alerts(self) -> dict[tuple[str, str, str], int]:
         """Return zeros for the kinds of alerts that can fire, so that the first shows as a rise."""
         policy, nothing = self.spec.policy, Effect("", 0.0, 0.0, 0.0)
@@ -481,52 +414,6 @@ class ModelEngine(ModelCounter):
             (subject.kind.value, name, policy.severity(subject, nothing, nats).value): 0
             for name, subject, nats in possible
         }
-
-    def _shown_rows(self) -> tuple[list[int], list[int]]:
-        """Return the whole versions' rows, and those of the slices with most events.
-
-        Slices that have had none for the whole of the longest window, such as those of a version
-        that serves no more, come last.
-        """
-        keys = self.registry.keys
-        whole = [row for row, key in enumerate(keys) if not key.slice]
-        sliced = [row for row, key in enumerate(keys) if key.slice]
-        if len(sliced) <= self.spec.exported_slices:
-            return whole, sliced
-        kept = self._track.totals.block()
-        traffic = np.zeros(len(keys), np.int64)
-        traffic[kept.rows] = kept.counts[:, self._grouped.cells(0)].sum(axis=1)
-        firing = {RowKey(a.model_version, a.slice) for a in self.book.active()}
-        lately = {*self._track.windows[-1].counts()[0].tolist(), *self._track.open_rows()}
-        sliced.sort(
-            key=lambda row: (
-                keys[row] not in firing,
-                row not in lately,
-                -traffic[row],
-                keys[row],
-            )
-        )
-        return whole, sorted(sliced[: self.spec.exported_slices])
-
-    def _counters(self, shown: list[int]) -> Counters:
-        """Return the counters of whole versions, and of the slices that are shown.
-
-        Those of slices stand in the first of the cells that they count as one.
-        """
-        whole, sliced = self._fine.counted(), self._track.counted()
-        sliced = sliced.take(np.flatnonzero(np.isin(sliced.rows, shown)))
-        rows = [*whole.rows.tolist(), *sliced.rows.tolist()]
-        numbers = np.zeros((len(rows), self.layout.width), np.int64)
-        numbers[: len(whole.rows)] = whole.counts
-        numbers[len(whole.rows) :, self._grouping] = sliced.counts
-        sums = np.concatenate([whole.sums, sliced.sums])[..., SUM]
-        for at, position in enumerate(self.layout.numeric):
-            bins = self.layout.fields[position].bins
-            assert isinstance(bins, NumericBins)
-            start = self.layout.starts[position]
-            finite = numbers[:, start : start + bins.value_bins].sum(axis=1)
-            sums[:, at] += bins.center * finite
-        return Counters(tuple(self.registry.keys[row] for row in rows), numbers, sums)
 
     @property
     def nbytes(self) -> int:

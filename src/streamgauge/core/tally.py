@@ -8,7 +8,6 @@ import numpy as np
 from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.batch import EventBatch, LabelBatch, Task
 from streamgauge.core.contribution import Contribution
-from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.joiner import KEPT_BUCKETS
 from streamgauge.core.joining.ledger import GROWING
 from streamgauge.core.joining.memory import MemoryStore
@@ -16,6 +15,7 @@ from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.joining.store import Keys, Store
 from streamgauge.core.layout import Layout
 from streamgauge.core.model_counter import ModelCounter
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.outcomes.joining import OutcomeJoin
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.partial import PartialSum

@@ -3,8 +3,8 @@
 import math
 from typing import Final
 
-from streamgauge.core.engine import ModelSpec
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.outcomes.cohorts import MOST_STEPS
 from streamgauge.core.outcomes.layout import OutcomeLayout
 from streamgauge.core.performance.binary import SCORE_BINS

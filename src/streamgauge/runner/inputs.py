@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, CodeArray, IntArray
-from streamgauge.core.engine import ModelSpec
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.formats.messages import RawMessages, Rejected
 from streamgauge.runner.stores import Offsets, Partition
 

@@ -3,18 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
 from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
-from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.keys import keys
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
 from streamgauge.core.model_counter import ModelCounter
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.watermark import Watermark, WatermarkSpec
 from streamgauge.formats.labels import LabelDecoder
@@ -32,6 +31,7 @@ from streamgauge.runner.stores import (
     Stores,
     fingerprint,
 )
+from streamgauge.runner.taken import Counts, Prepared, Taken
 
 BEGIN_TOGETHER_S: Final = 5.0
 """So long partitions wait for each other at the start, before event time is known."""
@@ -39,50 +39,6 @@ MOST_UNFLUSHED: Final = 64 << 20
 """Bytes of records in the join stores that the next checkpoint should not wait for any more."""
 MOST_PANES_AHEAD = 100
 """A partition this many panes ahead of the watermark is held back: open panes take memory."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of the events read, since the start.
-
-    `consumed == accepted + sum(rejected) + unknown_models + tombstones`. A message in JSON is one
-    event, whatever it holds; an Arrow batch is one for each row, or one if it cannot be read.
-    """
-
-    consumed: int = 0
-    accepted: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    unknown_models: int = 0
-    unknown_fields: int = 0
-    tombstones: int = 0
-    labels: int = 0
-    """Label events among the accepted ones."""
-
-    def copy(self) -> "Counts":
-        """Return the same counts, which do not grow with these."""
-        return replace(self, rejected=dict(self.rejected))
-
-
-class Taken(NamedTuple):
-    """What became of one poll's messages: those that are refused, and how many events each is.
-
-    The rows of an Arrow batch that are refused come one after the other. `sizes (n,) int64` is None
-    where each message is one event.
-    """
-
-    rejected: tuple[Rejected, ...]
-    sizes: IntArray | None
-
-
-class Prepared(NamedTuple):
-    """A poll's messages, divided, and what they became where they are decoded already."""
-
-    predictions: Part
-    labels: Part
-    decoded: Decoded | None = None
-    decoded_labels: DecodedLabels | None = None
-    decoders: tuple[PredictionDecoder, LabelDecoder] | None = None
-    """What they were decoded by."""
 
 
 E = TypeVar("E", bound=ModelCounter)

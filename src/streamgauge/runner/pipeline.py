@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from streamgauge.core.alerts.record import AlertRecord
 from streamgauge.core.batch import EventBatch
-from streamgauge.core.engine import ModelEngine, ModelSpec
+from streamgauge.core.engine import ModelEngine
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.snapshot import Snapshot
 from streamgauge.core.spill import IN_MEMORY, Spill
@@ -32,10 +33,11 @@ from streamgauge.errors import ReferenceFileError, StateError
 from streamgauge.formats.learning import UntypedDecoder
 from streamgauge.formats.messages import Decoded, RawMessages, Rejected
 from streamgauge.formats.reference_file import dump_reference, load_reference, reference_id
-from streamgauge.runner.intake import Counts, Intake, Prepared
+from streamgauge.runner.intake import Intake
 from streamgauge.runner.learning import Learner, Stage
 from streamgauge.runner.plan import Plan, event_time
 from streamgauge.runner.stores import Partition, Stores
+from streamgauge.runner.taken import Counts, Prepared
 from streamgauge.runner.work import Outcome
 
 

@@ -16,7 +16,7 @@ from streamgauge.config import (
 from streamgauge.core.batch import ModelSchema
 from streamgauge.core.detectors.attached import AttachedDetectors
 from streamgauge.core.detectors.specs import Exclusion, LatencyLimit, TrafficLimit
-from streamgauge.core.engine import ModelSpec
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.outcomes.stream import LabelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceSpec

@@ -8,12 +8,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.keys import SCHEME
 from streamgauge.core.joining.memory import MemoryStore
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
 from streamgauge.core.model_counter import ModelCounter
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.io.joining.errors import JoinStoreBusyError
 from streamgauge.io.joining.join_store import JoinStore
 from streamgauge.io.joining.opening import Origin

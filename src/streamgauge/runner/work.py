@@ -10,8 +10,8 @@ from streamgauge.core.snapshot import Snapshot
 from streamgauge.core.state import Kept, Part
 from streamgauge.core.watermark import Watermark
 from streamgauge.formats.messages import RawMessages, Rejected
-from streamgauge.runner.intake import Counts, Prepared
 from streamgauge.runner.stores import Offsets, Partition
+from streamgauge.runner.taken import Counts, Prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,11 @@
 
 #include <stdint.h>
 
+#include "vectors.h"
+
 #ifndef LAYOUT
 #define LAYOUT 1 /* of the structures below; dispersion.py has the same number */
 #endif
-
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 /* Figures of blocks of all R rows and Q series, each (R, Q). */
 struct blocks {

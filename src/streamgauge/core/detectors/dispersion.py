@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from streamgauge.compiled import Single, addresses, beside
+from streamgauge.compiled import Single, addresses, arrays, beside, integers, reals
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.detectors.kept import arrays_data, take_arrays
 from streamgauge.core.overdispersion import UPPER_QUANTILE
@@ -45,18 +45,15 @@ LAYOUT: Final = 1
 
 
 class _Blocks(ctypes.Structure):
-    _fields_ = (
-        ("series", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("blocks", "squares", "b", "c")),
-    )
+    _fields_ = integers("series") + arrays("blocks squares b c")
 
 
 class _Update(ctypes.Structure):
     _fields_ = (
-        ("count", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "present", "total", "expected")),
-        *((name, ctypes.c_double) for name in ("kept", "least_share")),
-        *((name, ctypes.c_void_p) for name in ("more", "events", "due")),
+        integers("count")
+        + arrays("rows present total expected")
+        + reals("kept least_share")
+        + arrays("more events due")
     )
 
 

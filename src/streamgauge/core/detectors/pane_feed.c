@@ -6,16 +6,11 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "vectors.h"
+
 #ifndef LAYOUT
 #define LAYOUT 1 /* of the structures below; pane_feed.py has the same number */
 #endif
-
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 /* Q series over W cells: cells [first, last) among [whole, end); and J sides, rises first. */
 struct table {

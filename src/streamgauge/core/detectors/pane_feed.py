@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from streamgauge.compiled import Single, addresses, beside
+from streamgauge.compiled import Single, addresses, arrays, beside, integers, reals
 from streamgauge.core.batch import IntArray
 from streamgauge.core.detectors.sides import Sides
 from streamgauge.core.detectors.tolerance import ERRORS, LEAST, Tolerance
@@ -22,28 +22,21 @@ _FIGURES: Final = 4
 
 
 class _Table(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("width", "series", "sides")),
-        *((name, ctypes.c_void_p) for name in ("first", "last", "whole", "end")),
-        *((name, ctypes.c_void_p) for name in ("falling", "compared")),
-    )
+    _fields_ = integers("width series sides") + arrays("first last whole end falling compared")
 
 
 class _Tolerance(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("share", "error", "room")),
-        *((name, ctypes.c_double) for name in ("errors", "least")),
-        ("by_hour", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("odds", "hour_error")),
+        arrays("share error room")
+        + reals("errors least")
+        + integers("by_hour")
+        + arrays("odds hour_error")
     )
 
 
 class _Pane(ctypes.Structure):
-    _fields_ = (
-        ("count", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "known", "counts")),
-        *((name, ctypes.c_void_p) for name in ("present", "total", "expected", "largest")),
-        *((name, ctypes.c_void_p) for name in ("sums", "figures")),
+    _fields_ = integers("count") + arrays(
+        "rows known counts present total expected largest sums figures"
     )
 
 

@@ -9,17 +9,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "vectors.h"
+
 #ifndef LAYOUT
 #define LAYOUT 1 /* of the structures below; side_bank.py has the same number */
 #endif
-
-/* As wide as the processor can, which is found out when the library is loaded. */
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define WIDE __attribute__((target_clones("avx512f", "arch=haswell", "default")))
-#else
-#define WIDE
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 /* What all rows have in common: Q series, J sides, S subjects, K alternatives. */
 struct bank {
@@ -115,11 +109,14 @@ INLINE double grown_of(double x) {
   return log_of(1.0 + exp_of(-near)) + (x > 0.0 ? x : 0.0);
 }
 
+/* A row, and its sides' sums: see `move`. */
+#define ROW                                                                                        \
+  const struct bank *bank, const double *restrict present, const double *restrict total,           \
+      const double *restrict tolerated, const double *restrict allowance, double *restrict top,    \
+      float *restrict log
+
 /* Moves the J sides of one row on; `top` is the largest of each. */
-WIDE static void move(const struct bank *bank, const double *restrict present,
-                      const double *restrict total, const double *restrict tolerated,
-                      const double *restrict allowance, double *restrict top,
-                      float *restrict log) {
+INLINE void move(ROW) {
   const int64_t sides = bank->sides;
   for (int64_t j = 0; j < sides; j++)
     top[j] = -INFINITY;
@@ -133,6 +130,23 @@ WIDE static void move(const struct bank *bank, const double *restrict present,
       mine[j] = (float)now;
     }
   }
+}
+
+/* The same as wide as processors can, with products and sums that are rounded at once. */
+TARGET("avx512f") static void move_by_eight(ROW) {
+  move(bank, present, total, tolerated, allowance, top, log);
+}
+TARGET("avx2,fma") static void move_by_four(ROW) {
+  move(bank, present, total, tolerated, allowance, top, log);
+}
+static void move_by_two(ROW) { move(bank, present, total, tolerated, allowance, top, log); }
+
+typedef void (*mover)(ROW);
+
+static mover widest(void) {
+  if (HAS("avx512f"))
+    return move_by_eight;
+  return HAS("avx2") && HAS("fma") ? move_by_four : move_by_two;
 }
 
 /* What the row at place i says, from the largest evidence of each of its sides. */
@@ -164,6 +178,7 @@ void streamgauge_move_on(const struct bank *bank, const struct update *update) {
   const int64_t sides = bank->sides;
   double *present = bank->figures, *total = present + sides, *tolerated = total + sides;
   double *allowance = tolerated + sides, *top = allowance + sides;
+  const mover move_row = widest();
   for (int64_t i = 0; i < update->count; i++) {
     const int64_t row = update->rows[i];
     const float *seen = update->present + row * bank->series;
@@ -179,8 +194,8 @@ void streamgauge_move_on(const struct bank *bank, const struct update *update) {
       tolerated[j] = largest[j] / (all > 1.0 ? all : 1.0);
       allowance[j] = update->allowance[i] + shares[j];
     }
-    move(bank, present, total, tolerated, allowance, top,
-         update->log + row * bank->alternatives * sides);
+    move_row(bank, present, total, tolerated, allowance, top,
+             update->log + row * bank->alternatives * sides);
     tell(bank, update, i);
   }
 }

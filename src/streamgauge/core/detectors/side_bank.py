@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from streamgauge.compiled import Single, addresses, beside
+from streamgauge.compiled import Single, addresses, arrays, beside, integers
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.detectors.bank import (
     ALTERNATIVES,
@@ -31,18 +31,14 @@ _FIGURES: Final = 5
 
 
 class _Bank(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("series", "sides", "subjects", "alternatives")),
-        *((name, ctypes.c_void_p) for name in ("series_of", "subject_of", "tilts", "growths")),
-        *((name, ctypes.c_void_p) for name in ("shares", "figures")),
+    _fields_ = integers("series sides subjects alternatives") + arrays(
+        "series_of subject_of tilts growths shares figures"
     )
 
 
 class _Update(ctypes.Structure):
-    _fields_ = (
-        ("count", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "log", "present", "total", "largest")),
-        *((name, ctypes.c_void_p) for name in ("phi", "allowance", "known", "level", "reached")),
+    _fields_ = integers("count") + arrays(
+        "rows log present total largest phi allowance known level reached"
     )
 
 

@@ -7,16 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "vectors.h"
+
 #ifndef LAYOUT
 #define LAYOUT 1 /* of the structures below; spread.py has the same number */
 #endif
-
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 enum { TVD, LINF, KS, WASSERSTEIN, NORMS };
 /* Directions at once, and where the spread is binned; spread.py has the same numbers. */
@@ -30,9 +25,9 @@ struct simulation {
   const float *gaps;         /* (R, B - 1), NULL where bins have no order */
   const float *directions;   /* (count / LANES, B, LANES) */
   double lowest, step;       /* of ln(T / root mean square), where it is binned */
-  float *sizes;   /* (NORMS, count), to work in */
-  double *second; /* (R, NORMS): mean square */
-  double *shares; /* (R, NORMS, PLACES), of the directions */
+  float *sizes;              /* (NORMS, count), to work in */
+  double *second;            /* (R, NORMS): mean square */
+  double *shares;            /* (R, NORMS, PLACES), of the directions */
 };
 
 INLINE float larger(float x, float y) { return x > y ? x : y; }

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from streamgauge.compiled import Single, addresses, beside
+from streamgauge.compiled import Single, addresses, arrays, beside, integers, reals
 from streamgauge.core.batch import BoolArray, FloatArray
 from streamgauge.core.distances import NORMS, norms
 
@@ -41,10 +41,10 @@ class Spread(NamedTuple):
 
 class _Simulation(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("rows", "bins", "count")),
-        *((name, ctypes.c_void_p) for name in ("share", "filled", "gaps", "directions")),
-        *((name, ctypes.c_double) for name in ("lowest", "step")),
-        *((name, ctypes.c_void_p) for name in ("sizes", "second", "shares")),
+        integers("rows bins count")
+        + arrays("share filled gaps directions")
+        + reals("lowest step")
+        + arrays("sizes second shares")
     )
 
 

@@ -15,26 +15,14 @@ import numpy as np
 from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block, BlockSum
 from streamgauge.core.cohorts.arrival import Ages, delay_bins, delay_edges, learn_delays
-from streamgauge.core.cohorts.figures import (
-    WeightedDecisions,
-    predicted_classes,
-    weighted_decisions,
-)
+from streamgauge.core.cohorts.figures import predicted_classes
 from streamgauge.core.cohorts.maturity import matured
-from streamgauge.core.cohorts.weighting import (
-    Expected,
-    Weights,
-    expected_labels,
-    label_weights,
-    labelled_share,
-    weighted_mean,
-    weighted_shares,
-)
+from streamgauge.core.cohorts.weighting import expected_labels, label_weights, labelled_share
 from streamgauge.core.grouping import by_value, compact
-from streamgauge.core.outcomes.figures import Figures, performance, positive_rate
+from streamgauge.core.outcomes.cohort_figures import plain_figures, weighted_figures
+from streamgauge.core.outcomes.figures import Figures, performance
 from streamgauge.core.outcomes.layout import OutcomeLayout
-from streamgauge.core.performance.decisions import decision_figures
-from streamgauge.core.performance.intervals import Estimate, mean, wilson
+from streamgauge.core.performance.intervals import Estimate
 from streamgauge.core.state import (
     Kept,
     Part,
@@ -230,6 +218,7 @@ class Cohorts:
         """
         if not self._light or not len(rows):
             return ()
+        task = self.layout.task
         last = max(*self._light, (now - 1) // self.step_ms)
         first = max(min(self._light), last - MOST_STEPS)
         steps = np.arange(first, last + 1)
@@ -269,8 +258,10 @@ class Cohorts:
                     (int(steps[-1]) + 1) * self.step_ms,
                     predicted[:, part].sum(axis=(1, 2)),
                     labelled[:, part].sum(axis=(1, 2)),
-                    self._plain(labelled[:, part].sum(axis=1), sums[:, part].sum(axis=1)),
-                    self._weighted(labelled[:, part], sums[:, part], weights.of(part), expected)
+                    plain_figures(task, labelled[:, part].sum(axis=1), sums[:, part].sum(axis=1)),
+                    weighted_figures(
+                        task, labelled[:, part], sums[:, part], weights.of(part), expected
+                    )
                     # Before that nobody knows how late the last labels come.
                     if law.complete
                     else {},
@@ -285,8 +276,10 @@ class Cohorts:
         """Return statistics that have all their figures; `figures` are those of matured windows."""
         rows = len(next(iter(figures.values())).value)
         none = np.zeros(rows, np.int64)
-        early = self._plain(
-            np.zeros((rows, self.strata), np.int64), np.zeros((rows, self._light_sums, 2))
+        early = plain_figures(
+            self.layout.task,
+            np.zeros((rows, self.strata), np.int64),
+            np.zeros((rows, self._light_sums, 2)),
         )
         return tuple(
             CohortStats(window.name, 0, 0, none, none, early, early, figures, none, np.zeros(rows))
@@ -337,36 +330,6 @@ class Cohorts:
         self._light[step].add(block)
         self._note(step)
 
-    def _plain(self, labelled: IntArray, sums: FloatArray) -> Figures:
-        """Return figures of labelled events by stratum `(R, S)` and their sums `(R, 2, 2)`."""
-        task, count = self.layout.task, labelled.sum(axis=1)
-        if task is Task.REGRESSION:
-            size = mean(sums[:, 0, SUM], sums[:, 0, SUM_SQUARES], count, low=0.0)
-            square = mean(sums[:, 1, SUM], sums[:, 1, SUM_SQUARES], count, low=0.0)
-            return _errors(size, square)
-        if task is Task.MULTICLASS:
-            return {"accuracy": wilson(labelled[:, 1], count)}
-        confusion = labelled.reshape(-1, 2, 2)
-        found = decision_figures(confusion)._asdict()
-        return {**found, "positive_rate": positive_rate(confusion)}
-
-    def _weighted(
-        self, labelled: IntArray, sums: FloatArray, weights: Weights, expected: Expected
-    ) -> Figures:
-        """Return weighted figures of events `(R, T, S)` and their sums `(R, T, 2, 2)`."""
-        if self.layout.task is Task.REGRESSION:
-            size, square = (
-                weighted_mean(
-                    labelled, sums[:, :, k, SUM, None], sums[:, :, k, SUM_SQUARES, None], weights
-                )
-                for k in range(2)
-            )
-            return _errors(size, square)
-        if self.layout.task is Task.BINARY:
-            return _named(weighted_decisions(labelled, weights, expected))
-        found = weighted_shares(labelled, weights, expected, _RIGHT, np.ones((1, 2)))
-        return {"accuracy": Estimate(*(part[:, 0] for part in found))}
-
     def _matured(
         self,
         end: IntArray,
@@ -381,7 +344,9 @@ class Cohorts:
         mine = np.arange(len(steps))
         inside = (mine < end[:, None]) & (mine >= end[:, None] - length)
         counts = np.where(inside[:, :, None], labelled, 0).sum(axis=1)
-        found = self._plain(counts, np.where(inside[:, :, None, None], sums, 0.0).sum(axis=1))
+        found = plain_figures(
+            self.layout.task, counts, np.where(inside[:, :, None, None], sums, 0.0).sum(axis=1)
+        )
         for at in np.flatnonzero(whole & (end >= 0)).tolist():
             total = BlockSum(self.layout.width, self.layout.sums, 0)
             for step in steps[inside[at]].tolist():
@@ -412,21 +377,5 @@ def signed_counts(cells: IntArray, weights: IntArray, size: int) -> IntArray:
     return np.rint(np.bincount(cells, weights, size)).astype(np.int64)
 
 
-def _named(figures: WeightedDecisions) -> Figures:
-    found = figures._asdict()
-    found["positive_rate"] = found.pop("label_share")
-    return found
-
-
-def _errors(size: Estimate, square: Estimate) -> Figures:
-    # Intervals of weighted means know nothing of the sign, and corrections leave rounding behind.
-    size, square = (Estimate(*(np.maximum(part, 0.0) for part in e)) for e in (size, square))
-    return {"mae": size, "mse": square, "rmse": Estimate(*(np.sqrt(part) for part in square))}
-
-
 def _nothing(rows: int) -> Estimate:
     return Estimate(*(np.full(rows, np.nan) for _ in range(3)))
-
-
-_RIGHT: Final = np.array([[0.0, 1.0]])
-"""Of the strata wrong and right, the second."""

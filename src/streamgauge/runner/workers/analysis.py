@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamgauge.core.contribution import admitted
-from streamgauge.core.engine import ModelSpec
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.spill import IN_MEMORY, Spill
 from streamgauge.formats.messages import RawMessages
 from streamgauge.formats.partials import PartialsError, Progress, Sent, decode
-from streamgauge.runner.intake import Counts, Prepared
 from streamgauge.runner.pipeline import Pipeline
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.stores import Offsets, Partition
+from streamgauge.runner.taken import Counts, Prepared
 from streamgauge.runner.work import Outcome
 from streamgauge.runner.workers.terms import all_terms, model_terms
 

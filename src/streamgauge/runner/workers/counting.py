@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from streamgauge.core.batch import CodeArray, IntArray
-from streamgauge.core.engine import ModelSpec
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.core.reference import Reference
 from streamgauge.core.snapshot import Snapshot
 from streamgauge.core.state import Kept, Part
@@ -23,9 +23,10 @@ from streamgauge.formats.partials import (
     encode_progress,
 )
 from streamgauge.formats.state_manifest import Positions
-from streamgauge.runner.intake import Counts, Intake, Prepared
+from streamgauge.runner.intake import Intake
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.stores import Partition, Stores
+from streamgauge.runner.taken import Counts, Prepared
 from streamgauge.runner.work import Outcome
 from streamgauge.runner.workers.terms import all_terms, model_terms
 

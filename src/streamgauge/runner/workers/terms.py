@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from streamgauge.config import Config, config_error
-from streamgauge.core.engine import ModelSpec
 from streamgauge.core.layout import Layout
+from streamgauge.core.model_spec import ModelSpec
 from streamgauge.errors import ConfigError
 from streamgauge.runner.pipeline import COUNTED_AS
 from streamgauge.runner.plan import Plan

@@ -16,7 +16,6 @@ from streamgauge.io.kafka.membership import WorkerMembership, committed_by
 from streamgauge.io.kafka.reader import ANSWER_S
 from streamgauge.io.kafka.transactions import TransactionalWriter
 from streamgauge.runner.checkpoints import Begun
-from streamgauge.runner.intake import Counts
 from streamgauge.runner.loop import Loop
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.publisher import Publisher
@@ -29,6 +28,7 @@ from streamgauge.runner.stores import (
     Partition,
     Stores,
 )
+from streamgauge.runner.taken import Counts
 from streamgauge.runner.work import Work
 from streamgauge.runner.workers.counting import Counting, held
 from streamgauge.runner.workers.shipments import Shipments
