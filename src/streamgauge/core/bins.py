@@ -7,6 +7,7 @@ distances are taken over *groups* of adjacent ones (STATISTICS.md §1), quantile
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -156,7 +157,7 @@ class CategoricalBins:
         """Return the bin of every value of a dictionary-encoded column `(n,)`."""
         fallback = self.unseen if self.complete else self.other
         table = np.empty(len(column.values) + 2, np.intp)
-        table[: len(column.values)] = [self._index.get(v, fallback) for v in column.values]
+        table[: len(column.values)] = [*map(self._index.get, column.values, repeat(fallback))]
         # Negative codes index from the end of the table.
         table[MISSING_CODE] = self.value_bins + Special.MISSING
         table[WRONG_TYPE_CODE] = self.value_bins + Special.WRONG_TYPE

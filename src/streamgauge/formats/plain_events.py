@@ -144,7 +144,9 @@ class PlainColumns(NamedTuple):
     def categories(self, column: int, missing_text: str | None = None) -> Categories:
         """A column as text; 1 and "1" are one value."""
         codes = self.codes[column]
-        texts = [tag_text(value) for value in orjson.loads(self.tokens[column])]
+        texts = orjson.loads(self.tokens[column])
+        if not {*map(type, texts)} <= {str}:
+            texts = [*map(tag_text, texts)]
         places = {text: code for code, text in enumerate(dict.fromkeys(texts)) if text is not None}
         if len(places) < len(texts):
             table = np.array([places[text] for text in texts if text is not None], np.int32)

@@ -87,18 +87,12 @@ INLINE double exp_of(double x) {
   double shifted = x * 1.44269504088896338700 + shift;
   double n = shifted - shift;
   double r = (x - n * LN2_HIGH) - n * LN2_LOW;
-  double p = 1.0 / 39916800;
-  p = p * r + 1.0 / 3628800;
-  p = p * r + 1.0 / 362880;
-  p = p * r + 1.0 / 40320;
-  p = p * r + 1.0 / 5040;
-  p = p * r + 1.0 / 720;
-  p = p * r + 1.0 / 120;
-  p = p * r + 1.0 / 24;
-  p = p * r + 1.0 / 6;
-  p = p * r + 0.5;
-  p = p * r + 1.0;
-  p = p * r + 1.0;
+  /* In pairs, and pairs of pairs: what does not wait for each other is worked on together. */
+  double r2 = r * r, r4 = r2 * r2;
+  double a = (1.0 + r) + r2 * (0.5 + r * (1.0 / 6));
+  double b = (1.0 / 24 + r * (1.0 / 120)) + r2 * (1.0 / 720 + r * (1.0 / 5040));
+  double c = (1.0 / 40320 + r * (1.0 / 362880)) + r2 * (1.0 / 3628800 + r * (1.0 / 39916800));
+  double p = a + r4 * (b + r4 * c);
   return of_bits(bits_of(p) + (bits_of(shifted) << 52));
 }
 
