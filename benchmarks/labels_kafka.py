@@ -37,6 +37,8 @@ class Compared:
     numbers: int
     different: tuple[str, ...]
     seconds: float
+    told: str
+    """What the monitor said of itself: its status, how far its models were, and its log."""
 
 
 def through_a_broker(found: Flights) -> list[Row]:
@@ -102,8 +104,10 @@ def monitored(found: Flights, bootstrap: str, folder: Path, timeout: float = 90.
         # What is still different then is told by its name.
         with contextlib.suppress(AssertionError):
             wait_until("the metrics are those of the recount", settled, 30.0)
+        told = [str(monitor.json("/api/v1/status")), str(monitor.json("/api/v1/models"))]
         assert monitor.stop() == 0, monitor.log.read_text()
-    return Compared(len(expected), tuple(differing(seen, expected)), seconds)
+    told.append(monitor.log.read_text())
+    return Compared(len(expected), tuple(differing(seen, expected)), seconds, "\n".join(told))
 
 
 def differing(seen: Mapping[str, float], expected: Mapping[str, float]) -> list[str]:

@@ -22,5 +22,5 @@ def test_metrics_of_four_days_of_flights_are_those_of_a_recount(
     broker: Broker, folder: Path
 ) -> None:
     compared = monitored(flights(end_ms=UNTIL_MS), broker.bootstrap_servers, folder)
-    assert compared.different == ()
+    assert compared.different == (), compared.told
     assert compared.numbers > 10
