@@ -213,3 +213,31 @@ def test_labels_do_not_say_how_far_predictions_have_come() -> None:
     watermark.observe(0, 8_000, START + IDLE_S + 1)
     watermark.hear({0: False}, START + IDLE_S + 1)
     assert watermark.advance(START + IDLE_S + 1) == 5_000 - DISORDER
+
+
+def test_labels_alone_do_not_take_time_further_than_predictions_have_come() -> None:
+    # A label of days later, in a partition that is not known to be read to its end.
+    watermark = follow(0, 1)
+    watermark.assign({0, 1}, START, followers=frozenset({1}))
+    watermark.observe(1, 900_000, START)
+    watermark.observe(0, 5_000, START)
+    watermark.set_drained(0, True)
+    assert watermark.advance(START) == 5_000 - DISORDER
+    later = START + IDLE_S
+    assert watermark.is_idle(0, later)
+    assert watermark.advance(later) == 5_000 - DISORDER
+    watermark.set_drained(1, True)
+    assert watermark.advance(later) == 5_000 - DISORDER
+
+
+def test_labels_that_are_still_to_be_read_hold_time_back_when_all_else_is_idle() -> None:
+    watermark = follow(0, 1)
+    watermark.assign({0, 1}, START, followers=frozenset({1}))
+    watermark.observe(0, 50_000, START)
+    watermark.set_drained(0, True)
+    later = START + IDLE_S
+    assert watermark.advance(later) is None, "it is not known which labels there are"
+    watermark.observe(1, 8_000, later)
+    assert watermark.advance(later) == 8_000 - DISORDER
+    watermark.set_drained(1, True)
+    assert watermark.advance(later) == 50_000 - DISORDER

@@ -31,7 +31,8 @@ class Watermark:
 
     A partition is idle when it is drained (lag 0 and not paused: back-pressure is not idleness)
     and has been quiet for a while. When all are idle, the furthest of them speaks for all. The
-    watermark never goes back.
+    watermark never goes back. Followers, which hold labels, hold it back until they are drained;
+    they never take it further than all others have come.
 
     What another process reads is known as of that one's last word only. By that word it is idle or
     not, and event time goes no further than it had come by then: what has been in the partition
@@ -98,9 +99,11 @@ class Watermark:
     def advance(self, now: float) -> int | None:
         """Move the watermark to where the partitions allow, and return it (ms)."""
         clocks = self._partitions
-        awake = [clock.largest for p, clock in clocks.items() if not self.is_idle(p, now)]
+        awake = {p: clock.largest for p, clock in clocks.items() if not self.is_idle(p, now)}
+        own = [largest for p, largest in awake.items() if p not in self._followers]
+        held = [largest for p, largest in awake.items() if p in self._followers]
         told = [c.furthest for c in clocks.values() if c.drained and c.heard is not None]
-        candidate = _least([*(awake or [self._furthest()]), *told])
+        candidate = _least([*(own or [self._furthest()]), *held, *told])
         if candidate is not None:
             reached = candidate - self.spec.disorder_ms
             self.value = reached if self.value is None else max(self.value, reached)
