@@ -68,11 +68,10 @@ class Counted:
         """Count one field of the events, and of a numeric one sum its `powers`."""
         places = self._places_of(column)
         cells = self._layout.cells(column.position)
-        if powers is None:
-            places.count(column.bins, cells, self._counts)
-        else:
+        sums = None
+        if powers is not None:
             sums = Sums(*powers, self._sums, self._moment[column.position])
-            places.count(column.bins, cells, self._counts, sums)
+        places.count(column.bins, cells, self._counts, sums)
 
     def _places_of(self, column: Column) -> "_Places":
         """Return where the events fall that have a field."""

@@ -99,7 +99,6 @@ class ModelEngine(ModelCounter):
         """Every row in the grouped layout: what detectors follow, and what slices are shown by."""
         self._fine = self._new_track(layout.width, numeric)
         """The rows of whole versions in the layout itself, which their figures are drawn from."""
-        self._shown = Shown(spec, layout, registry, self.book, self._track, self._fine)
         self._unseen: dict[str, FrequentValues] = {}
         self._set_reference(reference, reference_id)
         self.outcomes: OutcomeEngine | None = None
@@ -117,7 +116,10 @@ class ModelEngine(ModelCounter):
         self.reference = reference
         self.reference_id = reference_id
         grouped = None if reference is None else reference.grouped()
-        self._shown.compare(reference)
+        self._shown = Shown(
+            *(self.spec, self.layout, self.registry, self.book),
+            *(self._track, self._fine, reference),
+        )
         self._attached = AttachedDetectors(
             () if reference is None else self.spec.attached,
             self._grouped,

@@ -20,7 +20,7 @@ class Shown:
     """What is shown of an engine, whose state it reads and never changes.
 
     `grouped` is its track of every row, in the grouped layout; `fine` that of whole versions, in
-    the layout itself.
+    the layout itself. Windows are compared with the reference.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Shown:
         book: AlertBook,
         grouped: Track,
         fine: Track,
+        reference: Reference | None,
     ) -> None:
         self._spec = spec
         self._layout = layout
@@ -41,10 +42,6 @@ class Shown:
         self._events = layout.grouped().cells(0)
         """Cells that count each event once."""
         self._grouping = layout.grouping()
-        self.compare(None)
-
-    def compare(self, reference: Reference | None) -> None:
-        """Compare windows with a reference from now on."""
         self._summarizer = Summarizer(self._layout, reference, NullLaws(self._fields()))
         self._summaries: dict[str, tuple[int, list[int], WindowStats]] = {}
 
