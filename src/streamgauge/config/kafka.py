@@ -163,7 +163,7 @@ class KafkaConfig(Section):
     librdkafka: Mapping[str, PassedSetting] = default({}, examples=[{"fetch.max.bytes": 16777216}])
     """Further settings of the Kafka client, by librdkafka's names. Refused are those that load
     code, hold secrets, or that streamgauge sets itself. Unless they say otherwise, the readers of
-    events read 32 MB ahead in answers of up to 16 MB and ask again after 10 ms, and members of a
+    events read 16 MB ahead in answers of up to 16 MB and ask again after 10 ms, and members of a
     group have `max.poll.interval.ms` at 20 s, or at twice their session's timeout."""
 
     @model_validator(mode="after")

@@ -1,8 +1,11 @@
 """Reader: all partitions of the input topics, in big batches."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -29,8 +32,9 @@ from streamgauge.io.kafka.native_client import NativeClient
 from streamgauge.io.kafka.python_client import PythonClient
 
 FETCHING: Final[Mapping[str, Setting]] = {
-    # What the client reads ahead; it bounds memory when we are slower than the broker.
-    "queued.max.messages.kbytes": 32 * 1024,
+    # What the client reads ahead; it bounds memory when we are slower than the broker, with what
+    # is decoded ahead (MOST_AHEAD_BYTES).
+    "queued.max.messages.kbytes": 16 * 1024,
     # What one answer of the broker may hold. Of each partition it holds 1 MB, as by default: with
     # more, partitions would be read further apart, and with them their event times.
     "fetch.max.bytes": 16 * 1024 * 1024,
@@ -45,6 +49,10 @@ POLL_WAIT_S: Final = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
 PLENTY_BYTES: Final = 4 << 20
 """A batch of this much is not waited for any more: a few Arrow batches are as much as full."""
+MOST_AHEAD: Final = 4
+"""Polls that are read ahead at most: while a pane of many slices closes, five could be read."""
+MOST_AHEAD_BYTES: Final = 32 << 20
+"""Bytes of messages that are read ahead at most, where that is more than one poll."""
 _LOOKS: Final = 5
 """How often it is looked meanwhile whether there is that much."""
 
@@ -69,10 +77,11 @@ class Poll:
 
 
 class _Fetched(NamedTuple):
-    """Messages that the client has given, as they came and as columns; see `Poll`."""
+    """Messages that the client has given, as they came and as columns, in bytes; see `Poll`."""
 
     received: Received
     messages: RawMessages
+    size: int
     full: bool
     prepared: Any
 
@@ -110,10 +119,16 @@ class Reader:
         self.paused: frozenset[int] = frozenset()
         self._numbers: dict[Partition, int] = {}
         self._beside = ThreadPoolExecutor(1, "kafka-reading-ahead")
-        self._ahead: Future[_Fetched] | None = None
-        """The next poll's messages, where they are read already or just now."""
+        self._ahead: deque[Future[_Fetched | None]] = deque()
+        """The next polls' messages, where they are read already or about to be."""
+        self._reach = 0
+        """How many polls may be ahead."""
+        self._halt = False
+        """Whether those that are about to be read are left: None will come of them."""
         self._let_go = nothing
         """Gives back the last poll's sources."""
+        self._left: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        """Gives back those of polls before, which nobody looks at any more."""
 
     def partitions_of(
         self, topics: tuple[str, ...], patience: float = ANSWER_S, *, required: bool = True
@@ -209,21 +224,25 @@ class Reader:
     def poll(self, most: int, prepare: Prepare | None = None) -> Poll:
         """Return up to `most` messages.
 
-        Where there is `prepare` and much to read, as much again is read beside what the caller does
-        next, and `prepare` is called with it, in another thread: the next poll returns that. Arrow
-        batches are not read ahead: with few to a poll the threads wait for the interpreter's lock
-        longer than they spare, and hold twice as much.
+        Where there is `prepare` and much to read, further polls are read beside what the caller
+        does next, and `prepare` is called with each, in another thread: the next ones return those.
+        They become more from poll to poll, up to `MOST_AHEAD`. Arrow batches are not read ahead:
+        with few to a poll the threads wait for the interpreter's lock longer than they spare, and
+        hold twice as much.
 
         Raises OffsetsGoneError, or BrokerError where trying again does not help.
         """
-        let_go, self._let_go = self._let_go, nothing
-        ahead, self._ahead = self._ahead, None
+        self._left.put(self._let_go)
+        self._let_go = nothing
+        ahead = self._ahead.popleft() if self._ahead else None
         if ahead is None or not ahead.done():
             # Else it is left to the other thread, which is the one that has time.
-            let_go()
-            let_go = nothing
+            self._let_go_of_left()
         try:
-            fetched = self._fetch(most) if ahead is None else ahead.result()
+            fetched = None if ahead is None else ahead.result()
+            if fetched is None:
+                self._forget_ahead()  # nothing more will come of them
+                fetched = self._fetch(most)
         except KafkaException as error:
             raise failure("reading events", error) from error
         received, messages = fetched.received, fetched.messages
@@ -241,24 +260,38 @@ class Reader:
             # Beyond the last message lie the markers of transactions: they count as read.
             at = self.partitions[number]
             self.positions[at] = max(self.positions[at], end)
-        if (
-            prepare is not None
-            and fetched.full
-            and not self.paused
-            and self._client.is_shared
-            and messages.arrow is None
-        ):
-            self._ahead = self._beside.submit(self._fetch, most, prepare, let_go)
+        if prepare is None or self.paused or not (self._client.is_shared and _may_go_on(fetched)):
+            self._reach = 0
         else:
-            let_go()
+            most_ahead = min(MOST_AHEAD, MOST_AHEAD_BYTES // max(fetched.size, 1))
+            self._reach = max(min(self._reach + 1, most_ahead), 1)
+        if not self._ahead:
+            self._halt = False
+        while len(self._ahead) < self._reach:
+            self._ahead.append(self._beside.submit(self._fetch_ahead, most, prepare))
+        if not self._reach:
+            self._let_go_of_left()
         drained = frozenset(ends)
         return Poll(messages, received.sources, drained, fetched.full, fetched.prepared)
 
-    def _fetch(
-        self, most: int, prepare: Prepare | None = None, let_go: Callable[[], None] = nothing
-    ) -> _Fetched:
+    def _let_go_of_left(self) -> None:
+        """Give back the sources of polls that nobody looks at any more, in whichever thread."""
+        with suppress(Empty):
+            while True:
+                self._left.get_nowait()()
+
+    def _fetch_ahead(self, most: int, prepare: Prepare | None) -> _Fetched | None:
+        """Take messages beside all else, unless there is no more or it may not go on."""
+        self._let_go_of_left()
+        if self._halt:
+            return None
+        fetched = self._fetch(most, prepare)
+        if not _may_go_on(fetched):
+            self._halt = True
+        return fetched
+
+    def _fetch(self, most: int, prepare: Prepare | None = None) -> _Fetched:
         """Take messages, which are only read once a poll has returned them."""
-        let_go()
         client = self._client
         count, size = client.take(most, 0.0)
         looks = 0
@@ -276,18 +309,21 @@ class Reader:
             arrow=which_are_arrow(received.values, received.sources),
         )
         prepared = None if prepare is None else prepare(messages)
-        return _Fetched(received, messages, looks < _LOOKS, prepared)
+        return _Fetched(received, messages, size, looks < _LOOKS, prepared)
 
     def _forget_ahead(self) -> None:
         """Leave what was taken and not returned: it is to be read again, from the positions."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            wait([ahead])
+        self._halt = True
+        wait(self._ahead)
+        self._ahead.clear()
 
     def pause(self, numbers: frozenset[int]) -> None:
         """Hold back exactly these partitions and let all others go on."""
         if numbers == self.paused:
             return
+        if numbers:
+            # The caller reads less at once then: what is not read ahead yet, it asks for anew.
+            self._halt = True
         for change, verb in (
             (numbers - self.paused, self._client.pause),
             (self.paused - numbers, self._client.resume),
@@ -327,6 +363,11 @@ class Reader:
 def best_client() -> Callable[[Mapping[str, Any]], Client]:
     """Return what creates the fastest client that there is here."""
     return NativeClient if native_client.available() else PythonClient
+
+
+def _may_go_on(fetched: _Fetched) -> bool:
+    """Whether what comes after these messages may be read ahead."""
+    return fetched.full and fetched.messages.arrow is None
 
 
 def _judge(trouble: Trouble) -> None:
