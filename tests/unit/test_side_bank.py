@@ -82,7 +82,9 @@ def test_evidence_grows_as_the_recursion_says(
         moved = bank(compiled if by == "compiled code" else None).move_on(log, gathered)
         # Two kinds of rounding, by a bit of the 24 that are kept.
         np.testing.assert_allclose(log, expected, rtol=2.5e-7, atol=1e-6)
-        np.testing.assert_allclose(moved.level, told.level, rtol=1e-9, atol=1e-8)
+        # Compiled code adds the smaller of two exponentials in 32 bits.
+        closely = 2e-7 if by == "compiled code" else 1e-8
+        np.testing.assert_allclose(moved.level, told.level, rtol=1e-9, atol=closely)
         np.testing.assert_array_equal(moved.reached, told.reached)
 
 

@@ -23,11 +23,11 @@ from streamgauge.core.detectors.bank import (
 )
 from streamgauge.core.detectors.sides import Sides
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Of the structures that are handed over; side_bank.c has the same number."""
 BLOCK: Final = 8_000
 """Sides whose evidence numpy moves on at once: the arrays of all alternatives stay in the cache."""
-_FIGURES: Final = 5
+_FIGURES: Final = 7
 
 
 class _Bank(ctypes.Structure):
