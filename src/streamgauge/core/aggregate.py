@@ -68,7 +68,7 @@ class Aggregator:
         panes, pane_codes = compact(batch.timestamp // self.pane_ms)
         specs = (SliceSpec(()), *self.slices)
         groupings = [
-            compact(slice_rows(batch, spec, self.registry, known))
+            slice_rows(batch, spec, self.registry, known)
             for spec, known in zip(specs, self._known, strict=True)
         ]
         if rows_also is not None:

@@ -23,10 +23,11 @@ Known = dict[tuple[str, ...], int]
 
 def slice_rows(
     batch: EventBatch, spec: SliceSpec, registry: SliceRegistry, known: Known | None = None
-) -> IntArray:
-    """Return the registry's row of every event under one slice specification `(n,) int64`.
+) -> tuple[IntArray, Places]:
+    """Return the registry's rows of events under one slice specification, as `compact` does.
 
-    `known` is what earlier calls with the same specification and registry have found; it grows.
+    Those are the distinct rows, ascending, and every event's index among them. `known` is what
+    earlier calls with the same specification and registry have found; it grows.
     """
     known = {} if known is None else known
     columns = [_version_column(batch)]
@@ -48,7 +49,9 @@ def slice_rows(
             found[i] = row = registry.row(key)
             if registry.keys[row] == key:
                 known[values] = row
-    return np.array(found, np.int64)[places]
+    # Values for which there is no room of their own share a row.
+    rows, at = compact(np.array(found, np.int64))
+    return rows, at[places]
 
 
 def compact(values: IntArray | CodeArray | Places) -> tuple[IntArray, Places]:

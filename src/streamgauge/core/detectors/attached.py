@@ -88,7 +88,8 @@ class AttachedDetectors:
         """
         if not len(batch) or not self._positions:
             return
-        rows = slice_rows(batch, SliceSpec(()), self._registry)
+        distinct, places = slice_rows(batch, SliceSpec(()), self._registry)
+        rows = distinct[places]
         fields = tuple(self._layout.fields[position] for position in self._positions)
         served = np.flatnonzero(batch.ok)
         for column in columns(Layout(batch.schema, fields), batch, slice(0, len(batch))):
