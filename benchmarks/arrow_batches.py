@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from benchmarks.common import Row, arguments, best_seconds, report
 from benchmarks.decode import SCHEMA, START_MS, make_messages
-from streamgauge.formats.arrow_batches import decode_arrow
+from streamgauge.formats.arrow_batches import decode_together
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.native import NativeDecoder
 
@@ -97,9 +97,15 @@ def main() -> None:
     report("Arrow batches: 20 features, decode alone", table, as_json=options.json)
 
 
-def _decode(value: bytes, times: int) -> None:
-    for _ in range(times):
-        decoded = decode_arrow(value, [SCHEMA], EventTime())
+def _decode(value: bytes, messages: int) -> None:
+    for decoded in decode_together(
+        [value] * messages,
+        [SCHEMA],
+        EventTime(),
+        identified=None,
+        partition=np.zeros(messages, np.int32),
+        broker_timestamp=np.full(messages, -1),
+    ):
         assert decoded.accepted == decoded.rows
 
 

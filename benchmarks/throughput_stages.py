@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import streamgauge.formats.arrow_rows as arrow_rows
 import streamgauge.runner.intake as intake_module
 from benchmarks.throughput_stream import Filled
 from streamgauge.cli.run import look_seldom_for_garbage
@@ -33,6 +34,8 @@ CHECKPOINT_S: Final = 5.0
 _STAGES: Final = (
     (Reader, "poll", "read"),
     (PredictionDecoder, "decode", "decode"),
+    (arrow_rows, "read_frame", "decode"),
+    (arrow_rows, "_decoded", "decode"),
     (LabelDecoder, "decode", "decode"),
     (intake_module, "keys", "keys"),
     (Aggregator, "aggregate", "aggregate"),

@@ -5,10 +5,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgauge.formats.arrow_batches import DecodedRows, decode_arrow, refused_rows
+from streamgauge.formats import arrow_rows
+from streamgauge.formats.arrow_batches import (
+    DecodedRows,
+    decode_arrow,
+    decode_together,
+    refused_rows,
+)
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.native import NativeDecoder
@@ -84,6 +91,77 @@ def test_rows_that_are_written_out_in_json_become_what_they_became(table: Any, s
     )
     found = _without_partition(outcomes(NativeDecoder(SCHEMAS).decode(poll), len(rows)))
     assert found == [expected[row] for row in rows]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(tables(), min_size=1, max_size=3), st.integers(0, 2**32), st.booleans())
+def test_messages_that_are_decoded_together_become_what_each_becomes(
+    drawn: list[Any], seed: int, coded: bool
+) -> None:
+    rng = Random(seed)
+    values: list[bytes] = []
+    for _ in range(rng.randint(1, 8)):
+        table = rng.choice(drawn)
+        rows = rng.sample(range(table.num_rows), rng.randint(0, table.num_rows))
+        table = table.take(pa.array(rows, pa.int64()))
+        carrier = pa.array([rng.choice(["AA", "UA", None]) for _ in rows], pa.string())
+        if coded and "features.carrier" not in table.schema.names:
+            # Each message with a dictionary of its own.
+            table = table.append_column("features.carrier", carrier.dictionary_encode())
+        values.append(rng.choice([stream(table, 3)] * 5 + [b"broken"]))
+    partition = np.array([rng.randint(0, 3) for _ in values], np.int32)
+    times = np.array([rng.choice([-1, CLOCK, T0 - 10**9]) for _ in values], np.int64)
+    found: list[Any] = []
+    refused: list[tuple[Any, ...]] = []
+    at = 0
+    for decoded in decode_together(
+        values, SCHEMAS, EventTime(), identified=None, partition=partition, broker_timestamp=times
+    ):
+        refused += [(at + x.index, x.row, x.reason, x.field) for x in decoded.located()]
+        refused += [(at, None, x.reason, "") for x in [decoded.refused] if x is not None]
+        found += outcomes(_as_decoded(decoded), decoded.rows)
+        at += len(decoded.sizes)
+    assert at == len(values)
+    expected: list[Any] = []
+    alone: list[tuple[Any, ...]] = []
+    for i, value in enumerate(values):
+        each = decode_arrow(
+            value,
+            SCHEMAS,
+            EventTime(),
+            partition=int(partition[i]),
+            broker_timestamp=int(times[i]),
+        )
+        alone += [(i, x.index, x.reason, x.field) for x in each.rejected]
+        alone += [(i, None, x.reason, "") for x in [each.refused] if x is not None]
+        expected += outcomes(_as_decoded(each), each.rows)
+    assert found == expected
+    assert refused == alone
+
+
+def test_messages_that_are_alike_are_one_batch_up_to_so_many_rows_and_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def sizes(count: int) -> list[list[int]]:
+        table = pa.table({"model": ["flight-delay"] * 10})
+        found = decode_together(
+            [stream(table)] * count,
+            SCHEMAS,
+            EventTime(),
+            identified=None,
+            partition=np.zeros(count, np.int32),
+            broker_timestamp=np.full(count, -1),
+        )
+        return [each.sizes.tolist() for each in found]
+
+    assert sizes(7) == [[10] * 7]
+    monkeypatch.setattr(arrow_rows, "TOGETHER_ROWS", 35)
+    assert sizes(7) == [[10] * 3, [10] * 3, [10]]
+    monkeypatch.setattr(arrow_rows, "TOGETHER_ROWS", 5)
+    assert sizes(3) == [[10]] * 3
+    monkeypatch.undo()
+    monkeypatch.setattr(arrow_rows, "TOGETHER_BYTES", 500)
+    assert sizes(7) == [[10] * 3, [10] * 3, [10]]
 
 
 @settings(deadline=None, max_examples=60)

@@ -97,9 +97,9 @@ def test_headers_of_what_cannot_be_arrow_are_not_looked_at() -> None:
 def test_ids_are_made_of_the_models_that_are_identified_alone() -> None:
     events = [event(prediction_id=f"p{i}") for i in range(4)]
     poll = polled(sources([batch(0, events)]))
-    (ids,) = PredictionDecoder([BINARY], identified=["flight-delay"]).decode(poll).ids
-    assert ids == ["p0", "p1", "p2", "p3"]
-    found = PredictionDecoder([BINARY]).decode(poll)
+    (named,) = PredictionDecoder([BINARY], identified=["flight-delay"]).decode_arrow(poll)
+    assert named.ids == (["p0", "p1", "p2", "p3"],)
+    (found,) = PredictionDecoder([BINARY]).decode_arrow(poll)
     assert (found.ids, found.accepted) == (([],), 4)
 
 

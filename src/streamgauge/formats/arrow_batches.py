@@ -24,13 +24,13 @@ partition that is only the producer's partitioner knows, so it is not checked he
 way.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
+from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
 from streamgauge.formats.checks import RejectedError
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.messages import ARROW_TYPE, DeadLetterReason, Rejected
@@ -48,16 +48,17 @@ MAX_ROWS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class DecodedRows:
-    """What one message's rows became; every row is in exactly one of three places.
+    """What the rows of messages became; every row is in exactly one of three places.
 
-    `rows == accepted + len(rejected) + unknown_models`, unless the whole message is `refused`, of
-    which no row is known. `batches`, `rows_of` and `ids` are parallel, one of each for each model
-    that has events, in the order of the schemas: `rows_of[b] (n_b,) int64` are the ascending rows
-    of batch b, and `ids[b]` is empty where ids were not asked for. The index of a `Rejected` is its
-    row. `unknown_fields` is as in `Decoded`.
+    `sizes (m,) int64` are the rows of each message, and rows are numbered through all of them.
+    `rows == accepted + len(rejected) + unknown_models`, unless it is one message that is `refused`
+    as a whole, of which no row is known. `batches`, `rows_of` and `ids` are parallel, one of each
+    for each model that has events, in the order of the schemas: `rows_of[b] (n_b,) int64` are the
+    ascending rows of batch b, and `ids[b]` is empty where ids were not asked for. The index of a
+    `Rejected` is its row. `unknown_fields` is as in `Decoded`.
     """
 
-    rows: int
+    sizes: IntArray
     batches: tuple[EventBatch, ...]
     rows_of: tuple[IntArray, ...]
     ids: tuple[list[str], ...]
@@ -67,9 +68,23 @@ class DecodedRows:
     unknown_fields: int
 
     @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self.sizes.sum())
+
+    @property
     def accepted(self) -> int:
         """How many rows became events."""
         return sum(map(len, self.batches))
+
+    def located(self) -> Iterator[Rejected]:
+        """Yield the refused rows with the places of their messages, and their rows there."""
+        begins = np.cumsum(self.sizes) - self.sizes
+        rows = np.array([item.index for item in self.rejected], np.int64)
+        places = np.searchsorted(begins, rows, side="right") - 1
+        own = rows - begins[places]
+        for item, place, row in zip(self.rejected, places.tolist(), own.tolist(), strict=True):
+            yield replace(item, index=place, row=row)
 
 
 def decode_arrow(
@@ -85,32 +100,53 @@ def decode_arrow(
 ) -> DecodedRows:
     """The events of one message as one batch for each model, and what became of the other rows.
 
-    `identified` names the models whose prediction ids are wanted, None for all. `partition` is the
-    message's in the caller's numbering, `broker_timestamp` in milliseconds since the epoch, -1
-    where there is none. Never raises for what is in `value`: a message that cannot be
-    read at all, or that would take more than `max_bytes` or `max_rows`, is `refused`. So is every
-    message where pyarrow is not installed.
+    `partition` is the message's in the caller's numbering, `broker_timestamp` in milliseconds since
+    the epoch, -1 where there is none. All else is as in `decode_together`.
+    """
+    (found,) = decode_together(
+        [value],
+        schemas,
+        times,
+        identified=identified,
+        partition=np.array([partition], np.int32),
+        broker_timestamp=np.array([broker_timestamp], np.int64),
+        max_bytes=max_bytes,
+        max_rows=max_rows,
+    )
+    return found
+
+
+def decode_together(
+    values: Sequence[bytes | None],
+    schemas: Sequence[ModelSchema],
+    times: EventTime,
+    *,
+    identified: Collection[str] | None,
+    partition: CodeArray,
+    broker_timestamp: IntArray,
+    max_bytes: int = MAX_BYTES,
+    max_rows: int = MAX_ROWS,
+) -> Iterator[DecodedRows]:
+    """Yield what messages became, as many together as are alike and small, in their order.
+
+    One batch costs some thousand calls whatever its size. `identified` names the models whose
+    prediction ids are wanted, None for all; `partition (n,)` and `broker_timestamp (n,)` are as in
+    `RawMessages`. Never raises for what is in the values: a message that cannot be read at all, or
+    that would take more than `max_bytes` or `max_rows`, is `refused`. So is every message where
+    pyarrow is not installed.
     """
     try:
         # The one import of what needs pyarrow, which is an optional extra.
-        from streamgauge.formats.arrow_rows import decode_rows
+        from streamgauge.formats.arrow_rows import Rules, decode_streams
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "pyarrow":
             raise
-        return _refused("Arrow batches need pyarrow: pip install 'streamgauge[arrow]'")
-    try:
-        return decode_rows(
-            value,
-            schemas,
-            times,
-            identified=identified,
-            partition=partition,
-            broker_timestamp=broker_timestamp,
-            max_bytes=max_bytes,
-            max_rows=max_rows,
-        )
-    except RejectedError as error:
-        return _refused(error.detail, error.reason)
+        detail = "Arrow batches need pyarrow: pip install 'streamgauge[arrow]'"
+        nothing = refused(RejectedError(DeadLetterReason.DECODE, "", detail))
+        yield from (nothing for _ in values)
+        return
+    rules = Rules(schemas, times, identified, max_bytes, max_rows)
+    yield from decode_streams(values, partition, broker_timestamp, rules)
 
 
 def refused_rows(value: bytes, rows: Sequence[int]) -> "list[JsonRow] | None":
@@ -162,5 +198,7 @@ def sampled_rows(
     return SampledRows(events, rows, rejected)
 
 
-def _refused(detail: str, reason: DeadLetterReason = DeadLetterReason.DECODE) -> DecodedRows:
-    return DecodedRows(0, (), (), (), (), Rejected(0, reason, "", detail), 0, 0)
+def refused(error: RejectedError) -> DecodedRows:
+    """Return what becomes of a message that cannot be read at all."""
+    whole = Rejected(0, error.reason, "", error.detail)
+    return DecodedRows(np.zeros(1, np.int64), (), (), (), (), whole, 0, 0)

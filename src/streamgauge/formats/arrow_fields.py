@@ -81,9 +81,9 @@ def check_ids(cells: Cells | None, verdicts: Verdicts) -> None:
 
 
 def read_times(
-    cells: Cells | None, verdicts: Verdicts, times: EventTime, broker_timestamp: int
+    cells: Cells | None, verdicts: Verdicts, times: EventTime, broker_timestamp: IntArray
 ) -> IntArray:
-    """Event times in milliseconds `(n,)`."""
+    """Event times in milliseconds `(n,)`; `broker_timestamp (n,)` is -1 where there is none."""
     field = "timestamp"
     none = np.zeros(verdicts.rows, np.int64)
     if cells is None:
@@ -103,7 +103,7 @@ def read_times(
         detail = "expected an integer, a timestamp or an RFC 3339 string"
         verdicts.refuse_all(field, f"{detail}, got {cells.kind.value}")
         return none
-    possible = times.possible_many(milliseconds, np.asarray(broker_timestamp, np.int64))
+    possible = times.possible_many(milliseconds, broker_timestamp)
     detail = "no RFC 3339 date-time, before 2000 or ahead of the broker's clock; is the unit right?"
     verdicts.refuse(~possible, field, detail, DeadLetterReason.TIMESTAMP)
     return milliseconds

@@ -1,19 +1,21 @@
 """The rules of `checks` over whole Arrow columns: rows in, batches and dead letters out."""
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from streamgauge.core.batch import (
     Categories,
+    CodeArray,
     EventBatch,
     FloatArray,
     IntArray,
     ModelSchema,
     Task,
 )
-from streamgauge.formats.arrow_batches import DecodedRows
+from streamgauge.formats.arrow_batches import DecodedRows, refused
 from streamgauge.formats.arrow_cells import Cells, Kind
 from streamgauge.formats.arrow_features import is_feature, read_features
 from streamgauge.formats.arrow_fields import (
@@ -26,41 +28,98 @@ from streamgauge.formats.arrow_fields import (
     read_times,
 )
 from streamgauge.formats.arrow_scores import read_scores
-from streamgauge.formats.arrow_stream import ARROW_ERRORS, Frame, read_frame, refusal
+from streamgauge.formats.arrow_stream import (
+    ARROW_ERRORS,
+    Frame,
+    read_frame,
+    refusal,
+    together,
+)
 from streamgauge.formats.arrow_tags import read_tags
+from streamgauge.formats.checks import RejectedError
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.event_types import KNOWN_FIELDS, feature_names
 
+TOGETHER_ROWS: Final = 40_000
+"""Rows of several messages that are decoded as one, at most."""
+TOGETHER_BYTES: Final = 32 << 20
+"""Bytes of their columns, at most."""
 _FIELDS: Final = frozenset({*KNOWN_FIELDS, "model"})
 
 
-def decode_rows(
-    value: bytes,
-    schemas: Sequence[ModelSchema],
-    times: EventTime,
-    *,
-    identified: Collection[str] | None,
-    partition: int,
-    broker_timestamp: int,
-    max_bytes: int,
-    max_rows: int,
-) -> DecodedRows:
-    """What `decode_arrow` promises. Raises RejectedError if no row can be read."""
-    frame = read_frame(value, _wanted(schemas), max_bytes=max_bytes, max_rows=max_rows)
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What rows are judged by, and how large a message may be; see `decode_together`."""
+
+    schemas: Sequence[ModelSchema]
+    times: EventTime
+    identified: Collection[str] | None
+    max_bytes: int
+    max_rows: int
+
+
+class _Stream(NamedTuple):
+    """A message that was read, with its partition and the broker's time of it."""
+
+    frame: Frame
+    partition: int
+    broker_timestamp: int
+
+
+def decode_streams(
+    values: Sequence[bytes | None], partition: CodeArray, broker_timestamp: IntArray, rules: Rules
+) -> Iterator[DecodedRows]:
+    """What `decode_together` promises."""
+    wanted = _wanted(rules.schemas)
+    waiting: list[_Stream] = []
+    rows = size = 0
+    for place, where in enumerate(zip(partition.tolist(), broker_timestamp.tolist(), strict=True)):
+        value = values[place]  # one by one, as each is copied out of a poll's text
+        problem: RejectedError | None = None
+        try:
+            frame = read_frame(
+                value or b"", wanted, max_bytes=rules.max_bytes, max_rows=rules.max_rows
+            )
+        except RejectedError as error:
+            problem = error
+        else:
+            rows, size = rows + frame.rows, size + frame.nbytes
+        full = rows > TOGETHER_ROWS or size > TOGETHER_BYTES
+        if waiting and (problem is not None or full or not frame.is_like(waiting[0].frame)):
+            yield from _decoded(waiting, rules)
+            waiting, rows, size = [], 0, 0
+        if problem is not None:
+            yield refused(problem)
+            continue
+        if not waiting:
+            rows, size = frame.rows, frame.nbytes
+        waiting.append(_Stream(frame, *where))
+    if waiting:
+        yield from _decoded(waiting, rules)
+
+
+def _decoded(streams: Sequence[_Stream], rules: Rules) -> list[DecodedRows]:
+    """Decode messages that are alike as one, or where that cannot be each by itself."""
+    sizes = np.array([stream.frame.rows for stream in streams], np.int64)
     try:
-        return _decode(frame, schemas, times, identified, partition, broker_timestamp)
+        found = _decode(
+            together([stream.frame for stream in streams]),
+            np.repeat(np.array([stream.partition for stream in streams], np.int32), sizes),
+            np.repeat(np.array([stream.broker_timestamp for stream in streams], np.int64), sizes),
+            rules,
+        )
     except ARROW_ERRORS as error:
-        raise refusal(f"columns that cannot be read ({type(error).__name__})") from error
+        if len(streams) == 1:
+            return [refused(refusal(f"columns that cannot be read ({type(error).__name__})"))]
+        return [found for stream in streams for found in _decoded([stream], rules)]
+    return [replace(found, sizes=sizes)]
 
 
 def _decode(
-    frame: Frame,
-    schemas: Sequence[ModelSchema],
-    times: EventTime,
-    identified: Collection[str] | None,
-    partition: int,
-    broker_timestamp: int,
+    frame: Frame, partition: CodeArray, broker_timestamp: IntArray, rules: Rules
 ) -> DecodedRows:
+    """Decode rows, each with its partition `(n,)` and the broker's time of it `(n,)`."""
+    schemas = rules.schemas
     verdicts = Verdicts(frame.rows)
     model_of, unknown_models = _models(frame, schemas, verdicts)
     rejected = verdicts.rejected(np.arange(frame.rows))
@@ -73,18 +132,18 @@ def _decode(
         if not len(rows):
             continue
         mine = frame if len(rows) == frame.rows else frame.take(model_of == place)
-        reading = _Reading(mine, schema, times, broker_timestamp)
+        reading = _Reading(mine, schema, rules.times, broker_timestamp[rows])
         rejected += reading.verdicts.rejected(rows)
         accepted = reading.verdicts.accepted
         if not accepted.any():
             continue
-        batches.append(reading.batch(partition))
+        batches.append(reading.batch(partition[rows]))
         rows_of.append(rows[accepted])
-        wanted = identified is None or schema.model in identified
+        wanted = rules.identified is None or schema.model in rules.identified
         ids.append(reading.accepted_ids() if wanted else [])
         unknown_fields += reading.unknown_fields
     return DecodedRows(
-        rows=frame.rows,
+        sizes=np.array([frame.rows], np.int64),
         batches=tuple(batches),
         rows_of=tuple(rows_of),
         ids=tuple(ids),
@@ -127,7 +186,7 @@ class _Reading:
     """The rows of one model, every column read and judged in the order of `checks`."""
 
     def __init__(
-        self, frame: Frame, schema: ModelSchema, times: EventTime, broker_timestamp: int
+        self, frame: Frame, schema: ModelSchema, times: EventTime, broker_timestamp: IntArray
     ) -> None:
         self._schema = schema
         verdicts = self.verdicts = Verdicts(frame.rows)
@@ -162,8 +221,8 @@ class _Reading:
             return ids
         return [ids[row] for row in np.flatnonzero(accepted).tolist()]
 
-    def batch(self, partition: int) -> EventBatch:
-        """The accepted rows as a batch."""
+    def batch(self, partition: CodeArray) -> EventBatch:
+        """The accepted rows as a batch; `partition (n,)` is that of each row."""
         accepted = self.verdicts.accepted
         every = bool(accepted.all())
 
@@ -177,7 +236,7 @@ class _Reading:
         return EventBatch(
             schema=self._schema,
             timestamp=self._timestamp if every else self._timestamp[accepted],
-            partition=np.full(np.count_nonzero(accepted), partition, np.int32),
+            partition=partition if every else partition[accepted],
             version=coded(self._version),
             numeric=floats(self._features.numeric),
             faults=self._features.faults(accepted),

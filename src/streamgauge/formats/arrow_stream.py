@@ -2,7 +2,7 @@
 
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,10 +49,32 @@ class Frame:
         """Return the cells of a column."""
         return Cells(self.columns.column(name))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns."""
+        return int(self.columns.nbytes)
+
+    def is_like(self, other: "Frame") -> bool:
+        """Whether both have the same columns, of the same types."""
+        same = self.columns.schema.equals(other.columns.schema)
+        return bool(same) and self.unread == other.unread
+
     def take(self, rows: BoolArray) -> "Frame":
         """Return some rows."""
         columns = self.columns.filter(pa.array(rows))
         return Frame(columns.num_rows, columns, self.unread)
+
+
+def together(frames: Sequence[Frame]) -> Frame:
+    """Return the rows of frames that are alike, one or more, one after the other.
+
+    Raises one of `ARROW_ERRORS` where Arrow cannot, as when a dictionary would be too large.
+    """
+    if len(frames) == 1:
+        return frames[0]
+    table = pa.Table.from_batches([frame.columns for frame in frames])
+    columns = _in_one_piece(table)
+    return Frame(columns.num_rows, columns, frames[0].unread)
 
 
 def read_frame(
@@ -96,11 +118,14 @@ def _read(value: bytes, wanted: Callable[[str], bool], max_rows: int) -> Frame:
     if table.num_rows > max_rows:
         raise refusal(f"more than {max_rows:,} rows in a message")
     table.validate(full=True)
-    if len(batches) > 1:
-        table = table.unify_dictionaries().combine_chunks()
-    columns = (table.to_batches() or [pa.RecordBatch.from_pylist([], stream.schema)])[0]
+    columns = _in_one_piece(table) if len(batches) != 1 else batches[0]
     unread = tuple(name for place, name in enumerate(all_names) if place not in places)
     return Frame(table.num_rows, columns, unread)
+
+
+def _in_one_piece(table: Any) -> Any:
+    pieces = table.unify_dictionaries().combine_chunks().to_batches()
+    return pieces[0] if pieces else pa.RecordBatch.from_pylist([], table.schema)
 
 
 def _check_sizes(value: bytes, max_bytes: int) -> None:

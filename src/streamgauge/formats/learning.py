@@ -104,7 +104,7 @@ class UntypedDecoder:
 
     def _decode_batch(self, message: RawMessages) -> DecodedUntyped:
         """Decode the rows of the models as if each had come in JSON; others are not read."""
-        assert len(message) == 1, "Arrow batches are decoded one by one: see Part.runs"
+        assert len(message) == 1, "Arrow batches are decoded one by one: where models are learned"
         found = sampled_rows(
             message.values[0] or b"",
             [ModelSchema(name, task) for name, task in self._tasks.items()],

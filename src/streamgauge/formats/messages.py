@@ -103,9 +103,10 @@ class Decoded:
     `events == accepted + len(rejected) + unknown_models + tombstones`: a message in JSON is one
     event, and one that is refused as a whole too. `batches` holds one batch for each model that has
     events, in the order of the decoder's schemas; `rows[b] (n_b,) int64` are the ascending indices
-    of batch b's events in `RawMessages`, or in an Arrow message; `ids[b]` their prediction ids.
-    `unknown_fields` counts the fields of accepted events that no schema names, at the top level and
-    among the features.
+    of batch b's events in `RawMessages`, or their rows in Arrow messages, numbered through all of
+    them; `ids[b]` their prediction ids. `sizes (m,) int64` are the events of each Arrow message,
+    None of those in JSON: of each one. `unknown_fields` counts the fields of accepted events that
+    no schema names, at the top level and among the features.
     """
 
     batches: tuple[EventBatch, ...]
@@ -115,6 +116,7 @@ class Decoded:
     tombstones: int
     unknown_models: int
     unknown_fields: int
+    sizes: IntArray | None = None
 
     @property
     def accepted(self) -> int:

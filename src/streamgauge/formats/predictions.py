@@ -1,10 +1,11 @@
 """Decodes prediction messages in either form: JSON, an event each, or Arrow batches of many."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
 
 from streamgauge.core.batch import ModelSchema
-from streamgauge.formats.arrow_batches import decode_arrow
+from streamgauge.formats.arrow_batches import decode_together
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.native import NativeDecoder
@@ -31,29 +32,31 @@ class PredictionDecoder:
         self._json = NativeDecoder(self._schemas, times, identified=self._identified)
 
     def decode(self, messages: RawMessages) -> Decoded:
-        """The events of messages of one form, any number in JSON or one Arrow batch.
+        """The events of messages in JSON; `ids` of models that are not identified are empty."""
+        assert messages.arrow is None
+        return self._json.decode(messages)
 
-        The index of what is refused is its message's place; `ids` of models that are not identified
-        are empty.
+    def decode_arrow(self, messages: RawMessages) -> Iterator[Decoded]:
+        """Yield the events of Arrow batches in their order, of as many as go together.
+
+        The index of what is refused is its message's place among those.
         """
-        if messages.arrow is None:
-            return self._json.decode(messages)
-        assert len(messages) == 1, "Arrow batches are decoded one by one: see Part.runs"
-        found = decode_arrow(
-            messages.values[0] or b"",
+        for found in decode_together(
+            messages.values,
             self._schemas,
             self._times,
             identified=self._identified,
-            partition=int(messages.partition[0]),
-            broker_timestamp=int(messages.broker_timestamp[0]),
-        )
-        whole = () if found.refused is None else (found.refused,)
-        return Decoded(
-            batches=found.batches,
-            rows=found.rows_of,
-            ids=found.ids,
-            rejected=whole + tuple(replace(x, index=0, row=x.index) for x in found.rejected),
-            tombstones=0,
-            unknown_models=found.unknown_models,
-            unknown_fields=found.unknown_fields,
-        )
+            partition=messages.partition,
+            broker_timestamp=messages.broker_timestamp,
+        ):
+            whole = () if found.refused is None else (found.refused,)
+            yield Decoded(
+                batches=found.batches,
+                rows=found.rows_of,
+                ids=found.ids,
+                rejected=whole + tuple(found.located()),
+                tombstones=0,
+                unknown_models=found.unknown_models,
+                unknown_fields=found.unknown_fields,
+                sizes=found.sizes if found.refused is None else np.ones(1, np.int64),
+            )

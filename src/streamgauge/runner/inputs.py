@@ -32,8 +32,12 @@ class Part:
         """Return refusals with their places in the poll."""
         return tuple(replace(item, index=int(self.places[item.index])) for item in items)
 
+    def take(self, at: slice) -> "Part":
+        """Return some of them."""
+        return Part(self.messages.take(np.arange(len(self.places))[at]), self.places[at])
+
     def runs(self) -> "Iterator[Part]":
-        """Yield the messages in parts of one form: many in JSON, or one Arrow batch.
+        """Yield the messages in parts of one form: events in JSON, or Arrow batches.
 
         Each partition's come in their order, as of two events with one id the first counts, but
         not those of different partitions, so that parts are as few as can be.
@@ -45,9 +49,8 @@ class Part:
         turn = _turns(self.messages.partition, arrow)
         for number in range(int(turn.max(initial=-1)) + 1):
             at = np.flatnonzero(turn == number)
-            for some in at.reshape(-1, 1) if number % 2 else [at]:
-                if len(some):
-                    yield Part(self.messages.take(some), self.places[some])
+            if len(at):
+                yield Part(self.messages.take(at), self.places[at])
 
 
 @dataclass(slots=True)

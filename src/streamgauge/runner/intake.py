@@ -1,7 +1,7 @@
 """Intake: messages in, events at the engines of their models. No Kafka and no clock."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from threading import Lock
 from typing import Final, Generic, TypeVar
@@ -166,11 +166,10 @@ class Intake(ABC, Generic[E]):
         predictions, labels = prepared.predictions, prepared.labels
         sizes = None if messages.arrow is None else np.ones(len(messages), np.int64)
         rejected: list[Rejected] = []
-        for run in predictions.runs():
-            refused, events = self._take_predictions(run, now, prepared.decoded)
-            rejected += refused
-            if sizes is not None and run.messages.arrow is not None:
-                sizes[run.places] = events
+        for part, decoded in self._decoded(predictions, prepared.decoded):
+            rejected += self._take_predictions(part, now, decoded)
+            if sizes is not None and decoded.sizes is not None:
+                sizes[part.places] = decoded.sizes
         self._gathering.release()
         rejected += self._take_labels(labels, now, prepared.decoded_labels)
         self._inputs.note(messages)
@@ -199,17 +198,38 @@ class Intake(ABC, Generic[E]):
                 decoders,
             )
 
-    def _take_predictions(
-        self, part: Part, now: float, decoded: Decoded | None
-    ) -> tuple[tuple[Rejected, ...], int]:
-        """Count prediction events of one form; return those that are refused, and how many all are.
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether Arrow batches are decoded one by one, though they may go together."""
+        return False
 
-        Each part is decoded only when the ones before are counted: an Arrow batch may become large.
+    def _decoded(
+        self, predictions: Part, decoded: Decoded | None = None
+    ) -> Iterator[tuple[Part, Decoded]]:
+        """Yield what predictions became in parts of one form; `decoded` is what JSON alone did.
+
+        Each is decoded only when those before are counted: an Arrow batch may become large.
         """
+        for run in predictions.runs():
+            if run.messages.arrow is None:
+                if decoded is None:
+                    with self._decoding:
+                        decoded = self._decoder.decode(run.messages)
+                yield run, decoded
+                decoded = None
+                continue
+            each = range(len(run.places)) if self._one_by_one else ()
+            for some in [run.take(slice(at, at + 1)) for at in each] or [run]:
+                begin = 0
+                for found in self._decoder.decode_arrow(some.messages):
+                    assert found.sizes is not None
+                    end = begin + len(found.sizes)
+                    yield some.take(slice(begin, end)), found
+                    begin = end
+
+    def _take_predictions(self, part: Part, now: float, decoded: Decoded) -> tuple[Rejected, ...]:
+        """Count prediction events of one form; return those that are refused."""
         messages = part.messages
-        if decoded is None:
-            with self._decoding:
-                decoded = self._decoder.decode(messages)
         if messages.arrow is None:
             self._gathering.release()
         add = self._add if messages.arrow is None else self._gathering.take
@@ -217,10 +237,9 @@ class Intake(ABC, Generic[E]):
             self._observe(batch.timestamp, batch.partition, now)
             add(batch, ids)
         rejected, accepted = self._sift(messages, decoded, now)
-        events = decoded.events
         self.counts.unknown_fields += decoded.unknown_fields
-        self._count(events, accepted, rejected, decoded.tombstones)
-        return part.rejected(rejected), events
+        self._count(decoded.events, accepted, rejected, decoded.tombstones)
+        return part.rejected(rejected)
 
     def _sift(
         self,
@@ -263,8 +282,7 @@ class Intake(ABC, Generic[E]):
                 continue
             engine = self.engines[name]
             predictions, labels = self._inputs.divided(messages, unknown)
-            for run in predictions.runs():
-                found = self._decoder.decode(run.messages)
+            for _, found in self._decoded(predictions):
                 for batch, ids in zip(found.batches, found.ids, strict=True):
                     if batch.schema.model == name:
                         engine.index(batch, keys(name, ids))

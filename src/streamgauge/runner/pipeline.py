@@ -206,6 +206,11 @@ class Pipeline(Intake[ModelEngine]):
         if len(batch) and learner is not None and learner.stage is Stage.COUNTING:
             learner.count(batch)
 
+    @property
+    def _one_by_one(self) -> bool:
+        # What is refused is compared with what a sample refuses, message by message.
+        return any(x.stage is Stage.SAMPLING for x in self._learners.values())
+
     def _sift(
         self, messages: RawMessages, decoded: Decoded, now: float
     ) -> tuple[tuple[Rejected, ...], int]:
