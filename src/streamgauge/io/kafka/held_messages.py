@@ -1,8 +1,9 @@
 """Messages of librdkafka that were received, to be looked at one by one."""
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -24,7 +25,8 @@ class _Message:
     at: Partition
     place: int
     time: tuple[int, int]
-    content: tuple[bytes | None, bytes | None]
+    content: Callable[[], tuple[bytes | None, bytes | None]]
+    """Copies key and value, which may be large where the headers alone are asked for."""
     heads: list[tuple[str, bytes | None]]
 
     def topic(self) -> str:
@@ -40,10 +42,10 @@ class _Message:
         return self.time
 
     def key(self) -> bytes | None:
-        return self.content[0]
+        return self.content()[0]
 
     def value(self) -> bytes | None:
-        return self.content[1]
+        return self.content()[1]
 
     def headers(self) -> Headers:
         return self.heads
@@ -86,14 +88,15 @@ class HeldMessages(Sequence[Source]):
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return [self[each] for each in range(len(self))[place]]
-        address, found = self._message(int(self._source[place]))
+        at = int(self._source[place])
+        address, found = self._message(at)
         kind = ctypes.c_int()
         time = self._kafka.message_timestamp(address, ctypes.byref(kind))
         return _Message(
             (self._topic(found), found.partition),
             found.offset,
             (TIMESTAMP_NOT_AVAILABLE if time < 0 else kind.value, time),
-            (_bytes(found.key, found.key_len), _bytes(found.payload, found.len)),
+            partial(self._content, at),
             list(self._headers(address)),
         )
 
@@ -103,6 +106,10 @@ class HeldMessages(Sequence[Source]):
         text = _bytes(found.payload, found.len) or self._kafka.err2str(found.err)
         error = KafkaError(found.err, text_of(text))
         return Trouble(self._topic(found), found.partition, found.offset, error)
+
+    def _content(self, at: int) -> tuple[bytes | None, bytes | None]:
+        _, found = self._message(at)
+        return _bytes(found.key, found.key_len), _bytes(found.payload, found.len)
 
     def _message(self, at: int) -> tuple[int, librdkafka.Message]:
         if not self.is_there:
