@@ -75,31 +75,28 @@ def decode_streams(
     rows = size = 0
     for place, where in enumerate(zip(partition.tolist(), broker_timestamp.tolist(), strict=True)):
         value = values[place]  # one by one, as each is copied out of a poll's text
-        problem: RejectedError | None = None
         try:
             frame = read_frame(
                 value or b"", wanted, max_bytes=rules.max_bytes, max_rows=rules.max_rows
             )
         except RejectedError as error:
-            problem = error
-        else:
-            rows, size = rows + frame.rows, size + frame.nbytes
-        full = rows > TOGETHER_ROWS or size > TOGETHER_BYTES
-        if waiting and (problem is not None or full or not frame.is_like(waiting[0].frame)):
             yield from _decoded(waiting, rules)
             waiting, rows, size = [], 0, 0
-        if problem is not None:
-            yield refused(problem)
+            yield refused(error)
             continue
-        if not waiting:
-            rows, size = frame.rows, frame.nbytes
+        rows, size = rows + frame.rows, size + frame.nbytes
+        full = rows > TOGETHER_ROWS or size > TOGETHER_BYTES
+        if waiting and (full or not frame.is_like(waiting[0].frame)):
+            yield from _decoded(waiting, rules)
+            waiting, rows, size = [], frame.rows, frame.nbytes
         waiting.append(_Stream(frame, *where))
-    if waiting:
-        yield from _decoded(waiting, rules)
+    yield from _decoded(waiting, rules)
 
 
 def _decoded(streams: Sequence[_Stream], rules: Rules) -> list[DecodedRows]:
     """Decode messages that are alike as one, or where that cannot be each by itself."""
+    if not streams:
+        return []
     sizes = np.array([stream.frame.rows for stream in streams], np.int64)
     try:
         found = _decode(
