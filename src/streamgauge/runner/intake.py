@@ -218,13 +218,14 @@ class Intake(ABC, Generic[E]):
                 yield run, decoded
                 decoded = None
                 continue
-            each = range(len(run.places)) if self._one_by_one else ()
-            for some in [run.take(slice(at, at + 1)) for at in each] or [run]:
-                begin = 0
+            step = 1 if self._one_by_one else len(run.places)
+            begin = 0
+            for first in range(0, len(run.places), step):
+                some = run.take(slice(first, first + step))
                 for found in self._decoder.decode_arrow(some.messages):
                     assert found.sizes is not None
                     end = begin + len(found.sizes)
-                    yield some.take(slice(begin, end)), found
+                    yield run.take(slice(begin, end)), found
                     begin = end
 
     def _take_predictions(self, part: Part, now: float, decoded: Decoded) -> tuple[Rejected, ...]:

@@ -263,8 +263,8 @@ class Reader:
         if prepare is None or self.paused or not (self._client.is_shared and _may_go_on(fetched)):
             self._reach = 0
         else:
-            most_ahead = min(MOST_AHEAD, MOST_AHEAD_BYTES // max(fetched.size, 1))
-            self._reach = max(min(self._reach + 1, most_ahead), 1)
+            most_ahead = max(1, min(MOST_AHEAD, MOST_AHEAD_BYTES // max(fetched.size, 1)))
+            self._reach = min(self._reach + 1, most_ahead)
         if not self._ahead:
             self._halt = False
         while len(self._ahead) < self._reach:
