@@ -12,7 +12,8 @@ from streamgauge.formats.messages import RawMessages
 from streamgauge.io.kafka.attended import Still, always
 from streamgauge.io.kafka.errors import FencedError, NotMemberError, UnsettledError
 from streamgauge.io.kafka.membership import GroupMetadata, Kept
-from streamgauge.io.kafka.reader import Poll, Prepare
+from streamgauge.io.kafka.reader import Poll
+from streamgauge.io.kafka.reading_ahead import Prepare
 
 STATE_TOPIC = "streamgauge.streamgauge.state"
 Partition = tuple[str, int]

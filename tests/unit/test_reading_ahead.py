@@ -1,7 +1,6 @@
 """Reading ahead: what the client holds is given back once, and not while anybody may look at it."""
 
 from collections.abc import Mapping
-from concurrent.futures import wait
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -10,7 +9,8 @@ import pytest
 
 from streamgauge.formats.messages import ARROW_BEGINS, ARROW_TYPE, RawMessages
 from streamgauge.io.kafka.client import Client, Partition, Received, Source
-from streamgauge.io.kafka.reader import MOST_AHEAD, Reader
+from streamgauge.io.kafka.reader import Reader
+from streamgauge.io.kafka.reading_ahead import MOST_AHEAD
 
 TOPIC = ("t", 0)
 MOST = 10
@@ -67,13 +67,14 @@ def test_each_poll_is_given_back_once_after_the_next(reader: Reader, *, quick: b
     def prepare(messages: RawMessages) -> int:
         return int(messages.offset[0])
 
-    for number in range(1, 8):
+    polls = 40
+    for number in range(1, polls + 1):
         poll = reader.poll(MOST, prepare)
         assert poll.messages.offset[0] == (number - 1) * MOST
         assert poll.prepared in (None, (number - 1) * MOST)
         assert reader.positions == {TOPIC: number * MOST}
         if quick:
-            wait(reader._ahead)  # so that the other thread has time to give messages back
+            reader._ahead.wait()  # so that the other thread has time to give messages back
         assert set(client.given_back) <= set(range(1, number)), "others may still be looked at"
         assert len(client.given_back) >= number - (2 if quick else 2 + MOST_AHEAD)
     reader.close()
@@ -87,19 +88,19 @@ def test_more_is_read_ahead_from_poll_to_poll_up_to_so_many_polls_and_bytes(
     ahead = []
     for number in range(1, 8):
         reader.poll(MOST, len)
-        wait(reader._ahead)
+        reader._ahead.wait()
         ahead.append(client.batches - number)
     assert ahead == [1, 2, 3, 4, 4, 4, 4]
     # A poll has 10 bytes here.
-    monkeypatch.setattr("streamgauge.io.kafka.reader.MOST_AHEAD_BYTES", 25)
+    monkeypatch.setattr("streamgauge.io.kafka.reading_ahead.MOST_AHEAD_BYTES", 25)
     for _ in range(4):
         reader.poll(MOST, len)
-        wait(reader._ahead)
+        reader._ahead.wait()
     assert client.batches == 11 + 2
-    monkeypatch.setattr("streamgauge.io.kafka.reader.MOST_AHEAD_BYTES", 5)
+    monkeypatch.setattr("streamgauge.io.kafka.reading_ahead.MOST_AHEAD_BYTES", 5)
     for _ in range(3):
         reader.poll(MOST, len)
-        wait(reader._ahead)
+        reader._ahead.wait()
     assert client.batches == 14 + 1, "one poll, however large"
     reader.close()
 
@@ -158,7 +159,7 @@ def test_every_message_comes_once_whatever_hinders_reading_ahead(seed: int) -> N
             case 2:
                 reader.start([TOPIC], {TOPIC: due}, from_beginning=True)
             case 3:
-                wait(reader._ahead)
+                reader._ahead.wait()
         if random.integers(2):
             reader.pause(frozenset())
     reader.close()

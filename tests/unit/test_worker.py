@@ -13,7 +13,8 @@ from streamgauge.errors import StreamgaugeError
 from streamgauge.formats.partials import InputClock, Progress, Sent, decode
 from streamgauge.io.kafka.errors import NotMemberError
 from streamgauge.io.kafka.membership import GroupMetadata, Kept
-from streamgauge.io.kafka.reader import Poll, Prepare
+from streamgauge.io.kafka.reader import Poll
+from streamgauge.io.kafka.reading_ahead import Prepare
 from streamgauge.io.metrics.selection import RenderLimits
 from streamgauge.runner.plan import without_labels
 from streamgauge.runner.publisher import Publisher

@@ -10,7 +10,14 @@ import pytest
 from streamgauge.core import detection
 from streamgauge.core.detectors.tolerance import Tolerance, measure_tolerance
 from streamgauge.formats.messages import RawMessages
-from streamgauge.io.kafka import membership, python_client, reader, state_topic, transactions
+from streamgauge.io.kafka import (
+    membership,
+    python_client,
+    reader,
+    reading_ahead,
+    state_topic,
+    transactions,
+)
 from streamgauge.io.kafka.attended import Still
 from streamgauge.io.kafka.python_client import PythonClient
 from streamgauge.io.metrics.selection import RenderLimits
@@ -114,7 +121,7 @@ class World:
             patch.setattr(module, "Consumer", lambda settings: SimConsumer(self, settings))
         patch.setattr(reader, "best_client", lambda: PythonClient)
         patch.setattr(PythonClient, "is_shared", property(lambda _: self.reads_ahead))
-        patch.setattr(reader, "ThreadPoolExecutor", lambda *_: _AtOnce())
+        patch.setattr(reading_ahead, "ThreadPoolExecutor", lambda *_: _AtOnce())
         patch.setattr(reader, "PLENTY_BYTES", 1)
         patch.setattr(loop, "PROCESSORS", 2)
         patch.setattr(transactions, "Producer", lambda settings, **_: SimProducer(self, settings))

@@ -1,12 +1,8 @@
 """Reader: all partitions of the input topics, in big batches."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException
@@ -20,20 +16,19 @@ from streamgauge.io.kafka.bounded import aside
 from streamgauge.io.kafka.client import (
     Client,
     Partition,
-    Received,
     Source,
     Trouble,
-    nothing,
 )
 from streamgauge.io.kafka.client_log import client_logger
 from streamgauge.io.kafka.errors import PASSING, OffsetsGoneError, failure
 from streamgauge.io.kafka.group_settings import as_single
 from streamgauge.io.kafka.native_client import NativeClient
 from streamgauge.io.kafka.python_client import PythonClient
+from streamgauge.io.kafka.reading_ahead import Fetched, Prepare, ReadingAhead
 
 FETCHING: Final[Mapping[str, Setting]] = {
     # What the client reads ahead; it bounds memory when we are slower than the broker, with what
-    # is decoded ahead (MOST_AHEAD_BYTES).
+    # is read ahead (reading_ahead.MOST_AHEAD_BYTES).
     "queued.max.messages.kbytes": 16 * 1024,
     # What one answer of the broker may hold. Of each partition it holds 1 MB, as by default: with
     # more, partitions would be read further apart, and with them their event times.
@@ -49,16 +44,8 @@ POLL_WAIT_S: Final = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
 PLENTY_BYTES: Final = 4 << 20
 """A batch of this much is not waited for any more: a few Arrow batches are as much as full."""
-MOST_AHEAD: Final = 4
-"""Polls that are read ahead at most: while a pane of many slices closes, five could be read."""
-MOST_AHEAD_BYTES: Final = 32 << 20
-"""Bytes of messages that are read ahead at most, where that is more than one poll."""
 _LOOKS: Final = 5
 """How often it is looked meanwhile whether there is that much."""
-
-
-Prepare = Callable[[RawMessages], Any]
-"""What may be made of messages before they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +61,6 @@ class Poll:
     drained: frozenset[int]
     full: bool = False
     prepared: Any = None
-
-
-class _Fetched(NamedTuple):
-    """Messages that the client has given, as they came and as columns, in bytes; see `Poll`."""
-
-    received: Received
-    messages: RawMessages
-    size: int
-    full: bool
-    prepared: Any
 
 
 class Reader:
@@ -118,17 +95,7 @@ class Reader:
         self.positions: dict[Partition, int] = {}
         self.paused: frozenset[int] = frozenset()
         self._numbers: dict[Partition, int] = {}
-        self._beside = ThreadPoolExecutor(1, "kafka-reading-ahead")
-        self._ahead: deque[Future[_Fetched | None]] = deque()
-        """The next polls' messages, where they are read already or about to be."""
-        self._reach = 0
-        """How many polls may be ahead."""
-        self._halt = False
-        """Whether those that are about to be read are left: None will come of them."""
-        self._let_go = nothing
-        """Gives back the last poll's sources."""
-        self._left: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        """Gives back those of polls before, which nobody looks at any more."""
+        self._ahead = ReadingAhead(self._fetch)
 
     def partitions_of(
         self, topics: tuple[str, ...], patience: float = ANSWER_S, *, required: bool = True
@@ -192,7 +159,7 @@ class Reader:
 
         One that a restart of the broker has hit may never find it again, and says nothing of it.
         """
-        self._forget_ahead()
+        self._ahead.forget()
         left, self._client = self._client, self._create(self._settings)
         aside(left.close)
         paused, self.paused = self.paused, frozenset()
@@ -205,7 +172,7 @@ class Reader:
 
     def _assign(self) -> None:
         """Read from the positions."""
-        self._forget_ahead()
+        self._ahead.forget()
         self._client.assign({each: self.positions[each] for each in self.partitions})
 
     def extend(self, added: list[Partition]) -> None:
@@ -216,7 +183,7 @@ class Reader:
 
     def stop(self) -> None:
         """Read no more, until started again."""
-        self._forget_ahead()
+        self._ahead.forget()
         self._client.assign({})
         self.partitions = ()
         self.positions = {}
@@ -232,21 +199,11 @@ class Reader:
 
         Raises OffsetsGoneError, or BrokerError where trying again does not help.
         """
-        self._left.put(self._let_go)
-        self._let_go = nothing
-        ahead = self._ahead.popleft() if self._ahead else None
-        if ahead is None or not ahead.done():
-            # Else it is left to the other thread, which is the one that has time.
-            self._let_go_of_left()
         try:
-            fetched = None if ahead is None else ahead.result()
-            if fetched is None:
-                self._forget_ahead()  # nothing more will come of them
-                fetched = self._fetch(most)
+            fetched = self._ahead.next(most)
         except KafkaException as error:
             raise failure("reading events", error) from error
         received, messages = fetched.received, fetched.messages
-        self._let_go = received.let_go
         ends: dict[int, int] = {}
         for trouble in received.troubles:
             if trouble.error.code() == KafkaError._PARTITION_EOF:
@@ -260,37 +217,13 @@ class Reader:
             # Beyond the last message lie the markers of transactions: they count as read.
             at = self.partitions[number]
             self.positions[at] = max(self.positions[at], end)
-        if prepare is None or self.paused or not (self._client.is_shared and _may_go_on(fetched)):
-            self._reach = 0
-        else:
-            most_ahead = max(1, min(MOST_AHEAD, MOST_AHEAD_BYTES // max(fetched.size, 1)))
-            self._reach = min(self._reach + 1, most_ahead)
-        if not self._ahead:
-            self._halt = False
-        while len(self._ahead) < self._reach:
-            self._ahead.append(self._beside.submit(self._fetch_ahead, most, prepare))
-        if not self._reach:
-            self._let_go_of_left()
+        if self.paused or not self._client.is_shared:
+            prepare = None
+        self._ahead.go_on(most, prepare, fetched)
         drained = frozenset(ends)
         return Poll(messages, received.sources, drained, fetched.full, fetched.prepared)
 
-    def _let_go_of_left(self) -> None:
-        """Give back the sources of polls that nobody looks at any more, in whichever thread."""
-        with suppress(Empty):
-            while True:
-                self._left.get_nowait()()
-
-    def _fetch_ahead(self, most: int, prepare: Prepare | None) -> _Fetched | None:
-        """Take messages beside all else, unless there is no more or it may not go on."""
-        self._let_go_of_left()
-        if self._halt:
-            return None
-        fetched = self._fetch(most, prepare)
-        if not _may_go_on(fetched):
-            self._halt = True
-        return fetched
-
-    def _fetch(self, most: int, prepare: Prepare | None = None) -> _Fetched:
+    def _fetch(self, most: int, prepare: Prepare | None) -> Fetched:
         """Take messages, which are only read once a poll has returned them."""
         client = self._client
         count, size = client.take(most, 0.0)
@@ -309,13 +242,7 @@ class Reader:
             arrow=which_are_arrow(received.values, received.sources),
         )
         prepared = None if prepare is None else prepare(messages)
-        return _Fetched(received, messages, size, looks < _LOOKS, prepared)
-
-    def _forget_ahead(self) -> None:
-        """Leave what was taken and not returned: it is to be read again, from the positions."""
-        self._halt = True
-        wait(self._ahead)
-        self._ahead.clear()
+        return Fetched(received, messages, size, looks < _LOOKS, prepared)
 
     def pause(self, numbers: frozenset[int]) -> None:
         """Hold back exactly these partitions and let all others go on."""
@@ -323,7 +250,7 @@ class Reader:
             return
         if numbers:
             # The caller reads less at once then: what is not read ahead yet, it asks for anew.
-            self._halt = True
+            self._ahead.halt()
         for change, verb in (
             (numbers - self.paused, self._client.pause),
             (self.paused - numbers, self._client.resume),
@@ -355,19 +282,13 @@ class Reader:
 
     def close(self) -> None:
         """Stop reading."""
-        self._forget_ahead()
-        self._beside.shutdown()
+        self._ahead.close()
         self._client.close()
 
 
 def best_client() -> Callable[[Mapping[str, Any]], Client]:
     """Return what creates the fastest client that there is here."""
     return NativeClient if native_client.available() else PythonClient
-
-
-def _may_go_on(fetched: _Fetched) -> bool:
-    """Whether what comes after these messages may be read ahead."""
-    return fetched.full and fetched.messages.arrow is None
 
 
 def _judge(trouble: Trouble) -> None:
