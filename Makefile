@@ -18,6 +18,9 @@ UV := uv==0.13.9
 PYTEST := $(BIN)/python -m pytest
 INSIDE := tests/unit tests/properties
 
+# Tests start many processes, each of which would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo lint check test chaos bench lock clean
@@ -52,20 +55,11 @@ check: TESTS ?= $(INSIDE)
 check: lint ## Format, lint, types, import contract, unit and property tests
 	$(PYTEST) -n logical $(TESTS) $(ARGS)
 
-# Tests share the processors, those of one file with brokers a process and its brokers; those that do
-# harm to brokers run alone, whatever became of the others. The last lines speak for all: results,
-# brokers used, tests skipped and why.
-test: CARRY := .pytest_cache/carried.json
 test: lint ## What `check` does, and the tests with real brokers and programs
 ifdef TESTS
 	$(PYTEST) $(TESTS) $(ARGS)
 else
-	@mkdir -p $(dir $(CARRY)) && rm -f $(CARRY)
-	@failed=0; run() { echo "pytest $$*"; $(PYTEST) "$$@" --carry $(CARRY) $(ARGS) || failed=1; }; \
-	  run -n logical $(INSIDE); \
-	  run -n logical --dist loadfile tests/integration; \
-	  run tests/chaos; \
-	  exit $$failed
+	$(BIN)/python -m tests.suite $(ARGS)
 endif
 
 chaos: setup ## The long form of the chaos tests, on Apache Kafka: about half an hour

@@ -17,7 +17,7 @@ from tests.support.apache_kafka import (
 )
 from tests.support.brokers import Broker
 from tests.support.compiled import compiled_joining, joining_by
-from tests.support.outside import USED, Carried, summary_lines
+from tests.support.outside import USED, Left, summary_lines
 
 _APACHE = f"Apache Kafka {KAFKA_VERSION} (Maven)"
 
@@ -66,28 +66,24 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--carry", type=Path, metavar="FILE", help="add this run to those whose last lines speak"
+        "--leave", type=Path, metavar="FILE", help="leave results for the whole suite's last lines"
     )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
-    """Close the run with what it used from outside and what it skipped, after those before it."""
+    """Close the run with what it used from outside and what it skipped."""
     yield
     if hasattr(terminalreporter.config, "workerinput"):
         return  # one of several processes, whose tests the first one tells of
-    path: Path | None = terminalreporter.config.getoption("--carry")
-    carried = Carried() if path is None else Carried.take(path, USED)
-    skipped = terminalreporter.stats.get("skipped", [])
-    reasons = carried.skip_reasons + [_skip_reason(report) for report in skipped]
+    reasons = [_skip_reason(report) for report in terminalreporter.stats.get("skipped", [])]
     terminalreporter.write_sep("=", "from outside")
-    for line in [*carried.results, *summary_lines(USED, reasons)]:
+    for line in summary_lines(USED, reasons):
         terminalreporter.write_line(line)
+    path: Path | None = terminalreporter.config.getoption("--leave")
     if path is not None:
         parts, _ = terminalreporter.build_summary_stats_line()
-        what = " ".join(terminalreporter.config.args)
-        result = f"before, {what}: {', '.join(text for text, _ in parts)}"
-        Carried([*carried.results, result], reasons).leave(path, USED)
+        Left(", ".join(text for text, _ in parts), reasons, USED).write(path)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

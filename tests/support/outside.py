@@ -2,7 +2,7 @@
 
 Tests ask for an outside program with `require_program`; what they got stands in `USED`, what they
 missed in the reasons of the skipped tests. The run's last lines are made of both. Processes that
-share a run's tests hand theirs over, and so does a run to the next one (`--carry`).
+share a run's tests hand theirs over, and a run of the whole suite leaves its own (`--leave`).
 """
 
 import json
@@ -51,28 +51,28 @@ class Used:
 USED = Used()
 
 
-@dataclass(slots=True)
-class Carried:
-    """What earlier runs leave for the last lines of the last one."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a run leaves for the last lines of the whole suite, which is several runs."""
 
-    results: list[str] = field(default_factory=list)  # a line for each run
-    skip_reasons: list[str] = field(default_factory=list)
+    result: str  # such as `5 passed, 1 skipped`
+    skip_reasons: list[str]
+    used: Used
 
     @classmethod
-    def take(cls, path: Path, used: Used) -> "Carried":
-        """Read what earlier runs have left; without a file there were none."""
-        if not path.exists():
-            return cls()
+    def read(cls, path: Path) -> "Left":
+        """Read what `write` has written."""
         plain: dict[str, Any] = json.loads(path.read_text())
+        used = Used()
         used.add(plain["used"])
-        return cls(plain["results"], plain["skip_reasons"])
+        return cls(plain["result"], plain["skip_reasons"], used)
 
-    def leave(self, path: Path, used: Used) -> None:
-        """Write it for the next run."""
+    def write(self, path: Path) -> None:
+        """Write it to a file."""
         plain = {
-            "results": self.results,
+            "result": self.result,
             "skip_reasons": self.skip_reasons,
-            "used": used.to_plain(),
+            "used": self.used.to_plain(),
         }
         path.write_text(json.dumps(plain))
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import outside
-from tests.support.outside import Carried, Used, find_program, require_program, summary_lines
+from tests.support.outside import Left, Used, find_program, require_program, summary_lines
 
 
 def test_the_summary_names_brokers_programs_and_each_reason_for_a_skip(tmp_path: Path) -> None:
@@ -55,14 +55,8 @@ def test_a_program_that_was_required_is_remembered(
     assert find_program("amtool") is None
 
 
-def test_a_run_speaks_for_those_before_it(tmp_path: Path) -> None:
-    carry = tmp_path / "carried.json"
-    assert Carried.take(carry, Used()) == Carried()
-    first = Used({"apache": "Apache Kafka"}, {"amtool": Path("/bin/amtool")})
-    Carried(["before: 3 passed"], ["mvn is missing"]).leave(carry, first)
-
-    used = Used({"embedded": "embedded tansu"}, {})
-    carried = Carried.take(carry, used)
-
-    assert carried == Carried(["before: 3 passed"], ["mvn is missing"])
-    assert used == Used({"embedded": "embedded tansu", **first.brokers}, first.programs)
+def test_what_a_run_leaves_is_read_again(tmp_path: Path) -> None:
+    used = Used({"apache": "Apache Kafka"}, {"amtool": Path("/bin/amtool")})
+    left = Left("3 passed, 1 skipped", ["mvn is missing"], used)
+    left.write(tmp_path / "left.json")
+    assert Left.read(tmp_path / "left.json") == left
