@@ -28,7 +28,8 @@ depends on how many events a pane has: `slices_fall_live` is of a stream of 200,
 second of event time, about as fast as it is read, not of 20,000, of which panes close ten times as
 often as they do for whoever is not behind. `arrow_rows_per_second` are rows of a stream
 without labels in Arrow batches of 5,000 (20 features, five slice dimensions of together 100
-slices); `arrow_cpu_ns` is the monitor's processor time for each, with all its threads.
+slices); `arrow_cpu_ns` is the monitor's processor time for each, with all its threads. Streams that
+are compared with each other take turns.
 """
 
 import json
@@ -37,7 +38,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,16 +69,19 @@ FEATURES_EVENTS: Final = 3_000_000
 FEW, USUAL, MANY = 10, 100, 2_000
 """Numbers of slices."""
 LIVE_EVENTS: Final = 12_000_000
-SIDES: Final = {
-    "few slices, live": Stream(LIVE_EVENTS, 20, FEW, events_per_ms=LIVE_EVENTS_PER_MS),
-    "many slices, live": Stream(LIVE_EVENTS, 20, MANY, events_per_ms=LIVE_EVENTS_PER_MS),
-    "few slices": Stream(SIDE_EVENTS, 20, FEW),
-    "many slices": Stream(SIDE_EVENTS, 20, MANY),
-    "few features": Stream(FEATURES_EVENTS, 5, USUAL),
-    "features": Stream(FEATURES_EVENTS, 20, USUAL),
-    "many features": Stream(FEATURES_EVENTS, 100, USUAL),
-}
-"""The other streams, without labels."""
+SIDES: Final = (
+    {
+        "few slices, live": Stream(LIVE_EVENTS, 20, FEW, events_per_ms=LIVE_EVENTS_PER_MS),
+        "many slices, live": Stream(LIVE_EVENTS, 20, MANY, events_per_ms=LIVE_EVENTS_PER_MS),
+    },
+    {"few slices": Stream(SIDE_EVENTS, 20, FEW), "many slices": Stream(SIDE_EVENTS, 20, MANY)},
+    {
+        "few features": Stream(FEATURES_EVENTS, 5, USUAL),
+        "features": Stream(FEATURES_EVENTS, 20, USUAL),
+        "many features": Stream(FEATURES_EVENTS, 100, USUAL),
+    },
+)
+"""The other streams, without labels; those of a group are compared with each other."""
 ARROW_ROWS: Final = 5_000
 ARROW_EVENTS: Final = 8_000_000
 LONGEST_S: Final = 240.0
@@ -234,33 +238,40 @@ class Measured:
         return row
 
 
-def measure(bootstrap: str, stream: Stream, *, thorough: bool, again: bool = False) -> Measured:
-    """Measure one stream; what is not `thorough` has neither stages nor seldom checkpoints.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A stream on its broker, with its reference."""
 
-    Where monitors run `again`, the better of two runs counts: what else the machine does makes one
-    slower, never quicker.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        filled = fill(bootstrap, stream)
-        profile = reference(stream, Path(folder))
+    bootstrap: str
+    stream: Stream
+    filled: Filled
+    profile: Path
 
-        def run(interval: str) -> Run:
-            port = free_port()
-            config = configure(filled, bootstrap, profile, port=port, interval=interval)
-            return monitored(config, port, stream.messages)
+    @classmethod
+    def made(cls, bootstrap: str, stream: Stream, folder: Path) -> "Ready":
+        """Fill the broker and make a reference."""
+        folder.mkdir(exist_ok=True)
+        return cls(bootstrap, stream, fill(bootstrap, stream), reference(stream, folder))
 
-        consume = consumed(bootstrap, filled)
-        usual = run("5s")
-        consume = min(consume, consumed(bootstrap, filled))
-        if again:
-            usual = min(usual, run("5s"), key=_seconds)
-        if not thorough:
-            return Measured(stream, consume, usual, None, [], filled.bytes)
-        seldom = run("300s")
-        if again:
-            seldom = min(seldom, run("300s"), key=_seconds)
-        found = staged(configure(filled, bootstrap, profile), filled)
-        scale = 1e6 / stream.messages
+    def consumed(self) -> Consumed:
+        """Let a client read everything."""
+        return consumed(self.bootstrap, self.filled)
+
+    def monitored(self, interval: str) -> Run:
+        """Let a monitor read everything, with a checkpoint at such an interval."""
+        port = free_port()
+        config = configure(self.filled, self.bootstrap, self.profile, port=port, interval=interval)
+        return monitored(config, port, self.stream.messages)
+
+    def read(self, *, thorough: bool) -> tuple[Consumed, Run, Run | None]:
+        """Let a client and a monitor read everything, and one with checkpoints every 300 s."""
+        seldom = self.monitored("300s") if thorough else None
+        return self.consumed(), self.monitored("5s"), seldom
+
+    def stages(self) -> list[Row]:
+        """Let the loop's steps do it here; return what each takes."""
+        found = staged(configure(self.filled, self.bootstrap, self.profile), self.filled)
+        scale = 1e6 / self.stream.messages
         seconds = {**found.seconds, "other threads": found.client_seconds}
         whole = sum(seconds.values())
         stages: list[Row] = [
@@ -275,7 +286,32 @@ def measure(bootstrap: str, stream: Stream, *, thorough: bool, again: bool = Fal
             }
             for took, size in found.checkpoints
         ]
-        return Measured(stream, consume, usual, seldom, stages, filled.bytes)
+        return stages
+
+
+def measure(
+    bootstrap: str, streams: Sequence[Stream], *, thorough: bool, rounds: int
+) -> list[Measured]:
+    """Measure streams that are compared with each other; stages too, where it is `thorough`.
+
+    They take turns, as the machine's pace changes within minutes. The best of all rounds counts:
+    what else the machine does makes one slower, never quicker.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        ready = [
+            Ready.made(bootstrap, stream, Path(name, str(number)))
+            for number, stream in enumerate(streams)
+        ]
+        done = [[each.read(thorough=thorough) for each in ready] for _ in range(rounds)]
+        found = []
+        for each, runs in zip(ready, zip(*done, strict=True), strict=True):
+            consumes, usual, seldom = zip(*runs, strict=True)
+            best = min((run for run in seldom if run is not None), key=_seconds, default=None)
+            stages = each.stages() if thorough else []
+            least = min(usual, key=_seconds)
+            size = each.filled.bytes
+            found.append(Measured(each.stream, min(consumes), least, best, stages, size))
+        return found
 
 
 def _seconds(run: Run) -> float:
@@ -293,28 +329,27 @@ def main() -> None:
     options = command.parse_args()
     events = options.events or (QUICK_EVENTS if options.quick else EVENTS)
     plain = Stream(events, options.features, options.slices)
-    again = not options.quick
     alone = options.quick or (options.features, options.slices) != (20, 100)
     rows = options.events or (ARROW_EVENTS // 5 if options.quick else ARROW_EVENTS)
     batched = Stream(rows, options.features, options.slices, arrow_rows=ARROW_ROWS)
-    if options.arrow:
-        with broker() as (name, bootstrap):
-            arrow = measure(bootstrap, batched, thorough=True, again=again)
-        tell(name, _arrow_figures(arrow), [arrow], as_json=options.json)
-        return
+    rounds = 1 if options.quick else 2
     with broker() as (name, bootstrap):
-        measured = [measure(bootstrap, plain, thorough=True, again=again)]
-        if not options.no_labels:
-            labelled = Stream(events // 2, options.features, options.slices, labels=True)
-            measured.append(measure(bootstrap, labelled, thorough=True, again=again))
-        sides = {} if alone or options.no_labels else SIDES
-        others = {
-            side: measure(bootstrap, stream, thorough=False, again=True)
-            for side, stream in sides.items()
-        }
-        measured += others.values()
-        arrow = measure(bootstrap, batched, thorough=True, again=again)
-        measured.append(arrow)
+
+        def thoroughly(*streams: Stream) -> list[Measured]:
+            return measure(bootstrap, streams, thorough=True, rounds=rounds)
+
+        if options.arrow:
+            measured = thoroughly(batched)
+            tell(name, _arrow_figures(measured[0]), measured, as_json=options.json)
+            return
+        labelled = Stream(events // 2, options.features, options.slices, labels=True)
+        measured = thoroughly(plain) if options.no_labels else thoroughly(plain, labelled)
+        others: dict[str, Measured] = {}
+        for group in () if alone or options.no_labels else SIDES:
+            compared = measure(bootstrap, [*group.values()], thorough=False, rounds=2)
+            others |= dict(zip(group, compared, strict=True))
+        [arrow] = thoroughly(batched)
+        measured += [*others.values(), arrow]
     first = measured[0]
     figures: dict[str, float] = {
         "events_per_second": first.rate,
