@@ -10,7 +10,8 @@ nobody.
 - `scrape_ms_median` and `scrape_ms_p95`: from the request to the last byte of the answer;
   `first_scrape_ms` is the median of those that came when nothing was kept ready, not in the others;
 - `rate_ratio_with_scrapes`: the loop's messages a second with scrapes to those without, in phases
-  that follow on each other, now this one first and now that; the median over the rounds. Time in
+  that follow on each other, now this one first and now that; the median over the rounds of all
+  monitors, which read the same stream one after the other. Time in
   snapshots, which are made all the same, is left out: whether a phase has two or three of them
   would decide over its rate;
 - `rate_ratio_by_waits`: the same by what scrapes can do to the loop's thread, which is to have it
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +51,10 @@ QUICK_EVENTS: Final = 6_000_000
 SLICES: Final = 500
 LEAST_SERIES: Final = 50_000
 EVERY_S: Final = 5.0
+MONITORS: Final = 4
+"""They read the same stream one after the other, as one pass of it has few rounds."""
 ROUNDS: Final = 5
+"""At most so many a monitor."""
 SCRAPES: Final = 2
 """Scrapes in one phase, but for the first, which finds nothing ready."""
 LONGEST_S: Final = 60.0
@@ -192,8 +197,26 @@ class Notes:
         return shares
 
 
-def measure(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes: int) -> Row:
-    """Scrape a monitor of its own while it reads a stream, and return the figures."""
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What became of one monitor."""
+
+    page: bytes
+    phases: Phases
+    notes: Notes
+
+    def ratios(self) -> list[float]:
+        """Return the loop's rate with scrapes to that without, of each round."""
+        pairs = zip(self.phases.quiet, self.phases.scraped, strict=True)
+        return [self.notes.rate(scraped) / self.notes.rate(quiet) for quiet, scraped in pairs]
+
+    def more(self) -> FloatArray:
+        """Return how much larger threads' shares are with scrapes than without."""
+        return self.notes.shares(self.phases.scraped) - self.notes.shares(self.phases.quiet)
+
+
+def watch(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes: int) -> Watched:
+    """Scrape a monitor of its own while it reads a stream, for as many rounds as the stream has."""
     port = free_port()
     config = configure(filled, bootstrap, profile, port=port)
     text = config.read_text()
@@ -210,29 +233,42 @@ def measure(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes:
                 break  # another round would come to the end of the stream
         if lag == 0:
             raise RuntimeError("the stream ended within a round; it must have more events")
-    notes = Notes.read(loop.notes)
-    pairs = [*zip(phases.quiet, phases.scraped, strict=True)]
-    ratios = [notes.rate(scraped) / notes.rate(quiet) for quiet, scraped in pairs]
-    more = notes.shares(phases.scraped) - notes.shares(phases.quiet)
+    return Watched(page, phases, Notes.read(loop.notes))
+
+
+def figures(watched: Sequence[Watched]) -> Row:
+    """Return the figures of all monitors."""
+    ratios = [ratio for each in watched for ratio in each.ratios()]
+    every = [(each.phases, each.notes) for each in watched]
+    taken = [ms for phases, _ in every for ms in phases.scrapes]
+    firsts = [ms for phases, _ in every for ms in phases.first_scrapes]
+    rates = [notes.rate(phase) for phases, notes in every for phase in phases.quiet]
+    written = np.concatenate([np.diff(notes.renderings, axis=1) for _, notes in every])
+    more = np.average(
+        [each.more() for each in watched],
+        axis=0,
+        weights=[len(phases.quiet) for phases, _ in every],
+    )
     http_ms, metrics_ms, loop_ms = 1000 * EVERY_S * more
+    page = watched[0].page
     return {
-        "scrape_ms_median": float(np.median(phases.scrapes)),
-        "scrape_ms_p95": float(np.quantile(phases.scrapes, 0.95)),
-        "scrapes": len(phases.scrapes),
-        "first_scrape_ms": float(np.median(phases.first_scrapes)),
+        "scrape_ms_median": float(np.median(taken)),
+        "scrape_ms_p95": float(np.quantile(taken, 0.95)),
+        "scrapes": len(taken),
+        "first_scrape_ms": float(np.median(firsts)),
         "series": _samples(page),
         "bytes": len(page),
-        "bytes_gzip": int(np.median(phases.sizes)),
+        "bytes_gzip": int(np.median([size for phases, _ in every for size in phases.sizes])),
         "rate_ratio_with_scrapes": float(np.median(ratios)),
         "rate_ratio_lowest": min(ratios),
         "rate_ratio_highest": max(ratios),
         "rate_ratio_by_waits": 1 + float(more[2]),
         "rounds": len(ratios),
-        "messages_per_second": float(np.median([notes.rate(phase) for phase in phases.quiet])),
+        "messages_per_second": float(np.median(rates)),
         "wait_ms_a_scrape": -float(loop_ms),
         "http_ms_a_scrape": float(http_ms),
         "metrics_ms_a_scrape": float(metrics_ms),
-        "rendering_ms": 1000 * float(np.median(np.diff(notes.renderings, axis=1))),
+        "rendering_ms": 1000 * float(np.median(written)),
     }
 
 
@@ -243,10 +279,12 @@ def main() -> None:
     options = command.parse_args()
     events = options.events or (QUICK_EVENTS if options.quick else EVENTS)
     stream = Stream(events, slices=SLICES)
-    rounds, scrapes = (2, 2) if options.quick else (ROUNDS, SCRAPES)
+    monitors, rounds = (1, 2) if options.quick else (MONITORS, ROUNDS)
     with broker() as (name, bootstrap), tempfile.TemporaryDirectory() as folder:
-        filled = fill(bootstrap, stream)
-        found = measure(bootstrap, filled, reference(stream, Path(folder)), rounds, scrapes)
+        filled, profile = fill(bootstrap, stream), reference(stream, Path(folder))
+        found = figures(
+            [watch(bootstrap, filled, profile, rounds, SCRAPES) for _ in range(monitors)]
+        )
     if options.json:
         print(json.dumps({"benchmark": "scrapes", "broker": name, **found}))
         return
