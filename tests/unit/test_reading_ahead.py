@@ -177,3 +177,22 @@ def test_nothing_is_read_ahead_of_arrow_batches(reader: Reader) -> None:
     assert reader.poll(MOST, len).prepared is None
     assert reader.poll(MOST, len).prepared == MOST, "nothing but Arrow batches hinders it"
     reader.close()
+
+
+class Large(Plenty):
+    """A client whose messages have 10 MB."""
+
+    asked: ClassVar[list[int]] = []
+
+    def take(self, most: int, _: float) -> tuple[int, int]:
+        self.asked.append(most)
+        return most, most * 10_000_000
+
+
+def test_of_large_messages_a_poll_has_fewer() -> None:
+    reader = Reader({}, "g", "c", lambda settings: cast("Client", Large(settings)))
+    reader.start([TOPIC], {TOPIC: 0}, from_beginning=True)
+    for _ in range(3):
+        reader.poll(MOST)
+    reader.close()
+    assert Large.asked == [MOST, 1, 1], "one at least, and as many as usual before any is known"

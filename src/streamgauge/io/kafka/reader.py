@@ -44,6 +44,8 @@ POLL_WAIT_S: Final = 0.1
 """Longest wait for a batch to fill, so that signals and time are served."""
 PLENTY_BYTES: Final = 4 << 20
 """A batch of this much is not waited for any more: a few Arrow batches are as much as full."""
+MOST_BYTES: Final = 16 << 20
+"""What a poll should hold at most: of larger ones fewer can be read ahead."""
 _LOOKS: Final = 5
 """How often it is looked meanwhile whether there is that much."""
 
@@ -96,6 +98,8 @@ class Reader:
         self.paused: frozenset[int] = frozenset()
         self._numbers: dict[Partition, int] = {}
         self._ahead = ReadingAhead(self._fetch)
+        self._message_bytes = 1
+        """How large the last messages were, on average."""
 
     def partitions_of(
         self, topics: tuple[str, ...], patience: float = ANSWER_S, *, required: bool = True
@@ -189,7 +193,7 @@ class Reader:
         self.positions = {}
 
     def poll(self, most: int, prepare: Prepare | None = None) -> Poll:
-        """Return up to `most` messages.
+        """Return up to `most` messages, fewer where they are large.
 
         Where there is `prepare` and much to read, further polls are read beside what the caller
         does next, and `prepare` is called with each, in another thread: the next ones return those.
@@ -226,11 +230,14 @@ class Reader:
     def _fetch(self, most: int, prepare: Prepare | None) -> Fetched:
         """Take messages, which are only read once a poll has returned them."""
         client = self._client
+        most = max(1, min(most, MOST_BYTES // self._message_bytes))
         count, size = client.take(most, 0.0)
         looks = 0
         while count < most and size < PLENTY_BYTES and looks < _LOOKS:
             more, larger = client.take(most - count, POLL_WAIT_S / _LOOKS)
             count, size, looks = count + more, size + larger, looks + 1
+        if count:
+            self._message_bytes = max(1, size // count)
         received = client.received()
         numbers = np.array([self._numbers[each] for each in received.partitions], np.int32)
         messages = RawMessages(
