@@ -239,16 +239,13 @@ def watch(bootstrap: str, filled: Filled, profile: Path, rounds: int, scrapes: i
 def figures(watched: Sequence[Watched]) -> Row:
     """Return the figures of all monitors."""
     ratios = [ratio for each in watched for ratio in each.ratios()]
-    every = [(each.phases, each.notes) for each in watched]
-    taken = [ms for phases, _ in every for ms in phases.scrapes]
-    firsts = [ms for phases, _ in every for ms in phases.first_scrapes]
-    rates = [notes.rate(phase) for phases, notes in every for phase in phases.quiet]
-    written = np.concatenate([np.diff(notes.renderings, axis=1) for _, notes in every])
-    more = np.average(
-        [each.more() for each in watched],
-        axis=0,
-        weights=[len(phases.quiet) for phases, _ in every],
-    )
+    taken = [ms for each in watched for ms in each.phases.scrapes]
+    firsts = [ms for each in watched for ms in each.phases.first_scrapes]
+    sizes = [size for each in watched for size in each.phases.sizes]
+    rates = [each.notes.rate(phase) for each in watched for phase in each.phases.quiet]
+    written = np.concatenate([np.diff(each.notes.renderings, axis=1) for each in watched])
+    rounds = [len(each.phases.quiet) for each in watched]
+    more = np.average([each.more() for each in watched], axis=0, weights=rounds)
     http_ms, metrics_ms, loop_ms = 1000 * EVERY_S * more
     page = watched[0].page
     return {
@@ -258,7 +255,7 @@ def figures(watched: Sequence[Watched]) -> Row:
         "first_scrape_ms": float(np.median(firsts)),
         "series": _samples(page),
         "bytes": len(page),
-        "bytes_gzip": int(np.median([size for phases, _ in every for size in phases.sizes])),
+        "bytes_gzip": int(np.median(sizes)),
         "rate_ratio_with_scrapes": float(np.median(ratios)),
         "rate_ratio_lowest": min(ratios),
         "rate_ratio_highest": max(ratios),

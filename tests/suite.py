@@ -110,8 +110,8 @@ def main(arguments: Sequence[str]) -> int:
         harm.do(arguments, folder / "harm.json")
     runs = [inside, brokers, harm]
     passed = not any(run.code for run in runs)
-    print(f"the whole suite: {'passed' if passed else 'FAILED'}", end="")
-    print(f" in {time.monotonic() - began:.0f} s", *last_lines(runs), sep="\n")
+    result, seconds = "passed" if passed else "FAILED", time.monotonic() - began
+    print(f"the whole suite: {result} in {seconds:.0f} s", *last_lines(runs), sep="\n")
     return 0 if passed else 1
 
 

@@ -150,7 +150,7 @@ def test_every_message_comes_once_whatever_hinders_reading_ahead(seed: int) -> N
         assert poll.messages.offset.tolist() == [*range(due, due + len(poll.messages))]
         due += len(poll.messages)
         assert reader.positions == {TOPIC: due}
-        most_ahead = max(most_ahead, len(reader._ahead))
+        most_ahead = max(most_ahead, len(reader._ahead._ahead))
         match random.integers(12):
             case 0:
                 reader.pause(frozenset({0}))
@@ -182,7 +182,9 @@ def test_nothing_is_read_ahead_of_arrow_batches(reader: Reader) -> None:
 class Large(Plenty):
     """A client whose messages have 10 MB."""
 
-    asked: ClassVar[list[int]] = []
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self.asked: list[int] = []
 
     def take(self, most: int, _: float) -> tuple[int, int]:
         self.asked.append(most)
@@ -195,4 +197,6 @@ def test_of_large_messages_a_poll_has_fewer() -> None:
     for _ in range(3):
         reader.poll(MOST)
     reader.close()
-    assert Large.asked == [MOST, 1, 1], "one at least, and as many as usual before any is known"
+    assert cast("Large", reader._client).asked == [MOST, 1, 1], (
+        "one at least, and as many as usual before any is known"
+    )

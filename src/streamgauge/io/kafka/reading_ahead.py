@@ -58,9 +58,6 @@ class ReadingAhead:
         self._left: SimpleQueue[Callable[[], None]] = SimpleQueue()
         """Gives back what was returned before, which nobody looks at any more."""
 
-    def __len__(self) -> int:
-        return len(self._ahead)
-
     def next(self, most: int) -> Fetched:
         """Return the next messages: those that were fetched ahead, or up to so many taken now.
 
