@@ -47,7 +47,7 @@ from streamgauge.core.batch import FloatArray
 from streamgauge.io.loopback import free_port
 
 EVENTS: Final = 28_000_000
-QUICK_EVENTS: Final = 6_000_000
+QUICK_EVENTS: Final = 16_000_000
 SLICES: Final = 500
 LEAST_SERIES: Final = 50_000
 EVERY_S: Final = 5.0
