@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, localcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def _half_way(rng: random.Random) -> Iterator[str]:
     [
         pytest.param(lambda rng: repr(rng.gauss(0, 1) * 10 ** rng.randint(-9, 9)), id="usual"),
         pytest.param(lambda rng: repr(round(rng.gauss(0, 1e4), rng.randint(0, 6))), id="rounded"),
+        pytest.param(lambda rng: f"{rng.gauss(0, 1e3):.{rng.randint(0, 7)}f}", id="short"),
         pytest.param(lambda rng: next(_any_bits(rng)), id="any bits"),
         pytest.param(lambda rng: next(_half_way(rng)), id="half way"),
         pytest.param(lambda rng: f"{rng.getrandbits(60)}e{rng.randint(-345, 312)}", id="powers"),
@@ -106,6 +108,26 @@ def test_numbers_are_the_nearest_doubles(compiled: ctypes.CDLL, draw: Any) -> No
         text: struct.pack("d", float(text)) for text in found
     }
     assert len(found) > 0.85 * len(set(texts))
+
+
+def test_all_short_numbers_of_some_characters_are_read_as_by_json(compiled: ctypes.CDLL) -> None:
+    texts = ["".join(some) for n in range(1, 7) for some in product("019.-e", repeat=n)]
+    expected = {text: float(text) for text in texts if _is_number(text)}
+    found = _read_numbers(compiled, texts)
+    assert expected.items() >= found.items()
+    # What is not surely a normal number is left: an integer -0, and what is too large or too small.
+    left = [float(text) for text in expected.keys() - found.keys()]
+    assert all(value == 0 or abs(value) < 1e-300 or abs(value) > 1e300 for value in left)
+    assert "-0" not in found
+    assert struct.pack("d", found["-0.0"]) == struct.pack("d", -0.0)
+    assert len(found) > 2_000
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), int | float)
+    except ValueError:
+        return False
 
 
 def test_numbers_that_json_does_not_know_are_left(compiled: ctypes.CDLL) -> None:

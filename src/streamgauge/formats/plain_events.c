@@ -20,7 +20,7 @@
 #endif
 
 #ifndef LAYOUT
-#define LAYOUT 2 /* of the structures below; plain_events.py has the same number */
+#define LAYOUT 3 /* of the structures below; plain_events.py has the same number */
 #endif
 enum { OBJECTS = 4, DEEPEST = 60, LONGEST_ID = 1024 };
 
@@ -42,7 +42,8 @@ enum kind {
 
 enum flag {
   REQUIRED = 1, /* wherever its object is given */
-  TOLERANT = 2  /* a NUMBER, TEXT or BOOLEAN may be of another type, which is a fault */
+  TOLERANT = 2, /* a NUMBER, TEXT or BOOLEAN may be of another type, which is a fault */
+  EXPECTED = 4  /* something is done where it is not given */
 };
 
 /* What stands for such a fault among numbers, as bits of a NaN, and among codes. */
@@ -51,26 +52,31 @@ enum { MISSING_CODE = -1, WRONG_CODE = -2 };
 
 typedef const uint8_t *Place;
 
-/* The fields of one model's events. Arrays have an entry for each field. */
+struct field {
+  Place name;     /* as it is found: "name": and no space, padded */
+  int64_t length; /* of that */
+  double low;
+  double high;
+  int64_t seen; /* in which message: twice its number, and one more where it was null */
+  struct field *next; /* the one that came after it, NULL where that is not known */
+  int32_t column;     /* of those of its kind; of an OBJECT its number */
+  uint8_t home;       /* the object that it stands in, 0 the whole */
+  uint8_t kind;
+  uint8_t flags;
+};
+
+/* The fields of one model's events. */
 struct table {
   int64_t fields;
   int64_t slots_mask;
-  Place names;           /* one after the other, padded */
-  const int32_t *begins; /* (fields + 1) */
-  const uint8_t *home;   /* the object that it stands in, 0 the whole */
-  const uint8_t *kind;
-  const uint8_t *flags;
-  const int32_t *column;   /* of those of its kind; of an OBJECT its number */
-  const double *low;
-  const double *high;
+  struct field *field; /* (fields + OBJECTS): the last are what is before the first of each object */
   int16_t *slots; /* (slots_mask + 1) fields by the hash of their names, -1 where there is none */
-  int16_t *next;  /* (fields + OBJECTS) which field came after each, and first in each object */
-  int64_t *seen;  /* in which message: twice its number, and one more where it was null */
   Place model;
   int64_t model_length;
   int64_t time_factor;
   int64_t time_divisor;
   const uint64_t *powers; /* (POWERS, 2) of ten: 128 bits of each, the high ones first */
+  int64_t expected; /* how many fields are EXPECTED */
 };
 
 /* Messages: message i is text[begins[i]] up to text[ends[i]], which is NUL. One that is not there
@@ -113,7 +119,7 @@ struct work {
   int64_t stamp;
   int64_t at; /* of the event in the columns */
   int64_t row;
-  int64_t given;
+  int64_t given; /* fields that are EXPECTED */
   int64_t unknown;
   int64_t faults;
   int64_t entered[OBJECTS];
@@ -126,6 +132,8 @@ static inline uint64_t word(Place p) {
   memcpy(&value, p, 8);
   return value;
 }
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte)) /* a word of the same bytes */
 
 static inline uint64_t low_bytes(int64_t count) { /* of 1 to 8 */
   return ~UINT64_C(0) >> (64 - 8 * count);
@@ -159,8 +167,9 @@ static inline int is_in(uint8_t byte, uint8_t low, uint8_t high) { return byte >
 static int is_utf8(Place p, Place end) {
   uint64_t any = 0;
   Place start = p;
-  for (; end - p >= 8; p += 8) any |= word(p);
-  for (; p < end; p++) any |= *p;
+  for (; end - p >= 32; p += 32) any |= word(p) | word(p + 8) | word(p + 16) | word(p + 24);
+  for (; end - p > 8; p += 8) any |= word(p);
+  if (p < end) any |= word(p) & low_bytes(end - p);
   if (!(any & UINT64_C(0x8080808080808080))) return 1;
   for (p = start; p < end;) {
     uint8_t first = *p++;
@@ -186,7 +195,18 @@ static int is_utf8(Place p, Place end) {
   return 1;
 }
 
-static inline int ordinary(uint8_t byte) { return byte >= ' ' && byte != '"' && byte != '\\'; }
+/* The first place from p on with a quote, a backslash or a control character, such as the NUL at the
+   end. Of eight bytes at a time each that is one has its highest bit set, and maybe some after it
+   (Bit Twiddling Hacks, "Determine if a word has a byte less than n"). */
+static inline Place special(Place p) {
+  for (;; p += 8) {
+    uint64_t bytes = word(p), quote = bytes ^ EACH('"'), escape = bytes ^ EACH('\\');
+    uint64_t found = ((bytes - EACH(' ')) & ~bytes) | ((quote - EACH(1)) & ~quote) |
+                     ((escape - EACH(1)) & ~escape);
+    found &= EACH(UINT64_C(0x80));
+    if (found) return p + __builtin_ctzll(found) / 8;
+  }
+}
 
 static int hexadecimal(uint8_t byte) {
   if (byte >= '0' && byte <= '9') return byte - '0';
@@ -198,7 +218,7 @@ static int hexadecimal(uint8_t byte) {
    or an escape that is none, NUL or half of a surrogate pair. */
 static Place string_end(Place p) {
   for (;;) {
-    while (ordinary(*p)) p++;
+    p = special(p);
     if (*p == '"') return p;
     if (*p != '\\') return NULL;
     p++;
@@ -277,6 +297,49 @@ static int nearest(const uint64_t *powers, uint64_t digits, int64_t power, doubl
 }
 
 static inline int is_digit(uint8_t byte) { return (uint8_t)(byte - '0') < 10; }
+
+/* The highest bit of each byte that is no digit; the bytes are exclusive or '0'. */
+static inline uint64_t no_digits(uint64_t digits) {
+  return (((digits & EACH(0x7F)) + EACH(0x7F - 9)) | digits) & EACH(UINT64_C(0x80));
+}
+
+/* The number that eight digits are, the first of which is the lowest byte: by twos, by fours, all. */
+static inline uint64_t eight_digits(uint64_t digits) {
+  digits = (digits * 10 + (digits >> 8)) & UINT64_C(0x00FF00FF00FF00FF);
+  digits = (digits * 100 + (digits >> 16)) & UINT64_C(0x0000FFFF0000FFFF);
+  return (digits * 10000 + (digits >> 32)) & UINT64_C(0xFFFFFFFF);
+}
+
+/* The place behind a number of at most seven bytes besides its sign, as most are; NULL where there is
+   none, or it has an exponent. There is no branch for how many digits it has, which no processor
+   could foretell. */
+static inline Place read_short(Place p, double *value) {
+  uint64_t negative = *p == '-';
+  p += negative;
+  uint64_t digits = word(p) ^ EACH('0'), others = no_digits(digits);
+  if (!others) return NULL;
+  int whole = __builtin_ctzll(others) / 8, count = whole;
+  Place end = p + whole;
+  if (*end == '.') {
+    others &= others - 1;
+    if (!others) return NULL;
+    uint64_t before = (UINT64_C(1) << (8 * whole)) - 1;
+    digits = (digits & before) | (digits >> 8 & ~before);
+    count = __builtin_ctzll(others) / 8 - 1;
+    end = p + count + 1;
+    if (count == whole) return NULL;
+  } else if (negative && *p == '0') {
+    return NULL; /* of integers -0 is 0 */
+  }
+  if (whole == 0 || (whole > 1 && *p == '0') || (*end | 0x20) == 'e') return NULL;
+  /* Both are exact, so the one operation is rounded as it should be (Clinger 1990). */
+  double found = (double)eight_digits(digits << (64 - 8 * count)) / EXACT_POWERS[count - whole];
+  uint64_t bits;
+  memcpy(&bits, &found, 8);
+  bits |= negative << 63;
+  memcpy(value, &bits, 8);
+  return end;
+}
 
 /* The place behind a number; NULL where there is none or it is not surely finite and normal. */
 static Place read_number(Place p, const uint64_t *powers, struct number *number) {
@@ -520,19 +583,27 @@ static void keep_fault(struct work *work, enum kind kind, int32_t column) {
 static Place read_object(struct work *work, Place p, int object);
 
 /* The place behind a field's value, which is in its column then; NULL to leave the message. */
-static Place read_value(struct work *work, Place p, int field) {
+static inline Place read_value(struct work *work, Place p, struct field *field) {
   const struct table *table = work->table;
   struct columns *out = work->out;
-  int32_t column = table->column[field];
+  int32_t column = field->column;
   Place begin = p;
   struct number number;
-  enum kind kind = (enum kind)table->kind[field];
+  enum kind kind = (enum kind)field->kind;
+  if (kind == NUMBER) {
+    Place end = read_short(p, &number.value);
+    if (end && number.value >= field->low && number.value <= field->high) {
+      work->given++;
+      out->numbers[column * out->room + work->at] = number.value;
+      return end;
+    }
+  }
   if (*p == 'n' && kind != UNKNOWN) {
-    table->seen[field] |= 1;
+    field->seen |= 1;
     return literal(p, NULL_NAME, 4);
   }
-  work->given++;
-  if (table->flags[field] & TOLERANT && !is_of_type(kind, *p)) {
+  if (field->flags & EXPECTED) work->given++;
+  if (field->flags & TOLERANT && !is_of_type(kind, *p)) {
     keep_fault(work, kind, column);
     return skip(table->powers, p);
   }
@@ -549,7 +620,8 @@ static Place read_value(struct work *work, Place p, int field) {
     Place key = work->in->keys + work->in->key_begins[work->row];
     int64_t length = work->in->key_ends[work->row] - work->in->key_begins[work->row];
     if (*p++ != '"') return NULL;
-    for (begin = p; ordinary(*p);) p++;
+    begin = p;
+    p = special(p);
     if (*p != '"' || p == begin || p - begin > LONGEST_ID) return NULL;
     return p - begin == length && same(begin, key, length) ? p + 1 : NULL;
   }
@@ -566,7 +638,7 @@ static Place read_value(struct work *work, Place p, int field) {
   }
   case NUMBER:
     p = read_number(p, table->powers, &number);
-    if (!p || number.value < table->low[field] || number.value > table->high[field]) return NULL;
+    if (!p || number.value < field->low || number.value > field->high) return NULL;
     out->numbers[column * out->room + work->at] = number.value;
     return p;
   case BOOLEAN: {
@@ -601,48 +673,47 @@ static Place read_value(struct work *work, Place p, int field) {
   return p;
 }
 
-static inline int64_t name_slot(const struct table *table, Place name, int64_t length, int object) {
-  return (int64_t)((hash_of(name, length) + (uint64_t)object) & (uint64_t)table->slots_mask);
+/* Where to look first for a field by its name, which begins at p. */
+static inline int64_t name_slot(const struct table *table, Place p, int64_t length, int object) {
+  return (int64_t)((hash_of(p, length) + (uint64_t)object) & (uint64_t)table->slots_mask);
 }
 
-static inline int is_named(const struct table *table, int field, Place p) {
-  int32_t begin = table->begins[field];
-  int64_t length = table->begins[field + 1] - begin;
-  return same(p, table->names + begin, length) && p[length] == '"';
-}
-
-/* The field of an object with the name that begins at p; -1 where there is none. */
-static int find_field(const struct table *table, Place p, int object) {
-  Place end = p;
-  while (ordinary(*end)) end++;
-  if (*end != '"') return -1;
-  int64_t slot = name_slot(table, p, end - p, object);
+/* The field of an object with the name that begins at p; NULL where there is none. */
+static struct field *find_field(const struct table *table, Place p, int object) {
+  if (*p != '"') return NULL;
+  Place end = special(p + 1);
+  if (*end != '"') return NULL;
+  int64_t length = end + 1 - p; /* with its quotes, without the colon */
+  int64_t slot = name_slot(table, p, length, object);
   for (;; slot = (slot + 1) & table->slots_mask) {
-    int field = table->slots[slot];
-    if (field < 0 || (table->home[field] == object && is_named(table, field, p))) return field;
+    if (table->slots[slot] < 0) return NULL;
+    struct field *field = table->field + table->slots[slot];
+    if (field->home == object && field->length == length + 1 && same(p, field->name, length))
+      return field;
   }
 }
 
 static Place read_object(struct work *work, Place p, int object) {
   const struct table *table = work->table;
-  int64_t previous = table->fields + object;
+  struct field *previous = table->field + table->fields + object;
   p = space(p);
   if (*p == '}') return p + 1;
   for (;;) {
-    if (*p++ != '"') return NULL;
-    /* Most messages have the same fields in the same order. */
-    int field = table->next[previous];
-    if (field < 0 || !is_named(table, field, p)) {
+    /* Most messages have the same fields in the same order, and no spaces. */
+    struct field *field = previous->next;
+    if (field && same(p, field->name, field->length)) {
+      p += field->length;
+    } else {
       field = find_field(table, p, object);
-      if (field < 0) return NULL;
-      table->next[previous] = (int16_t)field;
+      if (!field) return NULL;
+      previous->next = field;
+      p = space(p + field->length - 1);
+      if (*p++ != ':') return NULL;
     }
-    if (table->seen[field] >> 1 == work->stamp) return NULL;
-    table->seen[field] = work->stamp << 1;
+    if (field->seen >> 1 == work->stamp) return NULL;
+    field->seen = work->stamp << 1;
     previous = field;
-    p = space(p + table->begins[field + 1] - table->begins[field] + 1);
-    if (*p != ':') return NULL;
-    p = read_value(work, space(p + 1), field);
+    p = read_value(work, space(p), field);
     if (!p) return NULL;
     p = space(p);
     if (*p == '}') return p + 1;
@@ -655,12 +726,12 @@ static Place read_object(struct work *work, Place p, int object) {
 static int fill(struct work *work) {
   const struct table *table = work->table;
   struct columns *out = work->out;
-  if (work->given == table->fields) return 1;
-  for (int64_t field = 0; field < table->fields; field++) {
-    if (table->seen[field] == work->stamp << 1) continue;
-    if (table->flags[field] & REQUIRED && work->entered[table->home[field]] == work->stamp) return 0;
-    int64_t at = table->column[field] * out->room + work->at;
-    switch ((enum kind)table->kind[field]) {
+  if (work->given == table->expected) return 1;
+  for (const struct field *field = table->field; field < table->field + table->fields; field++) {
+    if (field->seen == work->stamp << 1) continue;
+    if (field->flags & REQUIRED && work->entered[field->home] == work->stamp) return 0;
+    int64_t at = field->column * out->room + work->at;
+    switch ((enum kind)field->kind) {
     case NUMBER: out->numbers[at] = __builtin_nan(""); break;
     case BOOLEAN:
     case TEXT:
@@ -686,14 +757,28 @@ static int read_event(struct work *work) {
 
 int64_t streamgauge_layout(void) { return LAYOUT; }
 
-/* Put the fields of a table into its slots, which are all -1. */
+static int is_expected(const struct field *field) {
+  switch ((enum kind)field->kind) {
+  case NUMBER:
+  case BOOLEAN:
+  case TEXT:
+  case NAME:
+  case TAG: return 1;
+  default: return field->flags & REQUIRED;
+  }
+}
+
+/* Put the fields of a table into its slots, which are all -1, and find which are expected. */
 void streamgauge_prepare(struct table *table) {
-  for (int64_t field = 0; field < table->fields; field++) {
-    Place name = table->names + table->begins[field];
-    int64_t length = table->begins[field + 1] - table->begins[field];
-    int64_t slot = name_slot(table, name, length, table->home[field]);
+  table->expected = 0;
+  for (int64_t i = 0; i < table->fields; i++) {
+    struct field *field = table->field + i;
+    int64_t slot = name_slot(table, field->name, field->length - 1, field->home);
     while (table->slots[slot] >= 0) slot = (slot + 1) & table->slots_mask;
-    table->slots[slot] = (int16_t)field;
+    table->slots[slot] = (int16_t)i;
+    if (!is_expected(field)) continue;
+    field->flags |= EXPECTED;
+    table->expected++;
   }
 }
 
@@ -702,7 +787,7 @@ int64_t streamgauge_read(const struct table *table, const struct messages *in, s
                          int64_t code_columns) {
   struct work work = {.table = table, .in = in, .out = out};
   int64_t left = 0;
-  memset(table->seen, 0, (size_t)table->fields * sizeof *table->seen);
+  for (int64_t field = 0; field < table->fields; field++) table->field[field].seen = 0;
   for (int64_t i = 0; i < in->count; i++) {
     work.row = in->rows[i];
     work.stamp = i + 1;

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from streamgauge.compiled import beside
+from streamgauge.compiled import addresses, arrays, beside, integers, reals
 from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArray, IntArray
 from streamgauge.core.concatenation import by_appearance, recoded
 from streamgauge.core.joining.ids import PackedIds
@@ -24,7 +24,7 @@ from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.joined import PAD
 from streamgauge.formats.plain_text import PlainText
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Of what is handed over; plain_events.c has the same number."""
 WRONG_NUMBER: Final = np.uint64(0x7FF8000000000001)
 """The bits of what stands for a value that is no number: a NaN."""
@@ -79,39 +79,44 @@ class Field(NamedTuple):
     high: float = inf
 
 
+class _Field(ctypes.Structure):
+    _fields_ = (
+        *arrays("name"),
+        *integers("length"),
+        *reals("low high"),
+        *integers("seen"),
+        *arrays("next"),
+        ("column", ctypes.c_int32),
+        *((name, ctypes.c_uint8) for name in ("home", "kind", "flags")),
+    )
+
+
 class _Table(ctypes.Structure):
     _fields_ = (
-        ("fields", ctypes.c_int64),
-        ("slots_mask", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("names", "begins", "home", "kind", "flags")),
-        *((name, ctypes.c_void_p) for name in ("column", "low", "high", "slots", "next", "seen")),
-        ("model", ctypes.c_void_p),
-        ("model_length", ctypes.c_int64),
-        ("time_factor", ctypes.c_int64),
-        ("time_divisor", ctypes.c_int64),
-        ("powers", ctypes.c_void_p),
+        *integers("fields slots_mask"),
+        *arrays("field slots model"),
+        *integers("model_length time_factor time_divisor"),
+        *arrays("powers"),
+        *integers("expected"),
     )
 
 
 class _Messages(ctypes.Structure):
     _fields_ = (
-        ("count", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "text", "begins", "ends")),
-        *((name, ctypes.c_void_p) for name in ("keys", "key_begins", "key_ends")),
-        ("earliest", ctypes.c_int64),
-        ("latest", ctypes.c_void_p),
+        *integers("count"),
+        *arrays("rows text begins ends keys key_begins key_ends"),
+        *integers("earliest"),
+        *arrays("latest"),
     )
 
 
 class _Columns(ctypes.Structure):
     _fields_ = (
-        ("room", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "left", "times", "numbers", "codes")),
-        ("tokens_mask", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("slots", "tokens", "token_begins")),
-        *((name, ctypes.c_void_p) for name in ("token_lengths", "added")),
-        ("unknown", ctypes.c_int64),
-        ("faults", ctypes.c_int64),
+        *integers("room"),
+        *arrays("rows left times numbers codes"),
+        *integers("tokens_mask"),
+        *arrays("slots tokens token_begins token_lengths added"),
+        *integers("unknown faults"),
     )
 
 
@@ -169,28 +174,22 @@ class PlainReader:
         self._reader = reader
         self._numbers = _count(fields, Kind.NUMBER)
         self._codes = _count(fields, Kind.BOOLEAN, Kind.TEXT, Kind.NAME, Kind.TAG)
-        names = [field.name.encode() for field in fields]
         slots = _power_of_two(4 * len(fields))
         name = model.encode()
         multiplier, divisor = times.scale
+        self._names = [_bytes(b'"%b":' % field.name.encode()) for field in fields]
+        self._fields = (_Field * (len(fields) + _OBJECTS))(
+            *(_handed(*each) for each in zip(fields, self._names, strict=True))
+        )
         self._arrays: dict[str, Any] = {
-            "names": _bytes(b"".join(names)),
-            "begins": np.cumsum([0, *map(len, names)], dtype=np.int32),
-            "home": np.array([field.home for field in fields], np.uint8),
-            "kind": np.array([field.kind for field in fields], np.uint8),
-            "flags": np.array([f.required + 2 * f.tolerant for f in fields], np.uint8),
-            "column": np.array([field.column for field in fields], np.int32),
-            "low": np.array([field.low for field in fields]),
-            "high": np.array([field.high for field in fields]),
             "slots": np.full(slots, -1, np.int16),
-            "next": np.full(len(fields) + _OBJECTS, -1, np.int16),
-            "seen": np.zeros(len(fields), np.int64),
             "model": _bytes(name),
             "powers": powers_of_ten(),
         }
         self._table = _Table(
             fields=len(fields),
             slots_mask=slots - 1,
+            field=ctypes.addressof(self._fields),
             model_length=len(name),
             time_factor=multiplier,
             time_divisor=divisor,
@@ -204,7 +203,7 @@ class PlainReader:
         """Read some of the messages, ascending."""
         room = len(rows)
         token_slots = _power_of_two(2 * room)
-        arrays: dict[str, Any] = {
+        made: dict[str, Any] = {
             "rows": np.empty(room, np.int32),
             "left": np.empty(room, np.int32),
             "times": np.empty(room, np.int64),
@@ -228,22 +227,22 @@ class PlainReader:
             "latest": text.latest,
         }
         messages = _Messages(count=room, earliest=EARLIEST_MS, **_pointers(given))
-        columns = _Columns(room=room, tokens_mask=token_slots - 1, **_pointers(arrays))
+        columns = _Columns(room=room, tokens_mask=token_slots - 1, **_pointers(made))
         taken = self._reader.streamgauge_read(
             ctypes.byref(self._table),
             ctypes.byref(messages),
             ctypes.byref(columns),
             ctypes.c_int64(self._codes),
         )
-        tokens = zip(arrays["token_begins"], arrays["token_lengths"], arrays["tokens"], strict=True)
-        found = arrays["rows"][:taken]
+        tokens = zip(made["token_begins"], made["token_lengths"], made["tokens"], strict=True)
+        found = made["rows"][:taken]
         return PlainColumns(
             rows=found,
-            left=arrays["left"][: room - taken],
+            left=made["left"][: room - taken],
             ids=PackedIds(text.keys.text, text.keys.begins[found], text.keys.ends[found]),
-            times=arrays["times"][:taken],
-            numbers=arrays["numbers"][:, :taken],
-            codes=arrays["codes"][:, :taken],
+            times=made["times"][:taken],
+            numbers=made["numbers"][:, :taken],
+            codes=made["codes"][:, :taken],
             tokens=tuple(_array_of(text.values.text.data, b[:n], k[:n]) for b, k, n in tokens),
             unknown=columns.unknown,
             faults=columns.faults,
@@ -274,6 +273,20 @@ def _array_of(text: memoryview, begins: IntArray, lengths: CodeArray) -> bytes:
     """Tokens as one JSON array."""
     places = zip(begins.tolist(), (begins + lengths).tolist(), strict=True)
     return b"[" + b",".join([text[begin:end] for begin, end in places]) + b"]"
+
+
+def _handed(field: Field, name: npt.NDArray[np.uint8]) -> _Field:
+    """Return what a field is handed over as; `name` is padded."""
+    return _Field(
+        name=addresses(name)[0],
+        length=len(name) - len(PAD),
+        low=field.low,
+        high=field.high,
+        column=field.column,
+        home=field.home,
+        kind=field.kind,
+        flags=field.required + 2 * field.tolerant,
+    )
 
 
 def _bytes(text: bytes) -> npt.NDArray[np.uint8]:
