@@ -1,22 +1,22 @@
 """Aggregate: columnar events to partials, with no Python loop over events.
 
-A field gives each event one bin. Adding the event's row times the field's width turns counting into
-one `bincount` per field and slice specification, over arrays small enough for the processor's
-cache.
+A field gives each event one bin, and a slice specification one place. Compiled code counts all
+fields of some events in one call (`one_pass`); where it was not built, numpy does it field by field
+(`by_column`), with the same counts.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.bins import CategoricalBins
 from streamgauge.core.blocks import Block
-from streamgauge.core.cells import RowTally, SliceTally, Where, crossed, powers_of
-from streamgauge.core.columns import Column, columns
+from streamgauge.core.by_column import ByColumn
+from streamgauge.core.cells import Also, Crossed, Wanted, Where, crossed
+from streamgauge.core.counting import library
 from streamgauge.core.grouping import Known, compact, slice_rows
-from streamgauge.core.layout import Layout, Subject, SubjectKind
+from streamgauge.core.layout import Grouped, Layout, Subject, SubjectKind
+from streamgauge.core.one_pass import OnePass
 from streamgauge.core.partial import Partial
 from streamgauge.core.slices import SliceRegistry, SliceSpec
 
@@ -46,8 +46,14 @@ class Aggregator:
         grouped: bool = False,
     ) -> None:
         self.layout = layout
-        self._grouping = _Grouping(layout) if grouped else None
-        self._of_slices = layout if self._grouping is None else self._grouping.layout
+        self._grouped = grouped
+        self._groups = Grouped.of(layout)
+        compiled = library()
+        self._counter: OnePass | ByColumn
+        if compiled is not None and OnePass.can(layout):
+            self._counter = OnePass(compiled, layout, self._groups)
+        else:
+            self._counter = ByColumn(layout, self._groups)
         self.slices = slices
         self.registry = registry
         self.pane_ms = pane_ms
@@ -56,14 +62,14 @@ class Aggregator:
     def aggregate(
         self,
         batch: EventBatch,
-        also: Sequence[Callable[[slice, Column], None]] = (),
+        also: Also = (),
         rows_also: Callable[[IntArray], None] | None = None,
     ) -> Partial:
         """Return the statistics of a batch.
 
         `also` are called with every part of the batch and each of its columns, for what else is to
-        be counted of the same bins; `rows_also` with every event's row, for the whole version and
-        then for each slice specification.
+        be counted of the same bins, and may find no numbers in them; `rows_also` with every event's
+        row, for the whole version and then for each slice specification.
         """
         panes, pane_codes = compact(batch.timestamp // self.pane_ms)
         specs = (SliceSpec(()), *self.slices)
@@ -88,34 +94,18 @@ class Aggregator:
         return Partial(pieces, self._unseen(batch), fine)
 
     def _part(
-        self,
-        batch: EventBatch,
-        part: slice,
-        places: Sequence[Where],
-        also: Sequence[Callable[[slice, Column], None]],
+        self, batch: EventBatch, part: slice, places: Sequence[Where], also: Also
     ) -> "_Counted":
         """Count a part of a batch."""
-        ok, grouping = batch.ok[part], self._grouping
-        alike = places if grouping is None else places[:1]
-        tallies = [RowTally(self.layout, where, ok) for where in alike]
-        sliced = () if grouping is None else places[1:]
-        slices = [SliceTally(self._of_slices, each, ok) for each in crossed(sliced)]
-        for column in columns(self.layout, batch, part):
-            powers = powers_of(self.layout, column)
-            for tally in tallies:
-                tally.add(column, powers)
-            for call in also:
-                call(part, column)
-            if grouping is None or not slices:
-                continue
-            fewer = grouping.of(column)
-            for each in slices:
-                each.add(fewer, powers)
-        fine = [piece for tally in tallies for piece in tally.blocks()]
-        if grouping is None:
-            return _Counted(fine, [])
-        pieces = [(code, block.grouped(grouping.starts)) for code, block in fine]
-        pieces += [piece for each in slices for piece in each.blocks()]
+        if not self._grouped:
+            wanted = [Wanted(Crossed.of(where), fewer=False) for where in places]
+            blocks = self._counter.count(batch, part, wanted, also)
+            return _Counted([piece for some in blocks for piece in some], [])
+        wanted = [Wanted(Crossed.of(places[0]), fewer=False)]
+        wanted += [Wanted(each, fewer=True) for each in crossed(places[1:])]
+        fine, *slices = self._counter.count(batch, part, wanted, also)
+        pieces = [(code, block.grouped(self._groups.starts)) for code, block in fine]
+        pieces += [piece for some in slices for piece in some]
         return _Counted(pieces, fine)
 
     def _unseen(self, batch: EventBatch) -> dict[str, dict[str, int]]:
@@ -139,24 +129,3 @@ class _Counted(NamedTuple):
 
     pieces: list[tuple[int, Block]]
     fine: list[tuple[int, Block]]
-
-
-class _Grouping:
-    """A layout's cells in those of its grouped one."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout.grouped()
-        self.starts = layout.grouping()
-        """The first cell of the layout in each of the grouped one's cells."""
-        cells = np.searchsorted(self.starts, np.arange(layout.width), side="right") - 1
-        self._tables = [
-            cells[layout.cells(position)] - start
-            for position, start in enumerate(self.layout.starts)
-        ]
-
-    def of(self, column: Column) -> Column:
-        """Return a column in the grouped layout's bins."""
-        table = self._tables[column.position]
-        if len(table) == self.layout.fields[column.position].bins.width:
-            return column
-        return column._replace(bins=table.take(column.bins))

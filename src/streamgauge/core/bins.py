@@ -5,6 +5,7 @@ what is no value: missing, wrong type and, for numbers, NaN, +inf and -inf. Valu
 distances are taken over *groups* of adjacent ones (STATISTICS.md §1), quantiles over the fine ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import repeat
@@ -22,6 +23,7 @@ from streamgauge.core.batch import (
     FloatArray,
     IntArray,
 )
+from streamgauge.core.counting import LookUp
 from streamgauge.core.lookup import EdgeLookup
 
 
@@ -82,6 +84,10 @@ class NumericBins:
             bins[np.isposinf(values)] = special + Special.POSITIVE_INFINITY
             bins[np.isneginf(values)] = special + Special.NEGATIVE_INFINITY
         return bins
+
+    def handed(self) -> LookUp:
+        """Return what compiled code needs to look values up, for as long as these bins are kept."""
+        return self._lookup.handed()
 
     def grouped(self) -> "NumericBins":
         """Return bins as wide as the distance groups, out-of-range bins apart: see `grouping`."""
@@ -155,13 +161,16 @@ class CategoricalBins:
 
     def assign(self, column: Categories) -> npt.NDArray[np.intp]:
         """Return the bin of every value of a dictionary-encoded column `(n,)`."""
+        return self.table(column.values)[column.codes]
+
+    def table(self, values: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Return the bin of each code of a dictionary; negative ones count from the end."""
         fallback = self.unseen if self.complete else self.other
-        table = np.empty(len(column.values) + 2, np.intp)
-        table[: len(column.values)] = [*map(self._index.get, column.values, repeat(fallback))]
-        # Negative codes index from the end of the table.
+        table = np.empty(len(values) + 2, np.intp)
+        table[: len(values)] = [*map(self._index.get, values, repeat(fallback))]
         table[MISSING_CODE] = self.value_bins + Special.MISSING
         table[WRONG_TYPE_CODE] = self.value_bins + Special.WRONG_TYPE
-        return table[column.codes]
+        return table
 
     def unseen_values(self, column: Categories, rows: BoolArray) -> dict[str, int]:
         """Count the values that the reference never held among the events where `rows (n,)`."""

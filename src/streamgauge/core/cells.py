@@ -1,8 +1,8 @@
 """Cells: the statistics of some events by pane and row, field by field."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
 from streamgauge.core.columns import Column, Numbers
-from streamgauge.core.counting import Sums, count, library
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import Layout
 
@@ -48,6 +47,11 @@ class Where(NamedTuple):
             yield int(panes[low]), block.take(slice(low, high))
 
 
+def counts_dtype(events: int) -> type[np.int16] | type[np.int32]:
+    """Return what so many events are counted in: of many rows most of the time goes into memory."""
+    return np.int16 if events <= np.iinfo(np.int16).max else np.int32
+
+
 class Counted:
     """Counts and sums of some events by place and cell, and which `ok (n,)` of them were served.
 
@@ -56,9 +60,7 @@ class Counted:
 
     def __init__(self, layout: Layout, places: Places, size: int, ok: BoolArray) -> None:
         self._layout = layout
-        # Of many rows most of the time goes into memory, and a poll's counts fit into two bytes.
-        few = len(places) <= np.iinfo(np.int16).max
-        self._counts = np.zeros((size, layout.width), np.int16 if few else np.int32)
+        self._counts: npt.NDArray[Any] = np.zeros((size, layout.width), counts_dtype(len(places)))
         self._moment = {position: i for i, position in enumerate(layout.numeric)}
         self._sums = np.zeros((size, len(layout.numeric), 2))
         self._all = _Places(places, size)
@@ -67,11 +69,9 @@ class Counted:
     def add(self, column: Column, powers: "Powers | None") -> None:
         """Count one field of the events, and of a numeric one sum its `powers`."""
         places = self._places_of(column)
-        cells = self._layout.cells(column.position)
-        sums = None
+        places.count(column.bins, self._layout.cells(column.position), self._counts)
         if powers is not None:
-            sums = Sums(*powers, self._sums, self._moment[column.position])
-        places.count(column.bins, cells, self._counts, sums)
+            places.add_up(powers, self._sums[:, self._moment[column.position]])
 
     def _places_of(self, column: Column) -> "_Places":
         """Return where the events fall that have a field."""
@@ -81,10 +81,9 @@ class Counted:
 class RowTally(Counted):
     """Counts, sums and extremes, best of few rows."""
 
-    def __init__(self, layout: Layout, where: Where, ok: BoolArray) -> None:
-        self._where = where
-        self._keys, places = compact(where.keys)
-        super().__init__(layout, places, len(self._keys), ok)
+    def __init__(self, layout: Layout, crossed: "Crossed", ok: BoolArray) -> None:
+        super().__init__(layout, crossed.places, crossed.size, ok)
+        (self._member,) = crossed.members
         self._extremes = np.empty(self._sums.shape)
         self._extremes[..., MINIMUM] = np.inf
         self._extremes[..., MAXIMUM] = -np.inf
@@ -98,7 +97,8 @@ class RowTally(Counted):
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """Yield the statistics of each pane, with the pane's code."""
-        return self._where.by_pane(self._keys, self._counts, self._sums, self._extremes)
+        member = self._member
+        return member.where.by_pane(member.keys, self._counts, self._sums, self._extremes)
 
 
 class SliceTally(Counted):
@@ -121,7 +121,7 @@ class SliceTally(Counted):
             yield from member.where.by_pane(member.keys, counts, sums, np.empty((size, 0, 2)))
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
     """One specification: its distinct `keys`, and whose place each crossed one `(K,)` is."""
 
     where: Where
@@ -134,7 +134,13 @@ class Crossed(NamedTuple):
 
     places: Places
     size: int
-    members: tuple[_Member, ...]
+    members: tuple[Member, ...]
+
+    @classmethod
+    def of(cls, where: Where) -> "Crossed":
+        """Return one specification alone."""
+        keys, places = compact(where.keys)
+        return cls(places, len(keys), (Member(where, keys, np.arange(len(keys))),))
 
 
 EVENTS_A_PLACE: Final = 16
@@ -146,12 +152,8 @@ Counting once more costs some 200 ns an event with 20 numbers; adding a place up
 
 def crossed(wheres: Sequence[Where]) -> list[Crossed]:
     """Cross specifications, the small ones first, as far as that is cheaper than counting each."""
-    single = []
-    for where in wheres:
-        keys, places = compact(where.keys)
-        single.append(Crossed(places, len(keys), (_Member(where, keys, np.arange(len(keys))),)))
     found: list[Crossed] = []
-    for each in sorted(single, key=lambda each: each.size):
+    for each in sorted(map(Crossed.of, wheres), key=lambda each: each.size):
         if found and found[-1].size * each.size * EVENTS_A_PLACE <= len(each.places):
             found.append(_cross(found.pop(), each))
         else:
@@ -207,6 +209,20 @@ def powers_of(layout: Layout, column: Column) -> Powers | None:
     return Powers(shifted, shifted * shifted)
 
 
+class Wanted(NamedTuple):
+    """What is counted: `fewer` says whether in the bins for slices, else with extremes.
+
+    Extremes are of one specification alone.
+    """
+
+    crossed: Crossed
+    fewer: bool
+
+
+Also = Sequence[Callable[[slice, Column], None]]
+"""What is called with every part of a batch and each of its columns; these may lack numbers."""
+
+
 class _Sorted(NamedTuple):
     """Events by place: their `order (n,)`, the places that have any, where each begins in it."""
 
@@ -221,7 +237,6 @@ class _Places:
     def __init__(self, places: Places, size: int) -> None:
         self._places = places
         self._size = size
-        self._compiled = library()
         self._known: _Sorted | None = None
         self._begun: tuple[int, Places] | None = None
 
@@ -230,18 +245,8 @@ class _Places:
         bins: npt.NDArray[np.intp],
         cells: slice,
         counts: npt.NDArray[np.signedinteger],
-        sums: Sums | None = None,
     ) -> None:
-        """Set the cells of each place's counts `(size, W)` to the events in each bin.
-
-        And its `sums` to those of its events' values. All are 0 so far.
-        """
-        if sums is not None and (self._size == 1 or self._compiled is None):
-            self._add_up(sums)
-            sums = None
-        if self._compiled is not None:
-            count(self._compiled, self._places, bins, cells, counts, sums)
-            return
+        """Set the cells of each place's counts `(size, W)`, 0 so far, to the events in each bin."""
         width = cells.stop - cells.start
         if self._size * width > MOST_CELLS * len(bins):
             at = self._starts(counts.shape[1]) + bins
@@ -251,10 +256,9 @@ class _Places:
         found = np.bincount(at, minlength=self._size * width)
         counts[:, cells] = found.reshape(self._size, width)
 
-    def _add_up(self, given: Sums) -> None:
-        """Set the sums of each place, 0 so far."""
-        sums = given.sums[:, given.field]
-        for which, values in ((SUM, given.first), (SUM_SQUARES, given.second)):
+    def add_up(self, powers: "Powers", sums: FloatArray) -> None:
+        """Set the sums `(size, 2)` of each place, 0 so far."""
+        for which, values in ((SUM, powers.first), (SUM_SQUARES, powers.second)):
             if self._size == 1:
                 sums[0, which] = values.sum()
             else:

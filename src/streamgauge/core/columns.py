@@ -16,7 +16,17 @@ from streamgauge.core.batch import (
     NumericFaults,
 )
 from streamgauge.core.bins import FAULT_BIN, CategoricalBins, NumericBins
-from streamgauge.core.layout import LABEL, LATENCY, PREDICTION, SCORE, STATUS, Layout, SubjectKind
+from streamgauge.core.layout import (
+    LABEL,
+    LATENCY,
+    PREDICTION,
+    SCORE,
+    STATUS,
+    STATUS_BINS,
+    Layout,
+    Subject,
+    SubjectKind,
+)
 
 Bins = npt.NDArray[np.intp]
 
@@ -61,50 +71,58 @@ class Column(NamedTuple):
     served: bool
 
 
+def source(subject: Subject, batch: EventBatch) -> Categories | FloatArray | None:
+    """Return the values of a field `(n,)`, None where prediction events have none of it."""
+    schema = batch.schema
+    if subject == STATUS:
+        return Categories((~batch.ok).astype(np.int32), STATUS_BINS.categories)
+    if subject == LATENCY:
+        return batch.latency
+    if subject == SCORE:
+        return batch.score
+    if subject == PREDICTION:
+        return batch.prediction
+    if subject == LABEL:
+        return batch.label
+    if subject.kind is not SubjectKind.FEATURE:
+        return None
+    if subject.name in schema.numeric:
+        row: FloatArray = batch.numeric[schema.numeric.index(subject.name)]
+        return row
+    return batch.categorical[(*schema.categorical, *schema.boolean).index(subject.name)]
+
+
+def is_served(subject: Subject) -> bool:
+    """Whether a field counts only events that were served, not those of an error status."""
+    return subject not in {STATUS, LATENCY}
+
+
 def columns(layout: Layout, batch: EventBatch, part: slice) -> Iterator[Column]:
     """Yield every field that prediction events fill, over a part of a batch's events."""
-    schema = batch.schema
     ok = batch.ok[part]
     keep = None if ok.all() else ok
-    numeric = {name: i for i, name in enumerate(schema.numeric)}
-    texts = dict(zip((*schema.categorical, *schema.boolean), batch.categorical, strict=True))
     faults = _within(batch.faults, part)
     for position, item in enumerate(layout.fields):
-        subject = item.subject
-        source: Categories | FloatArray
-        if subject == STATUS:
-            yield Column(position, (~ok).astype(np.intp), None, served=False)
+        values = source(item.subject, batch)
+        if values is None:
             continue
-        if subject == LATENCY:
-            source = batch.latency
-        elif subject == SCORE:
-            source = batch.score
-        elif subject == PREDICTION:
-            source = batch.prediction
-        elif subject == LABEL and batch.label is not None:
-            source = batch.label
-        elif subject.kind is not SubjectKind.FEATURE:
-            continue
-        elif subject.name in numeric:
-            source = batch.numeric[numeric[subject.name]]
-        else:
-            source = texts[subject.name]
-        served = subject != LATENCY
-        if isinstance(source, Categories):
+        served = is_served(item.subject)
+        kept = keep if served else None
+        if isinstance(values, Categories):
             assert isinstance(item.bins, CategoricalBins)
-            codes = _kept(source.codes[part], keep)
-            yield Column(position, item.bins.assign(Categories(codes, source.values)), None, served)
+            codes = _kept(values.codes[part], kept)
+            yield Column(position, item.bins.assign(Categories(codes, values.values)), None, served)
             continue
         assert isinstance(item.bins, NumericBins)
-        numbers = Numbers.of(source[part])
+        numbers = Numbers.of(values[part])
         bins = item.bins.assign(*numbers)
-        if subject.kind is SubjectKind.FEATURE and len(faults.row):
-            mine = faults.feature == numeric[subject.name]
+        if item.subject.kind is SubjectKind.FEATURE and len(faults.row):
+            mine = faults.feature == batch.schema.numeric.index(item.subject.name)
             for fault, special in FAULT_BIN.items():
                 rows = faults.row[mine & (faults.fault == fault)]
                 bins[rows] = item.bins.value_bins + special
-        if served and keep is not None:
-            bins, numbers = bins[keep], Numbers.of(numbers.values[keep])
+        if kept is not None:
+            bins, numbers = bins[kept], Numbers.of(numbers.values[kept])
         yield Column(position, bins, numbers, served)
 
 

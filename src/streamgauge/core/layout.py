@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -117,6 +117,35 @@ class Layout:
         """Return the cells of the field at a position."""
         start = self.starts[position]
         return slice(start, start + self.fields[position].bins.width)
+
+
+class Grouped(NamedTuple):
+    """A layout's cells in those of its grouped one.
+
+    `starts` are the first of its cells in each of the grouped one's; `tables` give, by field, the
+    grouped bin of each bin, None where they are the same.
+    """
+
+    layout: Layout
+    starts: npt.NDArray[np.intp]
+    tables: tuple[npt.NDArray[np.intp] | None, ...]
+
+    @classmethod
+    def of(cls, layout: Layout) -> "Grouped":
+        """Group a layout's cells."""
+        grouped, starts = layout.grouped(), layout.grouping()
+        cells = np.searchsorted(starts, np.arange(layout.width), side="right") - 1
+        tables = (
+            cells[layout.cells(position)] - start for position, start in enumerate(grouped.starts)
+        )
+        return cls(
+            grouped,
+            starts,
+            tuple(
+                None if len(table) == few.bins.width else table
+                for table, few in zip(tables, grouped.fields, strict=True)
+            ),
+        )
 
 
 def folded_widths(layout: Layout) -> tuple[int, ...]:

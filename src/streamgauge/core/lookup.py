@@ -39,6 +39,8 @@ class EdgeLookup:
     def __init__(self, edges: FloatArray) -> None:
         self._compiled = library()
         self._edges = np.ascontiguousarray(edges)
+        self._next = np.append(self._edges, np.nan)
+        """The next edge after so many: of a cell without one it lies in a later cell."""
         self._table = False
         if not FEWEST_EDGES <= len(edges) < np.iinfo(np.int16).max:
             return
@@ -56,8 +58,6 @@ class EdgeLookup:
         """Number of edges in the cells before; below zero where there are several in one."""
         self._base[held > 1] = _SEVERAL
         self._crowded = bool((held > 1).any())
-        self._next = np.append(self._edges, np.nan)
-        """The next edge after so many: of a cell without one it lies in a later cell."""
 
     def bins(
         self, values: FloatArray, extremes: tuple[float, float] | None = None
@@ -69,7 +69,7 @@ class EdgeLookup:
         if not self._table:
             return self._edges.searchsorted(values, side="right")
         if self._compiled is not None:
-            return look_up(self._compiled, self._handed(), values)
+            return look_up(self._compiled, self.handed(), values)
         bounded = extremes is not None and all(
             abs(value - self._low) * self._factor < _BOUND for value in extremes
         )
@@ -79,10 +79,14 @@ class EdgeLookup:
             self._look_up(values[part], bins[part], bounded=bounded)
         return bins
 
-    def _handed(self) -> LookUp:
+    def handed(self) -> LookUp:
         """Return what compiled code needs, made anew: a copy of it would not follow its arrays."""
-        arrays = addresses(self._base, self._next)
-        return LookUp(self._low, self._factor, CELLS, *arrays, len(self._edges))
+        (edges,) = addresses(self._next)
+        if not self._table:
+            return LookUp(0.0, 0.0, 0, None, edges, len(self._edges))
+        return LookUp(
+            self._low, self._factor, CELLS, *addresses(self._base), edges, len(self._edges)
+        )
 
     def _look_up(
         self, values: FloatArray, bins: npt.NDArray[np.intp], *, bounded: bool = False
