@@ -23,6 +23,7 @@ from streamgauge.formats.checks import tag_text
 from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.joined import PAD
 from streamgauge.formats.plain_text import PlainText
+from streamgauge.recycled import Recycled
 
 LAYOUT: Final = 3
 """Of what is handed over; plain_events.c has the same number."""
@@ -172,6 +173,7 @@ class PlainReader:
         assert len(fields) <= _MOST_FIELDS
         assert all(field.home < _OBJECTS for field in fields)
         self._reader = reader
+        self._recycled = Recycled()
         self._numbers = _count(fields, Kind.NUMBER)
         self._codes = _count(fields, Kind.BOOLEAN, Kind.TEXT, Kind.NAME, Kind.TAG)
         slots = _power_of_two(4 * len(fields))
@@ -207,7 +209,7 @@ class PlainReader:
             "rows": np.empty(room, np.int32),
             "left": np.empty(room, np.int32),
             "times": np.empty(room, np.int64),
-            "numbers": np.empty((self._numbers, room)),
+            "numbers": self._recycled.empty((self._numbers, room), np.float64),
             "codes": np.empty((self._codes, room), np.int32),
             # Zeros that nobody writes to take no memory.
             "slots": np.zeros((self._codes, token_slots), np.int32),

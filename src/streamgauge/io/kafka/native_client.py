@@ -6,8 +6,7 @@ It needs the compiled library (messages.c) and librdkafka, as confluent-kafka br
 
 import ctypes
 import logging
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
@@ -21,13 +20,12 @@ from streamgauge.io.kafka import librdkafka
 from streamgauge.io.kafka.client import Partition, Received
 from streamgauge.io.kafka.held_messages import HeldMessages, text_of
 from streamgauge.io.kafka.librdkafka import Interface
+from streamgauge.recycled import Recycled
 
 LAYOUT: Final = 1
 """Of what is handed over; messages.c has the same number."""
 _TEXT_BYTES: Final = 512
 """Of an error's text."""
-_MOST_KEPT: Final = 16 << 20
-"""Bytes of memory for values that are kept from one poll to the next."""
 _LONG: Final = (
     *("begins", "ends", "key_begins", "key_ends"),
     *("offset", "timestamp", "run_length"),
@@ -41,15 +39,6 @@ _LEVELS: Final = (
     logging.DEBUG,
 )
 """Ours for each of syslog's."""
-
-
-def _references(objects: Sequence[object]) -> list[int]:
-    """How often each is referred to."""
-    return [sys.getrefcount(each) for each in objects]
-
-
-(_UNSHARED,) = _references([object()])
-"""References to what nobody else looks at."""
 
 
 class _Gathered(ctypes.Structure):
@@ -97,7 +86,7 @@ class NativeClient:
         """The addresses of messages that were taken and not yet received, and what they measure."""
         self._held: list[HeldMessages] = []
         """What was received, and may not be let go of yet."""
-        self._memory: list[npt.NDArray[np.uint8]] = []
+        self._recycled = Recycled()
 
     def _create(self, settings: Mapping[str, Any]) -> int:
         """Create the client. Raises KafkaException for settings that it does not take."""
@@ -214,7 +203,7 @@ class NativeClient:
         messages, values, keys = self._pending()
         count = len(messages)
         arrays: dict[str, npt.NDArray[Any]] = {
-            "text": self._room(values + len(PAD)),
+            "text": self._recycled.empty((values + len(PAD),), np.uint8),
             "keys": np.empty(keys + len(PAD), np.uint8),
             **{name: np.empty(count, np.int64) for name in _LONG},
             **{name: np.empty(count, np.int32) for name in _SHORT},
@@ -256,22 +245,6 @@ class NativeClient:
         taken, self._taken = self._taken, []
         messages = np.concatenate([np.empty(0, np.uint64), *(each for each, _, _ in taken)])
         return messages, sum(values for _, values, _ in taken), sum(keys for _, _, keys in taken)
-
-    def _room(self, size: int) -> npt.NDArray[np.uint8]:
-        """Return so many bytes of memory: an earlier poll's, if nobody looks at it any more.
-
-        Pages that are new each time cost half as much as to read what is on them.
-        """
-        if size > _MOST_KEPT:
-            return np.empty(size, np.uint8)
-        shared = [count > _UNSHARED for count in _references(self._memory)]
-        free = [m for m, is_shared in zip(self._memory, shared, strict=True) if not is_shared]
-        found = next((memory for memory in free if len(memory) >= size), None)
-        if found is None:
-            found = np.empty(min(2 * size, _MOST_KEPT), np.uint8)
-            kept = [m for m, is_shared in zip(self._memory, shared, strict=True) if is_shared]
-            self._memory = [*kept, found]
-        return found[:size]
 
     def _tell(self) -> None:
         """Pass on what the client logs."""
