@@ -331,7 +331,9 @@ def main() -> None:
     plain = Stream(events, options.features, options.slices)
     alone = options.quick or (options.features, options.slices) != (20, 100)
     rows = options.events or (ARROW_EVENTS // 5 if options.quick else ARROW_EVENTS)
-    batched = Stream(rows, options.features, options.slices, arrow_rows=ARROW_ROWS)
+    # As large as batches of the usual stream are: brokers take messages of a megabyte.
+    arrow_rows = ARROW_ROWS * min(20, options.features) // options.features
+    batched = Stream(rows, options.features, options.slices, arrow_rows=arrow_rows)
     rounds = 1 if options.quick else 2
     with broker() as (name, bootstrap):
 
