@@ -4,8 +4,8 @@ import ctypes
 from typing import Any, Final
 
 LARGE_BYTES: Final = 4 << 20
-"""Between 1 MB and this are what the Kafka client receives and unpacks, and parts of a pane: with new
-pages for each of these, a quarter of the processor time of Arrow batches went into pages."""
+"""Below are what the Kafka client receives and unpacks, and parts of a pane: with new pages for
+each of these, a quarter of the processor time of Arrow batches went into pages."""
 KEPT_BYTES: Final = 32 << 20
 """What is free at the end of the heap is kept up to here, for the next poll."""
 _M_TRIM_THRESHOLD: Final = -1
