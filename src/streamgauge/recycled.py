@@ -13,7 +13,7 @@ LEAST_BYTES: Final = 1 << 20
 MOST_BYTES: Final = 24 << 20
 """Larger arrays are let go of: a poll holds some 16 MB, a few of them much more."""
 PATIENCE: Final = 1_000
-"""After so many arrays in a row that were smaller, nothing is kept any more."""
+"""After so many arrays in a row that were smaller or larger, nothing is kept any more."""
 
 
 def _references(objects: Sequence[object]) -> list[int]:
@@ -35,27 +35,30 @@ class Recycled:
         self._least = least
         self._most = most
         self._memory: list[npt.NDArray[np.uint8]] = []
-        self._small = 0
-        """Smaller arrays since the last that is kept."""
+        self._others = 0
+        """Arrays since the last that is kept."""
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return an array that is not set to anything."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if self._least <= size <= self._most:
+            self._others = 0
             return self._room(size)[:size].view(dtype).reshape(shape)
-        self._small += size < self._least
-        if self._small > PATIENCE:
+        self._others += 1
+        if self._others > PATIENCE:
             self._memory.clear()
         return np.empty(shape, dtype)
 
     def _room(self, size: int) -> npt.NDArray[np.uint8]:
-        self._small = 0
+        """Return memory of at least so many bytes; of what is free besides, one piece is kept."""
         shared = [count > _UNSHARED for count in _references(self._memory)]
         free = [m for m, is_shared in zip(self._memory, shared, strict=True) if not is_shared]
+        kept = [m for m, is_shared in zip(self._memory, shared, strict=True) if is_shared]
         found = next((memory for memory in free if len(memory) >= size), None)
         if found is None:
             # With room for the next one, which may be a little larger.
             found = np.empty(min(size + size // 4, self._most), np.uint8)
-            kept = [m for m, is_shared in zip(self._memory, shared, strict=True) if is_shared]
-            self._memory = [*kept, found]
+        self._memory = [*kept, found, *(other for other in free if other is not found)][
+            : len(kept) + 2
+        ]
         return found

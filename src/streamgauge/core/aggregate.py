@@ -33,7 +33,7 @@ class Aggregator:
 
     `slices` are counted besides the whole of each version; where they are `grouped`, in the cells
     of `layout.grouped()`, and whole versions in both. The registry is the only state, and it only
-    grows.
+    grows; of threads one at a time may count.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
-from streamgauge.core.columns import Column, Numbers
+from streamgauge.core.columns import Bins, Column, Numbers
 from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import Layout
 
@@ -146,7 +146,8 @@ class Crossed(NamedTuple):
 EVENTS_A_PLACE: Final = 16
 """Specifications are crossed as long as there are this many events for each place, or more.
 
-Counting once more costs some 200 ns an event with 20 numbers; adding a place up, 1 µs.
+Counting once more costs time by event, adding a place up by place; with compiled code there was no
+difference between 4 and 32, with numpy 200 ns an event with 20 numbers stand against 1 µs a place.
 """
 
 
@@ -242,7 +243,7 @@ class _Places:
 
     def count(
         self,
-        bins: npt.NDArray[np.intp],
+        bins: Bins,
         cells: slice,
         counts: npt.NDArray[np.signedinteger],
     ) -> None:

@@ -1,7 +1,8 @@
 """Columns: a batch's events, field by field, as bins and numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
+from operator import attrgetter
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from streamgauge.core.batch import (
     CodeArray,
     EventBatch,
     FloatArray,
+    ModelSchema,
     NumericFaults,
 )
 from streamgauge.core.bins import FAULT_BIN, CategoricalBins, NumericBins
@@ -28,7 +30,7 @@ from streamgauge.core.layout import (
     SubjectKind,
 )
 
-Bins = npt.NDArray[np.intp]
+Bins = npt.NDArray[np.signedinteger]
 
 
 class Numbers(NamedTuple):
@@ -60,9 +62,9 @@ class Column(NamedTuple):
     """One field of some events.
 
     `position` is the field's in the layout; `bins (n,)` count from the field's own first bin;
-    `numbers` are the values of a numeric field, None for other fields. `served` tells that the
-    column holds only the events that were served: those of an error status count in the status and
-    the latency alone.
+    `numbers` are the values of a numeric field, None for other fields and where all columns are
+    counted in one pass. `served` tells that the column holds only the events that were served:
+    those of an error status count in the status and the latency alone.
     """
 
     position: int
@@ -71,30 +73,50 @@ class Column(NamedTuple):
     served: bool
 
 
-def source(subject: Subject, batch: EventBatch) -> Categories | FloatArray | None:
-    """Return the values of a field `(n,)`, None where prediction events have none of it."""
-    schema = batch.schema
+Source = Categories | FloatArray
+"""Values of a field `(n,)`."""
+
+
+class Sources:
+    """Where the values of a layout's fields are in batches of a schema."""
+
+    def __init__(self, layout: Layout, schema: ModelSchema) -> None:
+        self.schema = schema
+        numeric = {name: i for i, name in enumerate(schema.numeric)}
+        texts = {name: i for i, name in enumerate((*schema.categorical, *schema.boolean))}
+        subjects = [item.subject for item in layout.fields]
+        self._found = [_source(subject, numeric, texts) for subject in subjects]
+        self.served = [subject not in {STATUS, LATENCY} for subject in subjects]
+        """Which fields count only events that were served, not those of an error status."""
+        features = [each.name if each.kind is SubjectKind.FEATURE else None for each in subjects]
+        self.number = [None if name is None else numeric.get(name) for name in features]
+        """Which of the schema's numeric features each field is."""
+
+    def of(self, batch: EventBatch) -> list[Source | None]:
+        """Return each field's values, None where prediction events have none of it."""
+        return [find(batch) for find in self._found]
+
+
+def _source(
+    subject: Subject, numeric: Mapping[str, int], texts: Mapping[str, int]
+) -> Callable[[EventBatch], Source | None]:
     if subject == STATUS:
-        return Categories((~batch.ok).astype(np.int32), STATUS_BINS.categories)
+        return lambda batch: Categories((~batch.ok).astype(np.int32), STATUS_BINS.categories)
     if subject == LATENCY:
-        return batch.latency
+        return attrgetter("latency")
     if subject == SCORE:
-        return batch.score
+        return attrgetter("score")
     if subject == PREDICTION:
-        return batch.prediction
+        return attrgetter("prediction")
     if subject == LABEL:
-        return batch.label
+        return attrgetter("label")
     if subject.kind is not SubjectKind.FEATURE:
-        return None
-    if subject.name in schema.numeric:
-        row: FloatArray = batch.numeric[schema.numeric.index(subject.name)]
-        return row
-    return batch.categorical[(*schema.categorical, *schema.boolean).index(subject.name)]
-
-
-def is_served(subject: Subject) -> bool:
-    """Whether a field counts only events that were served, not those of an error status."""
-    return subject not in {STATUS, LATENCY}
+        return lambda _: None
+    if subject.name in numeric:
+        row = numeric[subject.name]
+        return lambda batch: batch.numeric[row]
+    column = texts[subject.name]
+    return lambda batch: batch.categorical[column]
 
 
 def columns(layout: Layout, batch: EventBatch, part: slice) -> Iterator[Column]:
@@ -102,28 +124,28 @@ def columns(layout: Layout, batch: EventBatch, part: slice) -> Iterator[Column]:
     ok = batch.ok[part]
     keep = None if ok.all() else ok
     faults = _within(batch.faults, part)
-    for position, item in enumerate(layout.fields):
-        values = source(item.subject, batch)
+    sources = Sources(layout, batch.schema)
+    for position, values in enumerate(sources.of(batch)):
         if values is None:
             continue
-        served = is_served(item.subject)
+        bins, served = layout.fields[position].bins, sources.served[position]
         kept = keep if served else None
         if isinstance(values, Categories):
-            assert isinstance(item.bins, CategoricalBins)
+            assert isinstance(bins, CategoricalBins)
             codes = _kept(values.codes[part], kept)
-            yield Column(position, item.bins.assign(Categories(codes, values.values)), None, served)
+            yield Column(position, bins.assign(Categories(codes, values.values)), None, served)
             continue
-        assert isinstance(item.bins, NumericBins)
+        assert isinstance(bins, NumericBins)
         numbers = Numbers.of(values[part])
-        bins = item.bins.assign(*numbers)
-        if item.subject.kind is SubjectKind.FEATURE and len(faults.row):
-            mine = faults.feature == batch.schema.numeric.index(item.subject.name)
+        binned = bins.assign(*numbers)
+        if sources.number[position] is not None and len(faults.row):
+            mine = faults.feature == sources.number[position]
             for fault, special in FAULT_BIN.items():
                 rows = faults.row[mine & (faults.fault == fault)]
-                bins[rows] = item.bins.value_bins + special
+                binned[rows] = bins.value_bins + special
         if kept is not None:
-            bins, numbers = bins[kept], Numbers.of(numbers.values[kept])
-        yield Column(position, bins, numbers, served)
+            binned, numbers = binned[kept], Numbers.of(numbers.values[kept])
+        yield Column(position, binned, numbers, served)
 
 
 def _kept(codes: CodeArray, keep: BoolArray | None) -> CodeArray:

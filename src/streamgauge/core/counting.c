@@ -172,7 +172,7 @@ static int take_codes(const struct column *column, struct block *block) {
 
 /* -- counts ----------------------------------------------------------------------------------- */
 
-/* A sum of LANES sums, which an order of its own has for any width of the processor. */
+/* Added up in LANES sums, so in the same order whatever the processor's width. */
 WIDE static double sum(int64_t n, const double *values) {
   double lanes[LANES] = {0}, all = 0.0;
   int64_t i = 0;
@@ -203,17 +203,26 @@ WIDE static void stretch(int64_t n, const double *values, double *extremes) {
   }
 }
 
+/* The same of values some of which are not finite. */
+WIDE static void stretch_finite(int64_t n, const double *values, double *extremes) {
+  double some[BLOCK];
+  int64_t kept = 0;
+  for (int64_t i = 0; i < n; i++) {
+    some[kept] = values[i];
+    kept += values[i] - values[i] == 0.0;
+  }
+  stretch(kept, some, extremes);
+}
+
 /* What is added up, and how far it reaches, where all events fall at the one place there is. */
 static void add_all(const struct tally *tally, const struct block *block, const double *values) {
   tally->sums[0] += sum(block->n, block->first_powers);
   tally->sums[1] += sum(block->n, block->second_powers);
   if (!tally->extremes) return;
-  if (block->whole) {
+  if (block->whole)
     stretch(block->n, values, tally->extremes);
-    return;
-  }
-  for (int64_t i = 0; i < block->n; i++)
-    if (values[i] - values[i] == 0.0) stretch(1, values + i, tally->extremes);
+  else
+    stretch_finite(block->n, values, tally->extremes);
 }
 
 static void reach(const struct tally *tally, const struct block *block, const int32_t *place,

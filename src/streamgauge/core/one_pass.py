@@ -5,7 +5,7 @@ What it counts are the blocks of `cells`, where numpy takes some thirty calls fo
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,19 @@ from streamgauge.core.batch import BoolArray, Categories, EventBatch
 from streamgauge.core.bins import FAULT_BIN, CategoricalBins, NumericBins, Special
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, Block
 from streamgauge.core.cells import Also, Wanted, counts_dtype
-from streamgauge.core.columns import Column, is_served, source
+from streamgauge.core.columns import Column, Sources
 from streamgauge.core.counting import HandedColumn, HandedMember, HandedTally, count
-from streamgauge.core.layout import Grouped, Layout, Subject, SubjectKind
+from streamgauge.core.layout import Grouped, Layout
 
 WIDEST: Final = np.iinfo(np.int16).max
 """Bins that a field has at most."""
 
 
 class OnePass:
-    """Counts events in the cells of a layout, and of one that has fewer bins for slices."""
+    """Counts events in the cells of a layout, and of one that has fewer bins for slices.
+
+    For one thread: what it hands over is the same memory each time.
+    """
 
     def __init__(self, compiled: ctypes.CDLL, layout: Layout, grouped: Grouped) -> None:
         self._compiled = compiled
@@ -34,6 +37,7 @@ class OnePass:
             None if table is None else table.astype(np.int16) for table in grouped.tables
         ]
         self._widest = max(item.bins.width for item in layout.fields)
+        self._sources = Sources(layout, layout.schema)
         self._columns = (HandedColumn * len(layout.fields))()
         moments = {position: i for i, position in enumerate(layout.numeric)}
         for position, (column, table) in enumerate(zip(self._columns, self._tables, strict=True)):
@@ -42,7 +46,7 @@ class OnePass:
             column.fewer_start, column.fewer_width = self._fewer.starts[position], fewer.bins.width
             if table is not None:
                 (column.fewer,) = addresses(table)
-            column.served = is_served(item.subject)
+            column.served = self._sources.served[position]
             if isinstance(item.bins, NumericBins):
                 column.lookup = item.bins.handed()
                 column.center = item.bins.center
@@ -64,6 +68,8 @@ class OnePass:
         n, ok = part.stop - part.start, batch.ok[part]
         kept: list[Any] = []
         fields = self._fill(batch, part, kept)
+        assert len(ok) == n
+        assert all(len(each.crossed.places) == n for each in wanted)
         bins = np.empty((len(self._layout.fields), n if also else 0), np.int16)
         for position, column in enumerate(self._columns):
             column.bins = addresses(bins[position])[0] if also else None
@@ -77,30 +83,36 @@ class OnePass:
         )
         columns = (HandedColumn * len(fields))(*(self._columns[position] for position in fields))
         count(self._compiled, n, columns, tallies, dtype)
-        for column in _Bins(bins, fields, self._layout, ok).columns() if also else ():
+        for position in fields if also else ():
+            served = self._sources.served[position]
+            its = bins[position] if not_ok is None or not served else bins[position][ok]
             for call in also:
-                call(part, column)
+                call(part, Column(position, its, None, served))
         return [[*each.blocks()] for each in found]
 
     def _fill(self, batch: EventBatch, part: slice, kept: list[Any]) -> list[int]:
         """Hand over what the batch has; return the positions of the fields that it fills."""
-        fields = []
-        for position, item in enumerate(self._layout.fields):
-            values = source(item.subject, batch)
+        if batch.schema != self._sources.schema:
+            self._sources = Sources(self._layout, batch.schema)
+        fields, n = [], part.stop - part.start
+        for position, values in enumerate(self._sources.of(batch)):
             if values is None:
                 continue
             fields.append(position)
-            column = self._columns[position]
+            column, bins = self._columns[position], self._layout.fields[position].bins
             if isinstance(values, Categories):
-                assert isinstance(item.bins, CategoricalBins)
+                assert isinstance(bins, CategoricalBins)
                 # Negative codes are the last of the table.
-                of_codes = np.roll(item.bins.table(values.values), 2).astype(np.int16)
+                of_codes = np.roll(bins.table(values.values), 2).astype(np.int16)
                 codes = np.ascontiguousarray(values.codes[part], np.int32)
+                assert len(codes) == n
                 column.codes, column.of_codes = addresses(codes, of_codes)
                 column.many = len(of_codes)
                 kept += codes, of_codes
             else:
+                assert isinstance(bins, NumericBins)
                 numbers = np.ascontiguousarray(values[part], np.float64)
+                assert len(numbers) == n
                 (column.numbers,) = addresses(numbers)
                 kept.append(numbers)
             column.faults = 0
@@ -109,7 +121,7 @@ class OnePass:
         return fields
 
     def _fill_faults(self, batch: EventBatch, part: slice, kept: list[Any]) -> None:
-        faults, names = batch.faults, self._layout.schema.numeric
+        faults, numbers = batch.faults, self._sources.number
         mine = np.flatnonzero((faults.row >= part.start) & (faults.row < part.stop))
         if not len(mine):
             return
@@ -119,8 +131,9 @@ class OnePass:
         features, starts = np.unique(faults.feature[mine], return_index=True)
         ends = [*starts[1:].tolist(), len(mine)]
         for feature, start, end in zip(features.tolist(), starts.tolist(), ends, strict=True):
-            position = self._layout.position(Subject(SubjectKind.FEATURE, names[feature]))
-            assert position is not None
+            if feature not in numbers:
+                continue
+            position = numbers.index(feature)
             bins = self._layout.fields[position].bins
             its = rows[start:end], specials[start:end] + np.int16(bins.value_bins)
             column = self._columns[position]
@@ -139,6 +152,7 @@ class _Counted:
 
     def __init__(self, wanted: Wanted, layout: Layout, dtype: npt.DTypeLike) -> None:
         self.wanted = wanted
+        self._dtype = dtype
         moments = len(layout.numeric)
         self._shape = layout.width, moments
         self._rows = []
@@ -154,7 +168,7 @@ class _Counted:
 
         `not_ok (n,)` tells which events were not served, None where all were.
         """
-        crossed, dtype = self.wanted.crossed, self._rows[0][0].dtype
+        crossed = self.wanted.crossed
         place = crossed.places.astype(np.int32)
         served = place if not_ok is None else np.where(not_ok, np.int32(crossed.size), place)
         members = (HandedMember * len(crossed.members))()
@@ -165,7 +179,7 @@ class _Counted:
             kept.append(rows)
             if self.wanted.fewer:
                 handed.extremes = None
-        counts = np.empty((crossed.size + 1, widest), dtype)
+        counts = np.empty((crossed.size + 1, widest), self._dtype)
         sums, extremes = np.empty((2, crossed.size + 1, 2))
         kept += place, served, members, counts, sums, extremes
         tally = HandedTally(crossed.size, *addresses(place, served), self.wanted.fewer)
@@ -180,20 +194,3 @@ class _Counted:
         """Yield the statistics of each pane, with the pane's code."""
         for member, arrays in zip(self.wanted.crossed.members, self._rows, strict=True):
             yield from member.where.by_pane(member.keys, *arrays)
-
-
-class _Bins(NamedTuple):
-    """The bins `(fields, n) int16` of some events, at the positions of fields that they have."""
-
-    bins: npt.NDArray[np.int16]
-    positions: Sequence[int]
-    layout: Layout
-    ok: BoolArray
-
-    def columns(self) -> Iterator[Column]:
-        """Yield every field, without its numbers."""
-        whole = bool(self.ok.all())
-        for position in self.positions:
-            served = is_served(self.layout.fields[position].subject)
-            bins = self.bins[position]
-            yield Column(position, bins if whole or not served else bins[self.ok], None, served)

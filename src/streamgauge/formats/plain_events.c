@@ -311,7 +311,7 @@ static inline uint64_t eight_digits(uint64_t digits) {
 }
 
 /* The place behind a number of at most seven bytes besides its sign, as most are; NULL where there is
-   none, or it has an exponent. There is no branch for how many digits it has, which no processor
+   none, or it has an exponent, or is an integer -0. There is no branch for how many digits it has, which no processor
    could foretell. */
 static inline Place read_short(Place p, double *value) {
   uint64_t negative = *p == '-';

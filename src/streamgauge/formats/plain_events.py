@@ -174,6 +174,8 @@ class PlainReader:
         assert all(field.home < _OBJECTS for field in fields)
         self._reader = reader
         self._recycled = Recycled()
+        self._fills = False
+        """Whether most of the last messages were taken: else most of an array has no pages."""
         self._numbers = _count(fields, Kind.NUMBER)
         self._codes = _count(fields, Kind.BOOLEAN, Kind.TEXT, Kind.NAME, Kind.TAG)
         slots = _power_of_two(4 * len(fields))
@@ -209,7 +211,7 @@ class PlainReader:
             "rows": np.empty(room, np.int32),
             "left": np.empty(room, np.int32),
             "times": np.empty(room, np.int64),
-            "numbers": self._recycled.empty((self._numbers, room), np.float64),
+            "numbers": self._empty((self._numbers, room)),
             "codes": np.empty((self._codes, room), np.int32),
             # Zeros that nobody writes to take no memory.
             "slots": np.zeros((self._codes, token_slots), np.int32),
@@ -236,6 +238,7 @@ class PlainReader:
             ctypes.byref(columns),
             ctypes.c_int64(self._codes),
         )
+        self._fills = 2 * taken >= room
         tokens = zip(made["token_begins"], made["token_lengths"], made["tokens"], strict=True)
         found = made["rows"][:taken]
         return PlainColumns(
@@ -249,6 +252,9 @@ class PlainReader:
             unknown=columns.unknown,
             faults=columns.faults,
         )
+
+    def _empty(self, shape: tuple[int, int]) -> FloatArray:
+        return self._recycled.empty(shape, np.float64) if self._fills else np.empty(shape)
 
 
 @cache

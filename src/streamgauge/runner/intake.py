@@ -287,7 +287,9 @@ class Intake(ABC, Generic[E]):
                 for batch, ids in zip(found.batches, found.ids, strict=True):
                     if batch.schema.model == name:
                         engine.index(batch, keys(name, ids))
-            for labelled in self._labels.decode(labels.messages).batches:
+            with self._decoding:
+                decoded = self._labels.decode(labels.messages)
+            for labelled in decoded.batches:
                 if labelled.schema.model == name:
                     engine.index_labels(labelled, keys(name, labelled.ids))
 
