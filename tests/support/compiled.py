@@ -10,7 +10,7 @@ import pytest
 
 from hatch_build import SOURCES, Source, compile_library, find_compiler
 from streamgauge.compiled import load
-from streamgauge.core import aggregate, lookup
+from streamgauge.core import aggregate, grouping, lookup
 from streamgauge.core.joining import hashing, keys, repeats, table
 from streamgauge.core.outcomes import compiled_counts, counting
 from streamgauge.io.joining import compiled_rows, rows, run
@@ -36,7 +36,7 @@ def built(source: Source, layout: int, folder: Path) -> ctypes.CDLL:
 def counting_by(compiled: ctypes.CDLL | None) -> Iterator[None]:
     """Let events be looked up and counted by this code, by numpy where it is None."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (aggregate, lookup):
+        for module in (aggregate, grouping, lookup):
             patch.setattr(module, "library", lambda: compiled)
         yield
 

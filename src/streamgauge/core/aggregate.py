@@ -14,7 +14,7 @@ from streamgauge.core.blocks import Block
 from streamgauge.core.by_column import ByColumn
 from streamgauge.core.cells import Also, Crossed, Wanted, Where, crossed
 from streamgauge.core.counting import library
-from streamgauge.core.grouping import Known, compact, slice_rows
+from streamgauge.core.grouping import Known, compact, slice_rows, version_groups
 from streamgauge.core.layout import Grouped, Layout, Subject, SubjectKind
 from streamgauge.core.one_pass import OnePass
 from streamgauge.core.partial import Partial
@@ -73,8 +73,9 @@ class Aggregator:
         """
         panes, pane_codes = compact(batch.timestamp // self.pane_ms)
         specs = (SliceSpec(()), *self.slices)
+        versions = version_groups(batch)
         groupings = [
-            slice_rows(batch, spec, self.registry, known)
+            slice_rows(batch, spec, self.registry, known, versions)
             for spec, known in zip(specs, self._known, strict=True)
         ]
         if rows_also is not None:

@@ -11,7 +11,7 @@ from streamgauge.core.batch import BoolArray, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
 from streamgauge.core.columns import Bins, Column, Numbers
-from streamgauge.core.grouping import Places, compact
+from streamgauge.core.grouping import Places, compact, parted
 from streamgauge.core.layout import Layout
 
 Number = TypeVar("Number", np.int16, np.int32, np.float64)
@@ -163,14 +163,13 @@ def crossed(wheres: Sequence[Where]) -> list[Crossed]:
 
 
 def _cross(one: Crossed, other: Crossed) -> Crossed:
-    distinct, places = compact(one.places * other.size + other.places)
-    at = np.divmod(distinct, other.size)
+    places, last = parted(one.places, one.size, other.places, other.size)
     members = [
-        member._replace(places=member.places[mine])
-        for each, mine in zip((one, other), at, strict=True)
+        member._replace(places=member.places[each.places[last]])
+        for each in (one, other)
         for member in each.members
     ]
-    return Crossed(places, len(distinct), tuple(members))
+    return Crossed(places, len(last), tuple(members))
 
 
 def _added(values: npt.NDArray[Number], places: Places, size: int) -> npt.NDArray[Number]:

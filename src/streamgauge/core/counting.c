@@ -1,5 +1,5 @@
-/* Looks values up, and counts all columns of some events: see counting.py and one_pass.py, which are
-   its only callers.
+/* Looks values up, tells slices apart, and counts all columns of some events: see counting.py and
+   one_pass.py, which are its only callers.
 
    A column is taken a block at a time, so that what is made of its values on the way (bins, and what
    is added up) stays in the nearest cache, and counted by place in memory of its own, which is small,
@@ -11,7 +11,7 @@
 #include "vectors.h"
 
 #ifndef LAYOUT
-#define LAYOUT 3 /* of what is handed over; counting.py has the same number */
+#define LAYOUT 4 /* of what is handed over; counting.py has the same number */
 #endif
 enum {
   BLOCK = 512,  /* events at a time */
@@ -374,6 +374,27 @@ void streamgauge_look_up(const struct lookup *lookup, int64_t n, const double *v
     look_up(lookup, count, values + first, some);
     for (int64_t i = 0; i < count; i++) bins[first + i] = some[i];
   }
+}
+
+/* Parts groups of n events by their codes, those below zero as the last of so many. There may be no
+   groups before. Sets each event's new group, in the order of groups and codes, and the last event in
+   each; returns how many there are, -1 where an event has none. The table (groups * many) is all 0. */
+int64_t streamgauge_part(int64_t n, const int32_t *before, int64_t groups, const int32_t *codes,
+                         int64_t many, int32_t *table, int32_t *places, int64_t *last) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t group = before ? before[i] : 0, code = codes[i] < 0 ? many - 1 : codes[i];
+    if ((uint64_t)group >= (uint64_t)groups || code >= many) return -1;
+    places[i] = (int32_t)(group * many + code);
+    table[places[i]] = (int32_t)(i + 1);
+  }
+  for (int64_t cell = 0; cell < groups * many; cell++) {
+    if (!table[cell]) continue;
+    last[found] = table[cell] - 1;
+    table[cell] = (int32_t)found++;
+  }
+  for (int64_t i = 0; i < n; i++) places[i] = table[places[i]];
+  return found;
 }
 
 int64_t streamgauge_layout(void) { return LAYOUT; }

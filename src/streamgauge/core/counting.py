@@ -1,12 +1,12 @@
-"""Compiled code (counting.c) that looks values up, and that counts all columns of some events.
+"""Compiled code (counting.c) that looks values up, tells slices apart, and counts events.
 
-It is there where it was built; `lookup` and `cells` have the same of numpy. What is counted is
-handed over by `one_pass`.
+It is there where it was built; `lookup`, `grouping` and `cells` have the same of numpy. What is
+counted is handed over by `one_pass`.
 """
 
 import ctypes
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from streamgauge.compiled import addresses, arrays, beside, integers, reals
 from streamgauge.core.batch import FloatArray
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Of what is handed over; counting.c has the same number."""
 _NUMBER: Final = ctypes.c_int64
 _COUNTS: Final = {2: "streamgauge_count_16", 4: "streamgauge_count_32"}
@@ -72,6 +72,10 @@ def declared(found: ctypes.CDLL) -> ctypes.CDLL:
         call.restype = _NUMBER
         columns, tallies = ctypes.POINTER(HandedColumn), ctypes.POINTER(HandedTally)
         call.argtypes = (_NUMBER, columns, _NUMBER, tallies, _NUMBER)
+    part = found.streamgauge_part
+    part.restype = _NUMBER
+    array = ctypes.c_void_p
+    part.argtypes = (_NUMBER, array, _NUMBER, array, _NUMBER, array, array, array)
     look_up = found.streamgauge_look_up
     look_up.restype = None
     look_up.argtypes = (ctypes.POINTER(LookUp), _NUMBER, ctypes.c_void_p, ctypes.c_void_p)
@@ -84,6 +88,37 @@ def look_up(compiled: ctypes.CDLL, lookup: LookUp, values: FloatArray) -> npt.ND
     bins = np.empty(len(values), np.intp)
     compiled.streamgauge_look_up(ctypes.byref(lookup), len(values), *addresses(values, bins))
     return bins
+
+
+class Groups(NamedTuple):
+    """Events in groups: the `places (n,)` of each, and the `last (G,)` event in each group."""
+
+    places: npt.NDArray[np.signedinteger]
+    last: npt.NDArray[np.intp]
+
+
+def part(
+    compiled: ctypes.CDLL,
+    places: npt.NDArray[np.signedinteger],
+    groups: int,
+    codes: npt.NDArray[np.signedinteger],
+    many: int,
+) -> Groups:
+    """Part so many groups, in which events have `places (n,)`, by `codes (n,)`.
+
+    Codes are below `many`; negative ones are the last. Groups come in the order of those before,
+    and of codes.
+    """
+    n, codes = len(codes), np.ascontiguousarray(codes, np.int32)
+    places = np.ascontiguousarray(places, np.int32)
+    assert len(places) == n
+    table, found = np.zeros(groups * many, np.int32), np.empty(n, np.int32)
+    last = np.empty(min(groups * many, n), np.int64)
+    begins = addresses(places)[0] if groups > 1 else None
+    given = begins, groups, *addresses(codes), many, *addresses(table, found, last)
+    count = compiled.streamgauge_part(n, *given)
+    assert count >= 0, "every event has a group and a code"
+    return Groups(found, last[:count])
 
 
 def count(
