@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hatch_build import SOURCES
-from streamgauge.core.counting import LAYOUT, declared, part
+from streamgauge.core.counting import LAYOUT, declared
 from streamgauge.core.grouping import parted
 from tests.support.compiled import built, counting_by
 
@@ -50,8 +50,9 @@ def _last(pairs: list[tuple[int, int]], each: tuple[int, int]) -> int:
 
 def test_a_group_or_code_that_is_not_there_is_refused(compiled: ctypes.CDLL) -> None:
     good = np.zeros(3, np.int32)
-    for bad in (-1, 2):
+    with counting_by(compiled):
+        for bad in (-1, 2):
+            with pytest.raises(AssertionError, match="a group and a code"):
+                parted(np.array([0, bad, 1]), 2, good, 1)
         with pytest.raises(AssertionError, match="a group and a code"):
-            part(compiled, np.array([0, bad, 1]), 2, good, 1)
-    with pytest.raises(AssertionError, match="a group and a code"):
-        part(compiled, good, 1, np.array([0, 4, 1]), 4)
+            parted(good, 1, np.array([0, 4, 1]), 4)

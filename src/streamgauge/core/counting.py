@@ -6,7 +6,7 @@ counted is handed over by `one_pass`.
 
 import ctypes
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -88,37 +88,6 @@ def look_up(compiled: ctypes.CDLL, lookup: LookUp, values: FloatArray) -> npt.ND
     bins = np.empty(len(values), np.intp)
     compiled.streamgauge_look_up(ctypes.byref(lookup), len(values), *addresses(values, bins))
     return bins
-
-
-class Groups(NamedTuple):
-    """Events in groups: the `places (n,)` of each, and the `last (G,)` event in each group."""
-
-    places: npt.NDArray[np.signedinteger]
-    last: npt.NDArray[np.intp]
-
-
-def part(
-    compiled: ctypes.CDLL,
-    places: npt.NDArray[np.signedinteger],
-    groups: int,
-    codes: npt.NDArray[np.signedinteger],
-    many: int,
-) -> Groups:
-    """Part so many groups, in which events have `places (n,)`, by `codes (n,)`.
-
-    Codes are below `many`; negative ones are the last. Groups come in the order of those before,
-    and of codes.
-    """
-    n, codes = len(codes), np.ascontiguousarray(codes, np.int32)
-    places = np.ascontiguousarray(places, np.int32)
-    assert len(places) == n
-    table, found = np.zeros(groups * many, np.int32), np.empty(n, np.int32)
-    last = np.empty(min(groups * many, n), np.int64)
-    begins = addresses(places)[0] if groups > 1 else None
-    given = begins, groups, *addresses(codes), many, *addresses(table, found, last)
-    count = compiled.streamgauge_part(n, *given)
-    assert count >= 0, "every event has a group and a code"
-    return Groups(found, last[:count])
 
 
 def count(

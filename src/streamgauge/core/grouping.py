@@ -1,10 +1,12 @@
 """Grouping: which row of counts each event falls in."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from streamgauge.compiled import addresses
 from streamgauge.core.batch import (
     BoolArray,
     Categories,
@@ -12,7 +14,7 @@ from streamgauge.core.batch import (
     EventBatch,
     IntArray,
 )
-from streamgauge.core.counting import Groups, library, part
+from streamgauge.core.counting import library
 from streamgauge.core.slices import MISSING_VALUE, Dimension, RowKey, SliceRegistry, SliceSpec
 
 CELLS_AN_EVENT, FEW_CELLS = 8, 1_024
@@ -26,6 +28,13 @@ Known = dict[tuple[str, ...], dict[str, int]]
 
 Those that share one are left out.
 """
+
+
+class Groups(NamedTuple):
+    """Events in groups: the `places (n,)` of each, and the `last (G,)` event in each group."""
+
+    places: npt.NDArray[np.signedinteger]
+    last: npt.NDArray[np.intp]
 
 
 def version_groups(batch: EventBatch) -> Groups:
@@ -90,7 +99,16 @@ def parted(
     """
     compiled, n = library(), len(codes)
     if compiled is not None and groups * many <= FEW_CELLS + CELLS_AN_EVENT * n:
-        return part(compiled, places, groups, codes, many)
+        places = np.ascontiguousarray(places, np.int32)
+        codes = np.ascontiguousarray(codes, np.int32)
+        assert len(places) == n
+        table, new = np.zeros(groups * many, np.int32), np.empty(n, np.int32)
+        last = np.empty(min(groups * many, n), np.intp)
+        before = addresses(places)[0] if groups > 1 else None
+        given = before, groups, *addresses(codes), many, *addresses(table, new, last)
+        count = compiled.streamgauge_part(n, *given)
+        assert count >= 0, "every event has a group and a code"
+        return Groups(new, last[:count])
     # Compacted at every step, the product cannot overflow however many values there are.
     cells = places.astype(np.int64) * many + np.where(codes < 0, many - 1, codes)
     distinct, found = compact(cells)

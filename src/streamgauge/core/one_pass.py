@@ -175,19 +175,19 @@ class _Counted:
         for handed, member, arrays in zip(members, crossed.members, self._rows, strict=True):
             rows = member.places.astype(np.int32)
             handed.size = len(member.keys)
-            handed.rows, handed.counts, handed.sums, handed.extremes = addresses(rows, *arrays)
+            handed.rows, handed.counts, handed.sums = addresses(rows, *arrays[:2])
+            if not self.wanted.fewer:
+                (handed.extremes,) = addresses(arrays[2])
             kept.append(rows)
-            if self.wanted.fewer:
-                handed.extremes = None
         counts = np.empty((crossed.size + 1, widest), self._dtype)
         sums, extremes = np.empty((2, crossed.size + 1, 2))
         kept += place, served, members, counts, sums, extremes
         tally = HandedTally(crossed.size, *addresses(place, served), self.wanted.fewer)
         tally.width, tally.moments = self._shape
         tally.members, tally.member = len(members), ctypes.addressof(members)
-        tally.counts, tally.sums, tally.extremes = addresses(counts, sums, extremes)
-        if self.wanted.fewer:
-            tally.extremes = None
+        tally.counts, tally.sums = addresses(counts, sums)
+        if not self.wanted.fewer:
+            (tally.extremes,) = addresses(extremes)
         return tally
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
