@@ -12,7 +12,7 @@ from hatch_build import SOURCES, Source, compile_library, find_compiler
 from streamgauge.compiled import load
 from streamgauge.core import aggregate, grouping, lookup
 from streamgauge.core.joining import hashing, keys, repeats, table
-from streamgauge.core.outcomes import compiled_counts, counting
+from streamgauge.core.outcomes import compiled_counts, counting, row_counts
 from streamgauge.io.joining import compiled_rows, rows, run
 
 
@@ -66,5 +66,6 @@ def joining_by(libraries: Joining | None) -> Iterator[None]:
             patch.setattr(module, "hashing", lambda: libraries and libraries.hashing)
         for module in (rows, run):
             patch.setattr(module, "compiled_rows", lambda: libraries and libraries.rows)
-        patch.setattr(counting, "compiled_counts", lambda: libraries and libraries.counts)
+        for module in (counting, row_counts):
+            patch.setattr(module, "compiled_counts", lambda: libraries and libraries.counts)
         yield

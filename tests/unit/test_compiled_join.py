@@ -12,6 +12,7 @@ from streamgauge.core.joining.keys import keys
 from streamgauge.core.joining.repeats import distinct
 from streamgauge.core.joining.store import Keys
 from streamgauge.core.outcomes.compiled_counts import Columns
+from streamgauge.core.outcomes.row_counts import count_by_row
 from streamgauge.io.joining.filters import Filter, prefixes_of
 from streamgauge.io.joining.rows import keys_of, latest, rows_of, sound
 from streamgauge.io.joining.run import Run, RunWriter
@@ -180,6 +181,30 @@ def test_events_are_counted_as_by_numpy(libraries: Joining) -> None:
         gaps = np.stack((at, at), axis=1)[:, 0]
         libraries.counts.add(counts, gaps, Columns(bins, firsts, widths), chosen)
         assert np.array_equal(counts, expected)
+
+
+def test_rows_are_counted_as_by_numpy(libraries: Joining) -> None:
+    rng = np.random.default_rng(8)
+    rows = np.array([0, 20, 1_000]) + rng.integers(0, 9, (500, 3))
+    cells, values = rng.integers(0, 5, 500), tuple(rng.normal(size=(2, 500)))
+    signs = rng.choice(np.array([1, -1], np.int8), 500)
+    for sign in (None, np.abs(signs), signs):
+        for some, added in ((slice(None), values), (slice(None), ()), (slice(0), ())):
+            signed = None if sign is None else sign[some]
+            args = (rows[some], cells[some], 5, signed, added)
+            one, other = _both(libraries, count_by_row, *args)
+            for mine, theirs in zip(one, other, strict=True):
+                assert mine.dtype == theirs.dtype
+                assert np.array_equal(mine, theirs)
+            weight = np.ones(len(rows[some])) if signed is None else signed
+            assert one.counts.sum() == 3 * weight.sum()
+
+
+def test_a_cell_or_a_row_that_there_is_not_is_not_counted_elsewhere(libraries: Joining) -> None:
+    row, cell = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
+    for rows, cells in ((row, cell + 3), (row, cell - 1), (row - 1, cell)):
+        with pytest.raises(AssertionError):
+            libraries.counts.by_row(rows, cells, 3, None, np.empty(0))
 
 
 def test_a_bin_that_a_column_does_not_have_is_not_counted_elsewhere(libraries: Joining) -> None:

@@ -14,7 +14,7 @@ from streamgauge.core.columns import Bins, Column, Numbers
 from streamgauge.core.grouping import Places, compact, parted
 from streamgauge.core.layout import Layout
 
-Number = TypeVar("Number", np.int16, np.int32, np.float64)
+Number = TypeVar("Number", bound="np.number[Any]")
 
 MOST_CELLS: Final = 1
 """Cells for each event up to which all of them are counted anew and copied. With more, each event
@@ -31,6 +31,12 @@ class Where(NamedTuple):
 
     rows: IntArray
     keys: IntArray
+
+    @classmethod
+    def of(cls, rows: IntArray, panes: Places) -> "Where":
+        """Return where events fall, each of a row `(n,)` and with its pane's code `(n,)`."""
+        known, at = compact(rows)
+        return cls(known, panes * len(known) + at)
 
     def by_pane(
         self,
@@ -116,8 +122,8 @@ class SliceTally(Counted):
         """Yield the statistics of each pane, with the pane's code."""
         for member in self._crossed.members:
             size = len(member.keys)
-            counts = _added(self._counts, member.places, size)
-            sums = _added(self._sums, member.places, size)
+            counts = added_up(self._counts, member.places, size)
+            sums = added_up(self._sums, member.places, size)
             yield from member.where.by_pane(member.keys, counts, sums, np.empty((size, 0, 2)))
 
 
@@ -172,7 +178,7 @@ def _cross(one: Crossed, other: Crossed) -> Crossed:
     return Crossed(places, len(last), tuple(members))
 
 
-def _added(values: npt.NDArray[Number], places: Places, size: int) -> npt.NDArray[Number]:
+def added_up(values: npt.NDArray[Number], places: Places, size: int) -> npt.NDArray[Number]:
     """Return the sums of `values (K, ...)` over each place `(size, ...)`; all of them occur."""
     if size == len(values) and (np.diff(places) > 0).all():
         return values

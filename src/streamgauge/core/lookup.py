@@ -66,10 +66,10 @@ class EdgeLookup:
 
         `extremes` are the least and the greatest value, which spare a step where they are known.
         """
-        if not self._table:
-            return self._edges.searchsorted(values, side="right")
         if self._compiled is not None:
             return look_up(self._compiled, self.handed(), values)
+        if not self._table:
+            return self._edges.searchsorted(values, side="right")
         bounded = extremes is not None and all(
             abs(value - self._low) * self._factor < _BOUND for value in extremes
         )

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block, BlockSum
@@ -18,10 +19,11 @@ from streamgauge.core.cohorts.arrival import Ages, delay_bins, delay_edges, lear
 from streamgauge.core.cohorts.figures import predicted_classes
 from streamgauge.core.cohorts.maturity import matured
 from streamgauge.core.cohorts.weighting import expected_labels, label_weights, labelled_share
-from streamgauge.core.grouping import by_value, compact
+from streamgauge.core.grouping import by_value
 from streamgauge.core.outcomes.cohort_figures import plain_figures, weighted_figures
 from streamgauge.core.outcomes.figures import Figures, performance
 from streamgauge.core.outcomes.layout import OutcomeLayout
+from streamgauge.core.outcomes.row_counts import count_by_row, signed_counts
 from streamgauge.core.performance.intervals import Estimate
 from streamgauge.core.state import (
     Kept,
@@ -106,7 +108,7 @@ class Cohorts:
         for step, chosen in self._steps(time):
             mine = rows[chosen]
             kinds = np.zeros(len(mine), np.int64) if group is None else group[chosen]
-            self._add_light(step, mine, kinds, np.ones(len(mine), np.int64), None)
+            self._add_light(step, mine, kinds, None, None)
 
     def add_labels(
         self,
@@ -114,7 +116,7 @@ class Cohorts:
         rows: IntArray,
         stratum: IntArray,
         delay_bin: IntArray,
-        sign: IntArray,
+        sign: npt.NDArray[np.int8],
         error: FloatArray | None,
     ) -> None:
         """Count labelled events, or take them away again where `sign (n,)` is −1.
@@ -309,25 +311,24 @@ class Cohorts:
                 yield step, chosen
 
     def _add_light(
-        self, step: int, rows: IntArray, kind: IntArray, weight: IntArray, error: FloatArray | None
+        self,
+        step: int,
+        rows: IntArray,
+        kind: IntArray,
+        sign: npt.NDArray[np.int8] | None,
+        error: FloatArray | None,
     ) -> None:
-        """Count events by row and kind; `weight (n,)` is 1 or −1."""
-        width = self.groups + self.strata
+        """Count events by row and kind; `sign (n,)` is 1 or −1, of all 1 where it is None."""
         if step not in self._light:
             self._light[step] = self._new_light()
-        specs = rows.shape[1]
-        known, at = compact(rows.ravel())
-        cells = at * width + np.repeat(kind, specs)
-        signs = np.repeat(weight, specs)
-        counts = signed_counts(cells, signs, len(known) * width)
-        sums = np.zeros((len(known), self._light_sums, 2))
+        powers = () if error is None else (np.abs(error), error**2, error**4)
+        found = count_by_row(rows, kind, self.groups + self.strata, sign, powers)
+        sums = np.zeros((len(found.rows), self._light_sums, 2))
         if error is not None:
-            size = np.repeat(np.abs(error), specs)
-            for moment, values in enumerate((size, size**2)):
-                sums[:, moment, SUM] = np.bincount(at, signs * values, len(known))
-                sums[:, moment, SUM_SQUARES] = np.bincount(at, signs * values**2, len(known))
-        block = Block(known, counts.reshape(-1, width), sums, np.empty((len(known), 0, 2)))
-        self._light[step].add(block)
+            size, square, fourth = found.sums.T
+            for moment, (first, second) in enumerate(((size, square), (square, fourth))):
+                sums[:, moment, SUM], sums[:, moment, SUM_SQUARES] = first, second
+        self._light[step].add(Block(found.rows, found.counts, sums, np.empty((len(sums), 0, 2))))
         self._note(step)
 
     def _matured(
@@ -368,13 +369,6 @@ class Cohorts:
         sums = np.zeros((rows, self.layout.sums, 2))
         sums[:, : self._full_sums] = block.sums
         return block._replace(counts=counts, sums=sums)
-
-
-def signed_counts(cells: IntArray, weights: IntArray, size: int) -> IntArray:
-    """Count events `(n,)` by cell below `size`, each as its weight, 1 or −1: `(size,) int64`."""
-    if weights.min(initial=1) > 0:
-        return np.bincount(cells, minlength=size)
-    return np.rint(np.bincount(cells, weights, size)).astype(np.int64)
 
 
 def _nothing(rows: int) -> Estimate:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.compiled import beside, pointer
-from streamgauge.core.batch import IntArray
+from streamgauge.core.batch import FloatArray, IntArray
 from streamgauge.core.grouping import Places
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Of the calls; counts.c has the same number."""
 
 
@@ -67,6 +67,51 @@ class CompiledCounts:
             ctypes.c_int64(counts.shape[1]),
         )
 
+    def by_row(
+        self,
+        rows: IntArray,
+        cells: IntArray,
+        width: int,
+        sign: npt.NDArray[np.int8] | None,
+        values: FloatArray,
+    ) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return what `row_counts.count_by_row` does, of values `(V, n)`."""
+        n, specs = rows.shape
+        rows, cells = np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(cells, np.int64)
+        values = np.ascontiguousarray(values, np.float64)
+        many = len(values)
+        assert len(cells) == n
+        assert not many or values.shape == (many, n)
+        assert not n or (cells.min() >= 0 and cells.max() < width)
+        if sign is not None:
+            sign = np.ascontiguousarray(sign, np.int8)
+            assert len(sign) == n
+        size = int(rows.max(initial=-1)) + 1
+        table, known = np.zeros(size, np.int32), np.empty(size, np.int64)
+        found = self.library.streamgauge_number(
+            pointer(rows),
+            ctypes.c_int64(rows.size),
+            pointer(table),
+            ctypes.c_int64(size),
+            pointer(known),
+        )
+        assert found >= 0, "rows are not below zero"
+        counts, sums = np.zeros((found, width), np.int64), np.zeros((found, many))
+        self.library.streamgauge_add(
+            pointer(rows),
+            ctypes.c_int64(n),
+            ctypes.c_int64(specs),
+            pointer(table),
+            pointer(cells),
+            None if sign is None else pointer(sign),
+            ctypes.c_int64(width),
+            pointer(counts),
+            pointer(values),
+            ctypes.c_int64(many),
+            pointer(sums),
+        )
+        return known[:found], counts, sums
+
 
 @cache
 def compiled_counts() -> CompiledCounts | None:
@@ -77,5 +122,7 @@ def compiled_counts() -> CompiledCounts | None:
 
 def calls(library: ctypes.CDLL) -> CompiledCounts:
     """Return the calls of a library."""
-    library.streamgauge_count.restype = None
+    for name in ("count", "add"):
+        library[f"streamgauge_{name}"].restype = None
+    library.streamgauge_number.restype = ctypes.c_int64
     return CompiledCounts(library)

@@ -1,7 +1,6 @@
 """Counting: labelled events to blocks, with no Python loop over events."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,12 +9,12 @@ import numpy.typing as npt
 from streamgauge.core.batch import CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.bins import CategoricalBins, NumericBins, Special
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block
+from streamgauge.core.cells import Where, added_up, crossed
 from streamgauge.core.columns import Column, Numbers
 from streamgauge.core.detectors.series import UNITS
-from streamgauge.core.grouping import compact
+from streamgauge.core.grouping import Places, compact
 from streamgauge.core.layout import LABEL, Subject
 from streamgauge.core.outcomes.compiled_counts import MOST_CELLS, Columns, compiled_counts
-from streamgauge.core.outcomes.groups import Groups, finest, merged
 from streamgauge.core.outcomes.layout import (
     ABSOLUTE_ERROR,
     CALIBRATION,
@@ -122,23 +121,26 @@ class OutcomeCounter:
 
     def blocks_by_spec(self, events: Outcomes, panes: IntArray) -> list[list[tuple[int, Block]]]:
         """Return these blocks of the whole version and of each slice specification, in order."""
+        found: list[list[tuple[int, Block]]] = [[] for _ in events.rows.T]
         if not len(panes):
-            return [[] for _ in events.rows.T]
+            return found
         numbers, codes = compact(panes)
-        groups = [Groups.of(rows, codes) for rows in events.rows.T]
         source = self._source(events)
-        worth = 2 * len(panes) * (len(source.counts) + len(source.features)) // self.layout.width
-        finer, member = finest(groups, worth)
-        counted = [self._count(source, each) for each in groups[1:]]
-        whole = (
-            self._count(source, groups[0])
-            if finer is None
-            else merged(*counted[finer - 1], member, len(groups[0].rows))
-        )
-        return [
-            _by_pane(each, numbers, *found)
-            for each, found in zip(groups, [whole, *counted], strict=True)
-        ]
+        wheres = [Where.of(rows, codes) for rows in events.rows.T]
+        places = {id(where): place for place, where in enumerate(wheres)}
+        for each in crossed(wheres):
+            counts, sums = self._count(source, each.places, each.size)
+            for member in each.members:
+                size = len(member.keys)
+                blocks = member.where.by_pane(
+                    member.keys,
+                    added_up(counts, member.places, size),
+                    added_up(sums, member.places, size),
+                    np.empty((size, 0, 2)),
+                )
+                mine = found[places[id(member.where)]]
+                mine += ((int(numbers[code]), block) for code, block in blocks)
+        return found
 
     def _source(self, events: Outcomes) -> "_Source":
         layout = self.layout
@@ -187,8 +189,9 @@ class OutcomeCounter:
             _Count(layout.histogram.start, 2 * SCORE_BINS, bins, some),
         )
 
-    def _count(self, source: "_Source", groups: Groups) -> tuple[IntArray, FloatArray]:
-        layout, at, size = self.layout, groups.at, len(groups.rows)
+    def _count(self, source: "_Source", at: Places, size: int) -> tuple[IntArray, FloatArray]:
+        """Return the counts and sums of `size` places; `at (n,)` tells each event's."""
+        layout = self.layout
         counts = np.zeros((size, layout.width), np.int64)
         sums = np.zeros((size, 2 * layout.sums))
         compiled = compiled_counts()
@@ -203,19 +206,19 @@ class OutcomeCounter:
             total = np.bincount(places, values, size * width).reshape(size, width)
             sums[:, first : first + width] = total
         if layout.task is Task.REGRESSION:
-            self._count_regression(source.events, groups, counts, sums)
+            self._count_regression(source.events, at, counts, sums)
         if layout.expected is not None and source.expected is not None:
             counts[:, layout.expected] = np.bincount(at, source.expected, size).astype(np.int64)
-        self._count_features(source, groups, counts, sums)
+        self._count_features(source, at, counts, sums)
         return counts, sums.reshape(size, layout.sums, 2)
 
     def _count_regression(
-        self, events: Outcomes, groups: Groups, counts: IntArray, sums: FloatArray
+        self, events: Outcomes, at: Places, counts: IntArray, sums: FloatArray
     ) -> None:
         layout = self.layout
         found = count_regression(
-            groups.at,
-            len(groups.rows),
+            at,
+            len(counts),
             truth=np.clip(np.asarray(events.label, np.float64), -LARGEST, LARGEST),
             predicted=self._predicted(events),
             centre=layout.centre,
@@ -237,10 +240,9 @@ class OutcomeCounter:
         return np.where(scores.known, expected, self._wrong(events))
 
     def _count_features(
-        self, source: "_Source", groups: Groups, counts: IntArray, sums: FloatArray
+        self, source: "_Source", at: Places, counts: IntArray, sums: FloatArray
     ) -> None:
-        layout, features = self.layout, source.features
-        at, size = groups.at, len(groups.rows)
+        layout, features, size = self.layout, source.features, len(counts)
         if not len(features):
             return
         starts = layout.feature_starts
@@ -358,19 +360,6 @@ def _scored(events: Outcomes, scores: _Scores, first: int) -> tuple[_Sum, ...]:
 
 def _by_cell(cells: npt.NDArray[np.integer], size: int, width: int) -> IntArray:
     return np.bincount(cells, minlength=size * width).reshape(size, width)
-
-
-def _by_pane(
-    groups: Groups, panes: IntArray, counts: IntArray, sums: FloatArray
-) -> list[tuple[int, Block]]:
-    block = Block(groups.rows, counts, sums, np.empty((len(counts), 0, 2)))
-    if len(panes) == 1:
-        return [(int(panes[0]), block)]
-    bounds = [*np.flatnonzero(np.diff(groups.panes, prepend=-1)).tolist(), len(counts)]
-    return [
-        (int(panes[groups.panes[low]]), block.take(slice(low, high)))
-        for low, high in pairwise(bounds)
-    ]
 
 
 def _class_table(layout: OutcomeLayout) -> npt.NDArray[np.intp]:

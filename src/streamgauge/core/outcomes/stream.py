@@ -8,17 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, IntArray, Task
-from streamgauge.core.blocks import Block, BlockSum
+from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.detection import Detection, DetectionSpec
 from streamgauge.core.detectors.specs import Exclusion
-from streamgauge.core.grouping import by_value, compact
+from streamgauge.core.grouping import by_value
 from streamgauge.core.joining.records import Joined, Pending
-from streamgauge.core.outcomes.cohorts import Cohorts, signed_counts
+from streamgauge.core.outcomes.cohorts import Cohorts
 from streamgauge.core.outcomes.counting import OutcomeCounter, Outcomes
 from streamgauge.core.outcomes.coverage import CoverageWatch
 from streamgauge.core.outcomes.estimates import Estimator, learn_estimator
 from streamgauge.core.outcomes.gathering import Gathered
 from streamgauge.core.outcomes.layout import OutcomeLayout
+from streamgauge.core.outcomes.row_counts import count_by_row
 from streamgauge.core.outcomes.series import outcome_series
 from streamgauge.core.reference import Reference
 from streamgauge.core.slices import SliceRegistry
@@ -303,7 +304,7 @@ class OutcomeStream:
             joined.rows,
             self._strata(joined),
             bins,
-            joined.sign.astype(np.int64),
+            joined.sign,
             error,
         )
         self._count_delays(joined, delay, bins)
@@ -317,16 +318,11 @@ class OutcomeStream:
         return np.zeros(len(label), np.int64)
 
     def _count_delays(self, joined: Joined, delay: IntArray, bins: IntArray) -> None:
-        specs = joined.rows.shape[1]
-        known, at = compact(joined.rows.ravel())
         width = self._delays.width
-        cells = at * width + np.repeat(bins, specs)
-        signs = np.repeat(joined.sign.astype(np.int64), specs)
-        counts = signed_counts(cells, signs, len(known) * width)
-        sums = np.zeros((len(known), 1, 2))
-        seconds = np.repeat(joined.sign * (delay / MS), specs)
-        sums[:, 0, 0] = np.bincount(at, seconds, len(known))
-        block = Block(known, counts.reshape(-1, width), sums, np.empty((len(known), 0, 2)))
+        found = count_by_row(joined.rows, bins, width, joined.sign, (delay / MS,))
+        sums = np.zeros((len(found.rows), 1, 2))
+        sums[:, :, SUM] = found.sums
+        block = Block(found.rows, found.counts, sums, np.empty((len(sums), 0, 2)))
         self._delays.add(block)
 
 
@@ -350,9 +346,7 @@ def _cell_blocks(
     """Return counts by pane of events with rows `(n, S)` and cells `(n,)` below `width`."""
     found: list[tuple[int, Block]] = []
     for pane, mine in by_value(panes):
-        known, at = compact(rows[mine].ravel())
-        flat = at * width + np.repeat(cells[mine], rows.shape[1])
-        counts = np.bincount(flat, minlength=len(known) * width).reshape(-1, width)
-        empty = np.zeros((len(known), 0, 2))
-        found.append((pane, Block(known, counts, empty, empty)))
+        counted = count_by_row(rows[mine], cells[mine], width)
+        empty = np.zeros((len(counted.rows), 0, 2))
+        found.append((pane, Block(counted.rows, counted.counts, empty, empty)))
     return found
