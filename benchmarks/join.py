@@ -90,7 +90,7 @@ class Stream:
         time_ms = np.arange(n) // BATCH * 60_000 + random.integers(0, 60_000, n)
         self.pending = Pending(
             time_ms,
-            random.integers(0, 2_000, (n, SPECS)),
+            random.integers(0, 2_000, (n, SPECS), np.int32),
             random.integers(0, 24, (n, len(FEATURES))).astype(np.uint16),
             random.integers(0, 2, n).astype(np.int32),
             random.random(n),

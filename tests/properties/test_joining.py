@@ -97,7 +97,7 @@ def pending(events: Sequence[Prediction]) -> Pending:
     number = np.array([e.number for e in events], np.int64)
     return Pending(
         np.array([e.time for e in events], np.int64),
-        np.stack((number, number + 1), axis=1),
+        np.stack((number, number + 1), axis=1).astype(np.int32),
         np.stack((number % 10, number % 20, number % 30), axis=1).astype(np.uint16),
         (number % 2).astype(np.int32),
         np.where(number % 3, number / 7, np.nan),

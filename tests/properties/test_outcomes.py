@@ -36,7 +36,7 @@ def outcomes(task: Task, seed: int, n: int = EVENTS) -> Outcomes:
         return rng.integers(0, len(layout.classes), n, dtype=np.int32)
 
     return Outcomes(
-        np.stack([np.zeros(n, np.int64), rng.integers(1, ROWS, n)], axis=1),
+        np.stack([np.zeros(n, np.int32), rng.integers(1, ROWS, n, np.int32)], axis=1),
         (rng.random((n, len(widths))) * widths).astype(np.uint16),
         side(),
         score,

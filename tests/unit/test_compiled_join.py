@@ -185,7 +185,7 @@ def test_events_are_counted_as_by_numpy(libraries: Joining) -> None:
 
 def test_rows_are_counted_as_by_numpy(libraries: Joining) -> None:
     rng = np.random.default_rng(8)
-    rows = np.array([0, 20, 1_000]) + rng.integers(0, 9, (500, 3))
+    rows = np.array([0, 20, 1_000], np.int32) + rng.integers(0, 9, (500, 3), np.int32)
     cells, values = rng.integers(0, 5, 500), tuple(rng.normal(size=(2, 500)))
     signs = rng.choice(np.array([1, -1], np.int8), 500)
     for sign in (None, np.abs(signs), signs):
@@ -201,7 +201,7 @@ def test_rows_are_counted_as_by_numpy(libraries: Joining) -> None:
 
 
 def test_a_cell_or_a_row_that_there_is_not_is_not_counted_elsewhere(libraries: Joining) -> None:
-    row, cell = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
+    row, cell = np.zeros((1, 1), np.int32), np.zeros(1, np.int64)
     for rows, cells in ((row, cell + 3), (row, cell - 1), (row - 1, cell)):
         with pytest.raises(AssertionError):
             libraries.counts.by_row(rows, cells, 3, None, np.empty(0))

@@ -33,7 +33,7 @@ def pending(*times: int) -> Pending:
     n = len(times)
     return Pending(
         np.array(times, np.int64),
-        np.arange(n, dtype=np.int64)[:, None],
+        np.arange(n, dtype=np.int32)[:, None],
         np.zeros((n, 1), np.uint16),
         np.zeros(n, np.int32),
         np.full(n, 0.25),
@@ -392,7 +392,7 @@ def test_records_are_packed_and_lose_nothing() -> None:
     low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
     events = Pending(
         np.array([low, high]),
-        np.array([[0, 2**32 - 1], [7, 8]]),
+        np.array([[0, 2**31 - 1], [7, 8]], np.int32),
         np.array([[254, 0], [1, 2]], np.uint16),
         np.array([-(2**31), 2**31 - 1], np.int32),
         np.array([0x7FF8_0000_0000_1234, 1], np.uint64).view(np.float64),

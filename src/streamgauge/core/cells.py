@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import BoolArray, FloatArray, IntArray
+from streamgauge.core.batch import BoolArray, CodeArray, FloatArray, IntArray
 from streamgauge.core.bins import NumericBins
 from streamgauge.core.blocks import MAXIMUM, MINIMUM, SUM, SUM_SQUARES, Block
 from streamgauge.core.columns import Bins, Column, Numbers
@@ -33,7 +33,7 @@ class Where(NamedTuple):
     keys: IntArray
 
     @classmethod
-    def of(cls, rows: IntArray, panes: Places) -> "Where":
+    def of(cls, rows: IntArray | CodeArray, panes: Places) -> "Where":
         """Return where events fall, each of a row `(n,)` and with its pane's code `(n,)`."""
         known, at = compact(rows)
         return cls(known, panes * len(known) + at)

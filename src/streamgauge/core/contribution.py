@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgauge.core.batch import IntArray
+from streamgauge.core.batch import CodeArray, IntArray
 from streamgauge.core.blocks import Block, BlockSum
 from streamgauge.core.joining.records import Joined, Pending
 from streamgauge.core.partial import Partial
@@ -34,7 +34,8 @@ class Contribution(NamedTuple):
 
     def narrowed(self) -> "Contribution":
         """Return the same with no keys but those of the rows that it has."""
-        arrays = [block.rows for _, block in self.partial.pieces + self.partial.fine]
+        arrays: list[IntArray | CodeArray] = []
+        arrays += [block.rows for _, block in self.partial.pieces + self.partial.fine]
         arrays += [some.rows.ravel() for some in (self.new, self.joined) if some is not None]
         used = np.unique(np.concatenate(arrays)) if arrays else np.empty(0, np.int64)
         places = np.zeros(len(self.keys), np.int64)
@@ -47,12 +48,13 @@ class Contribution(NamedTuple):
             tuple((pane, _in_rows(block, rows)) for pane, block in blocks)
             for blocks in (self.partial.pieces, self.partial.fine)
         )
+        of_events = rows.astype(np.int32)
         return Contribution(
             keys,
             Partial(pieces, self.partial.unseen, fine),
             self.last_event,
-            None if self.new is None else self.new._replace(rows=rows[self.new.rows]),
-            None if self.joined is None else self.joined._replace(rows=rows[self.joined.rows]),
+            None if self.new is None else self.new._replace(rows=of_events[self.new.rows]),
+            None if self.joined is None else self.joined._replace(rows=of_events[self.joined.rows]),
             self.grown,
         )
 

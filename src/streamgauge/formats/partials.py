@@ -209,12 +209,13 @@ def _sent(data: Plain) -> Sent:
 
 def _events(kind: type[Events], data: Plain, keys: int) -> Events:
     columns = {name: data[name] for name in kind._fields}
-    columns["rows"] = columns["rows"].astype(np.int64)
-    columns["bins"] = columns["bins"].astype(np.uint16)
     if len({len(column) for column in columns.values()}) > 1:
         raise ValueError(f"columns of {[len(column) for column in columns.values()]} events")
-    if columns["rows"].size and int(columns["rows"].max()) >= keys:
+    rows = columns["rows"]
+    if rows.size and not (rows.min() >= 0 and rows.max() < keys):
         raise ValueError("a row has no key")
+    columns["rows"] = rows.astype(np.int32)
+    columns["bins"] = columns["bins"].astype(np.uint16)
     return kind(**columns)
 
 

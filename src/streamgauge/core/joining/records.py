@@ -19,14 +19,14 @@ UNLABELLED: Final = np.iinfo(np.int64).min
 class Pending(NamedTuple):
     """n prediction events that may get a label.
 
-    Shapes: `time (n,) int64` event time in milliseconds; `rows (n, S) int64` row numbers of the
+    Shapes: `time (n,) int64` event time in milliseconds; `rows (n, S) int32` row numbers of the
     whole version and of each slice specification; `bins (n, F) uint16` the folded bin of every
     feature; `predicted (n,)` an int32 class code, or a float64 for regression; `score (n,)
     float64`, NaN where absent.
     """
 
     time: IntArray
-    rows: IntArray
+    rows: CodeArray
     bins: npt.NDArray[np.uint16]
     predicted: CodeArray | FloatArray
     score: FloatArray
@@ -68,7 +68,7 @@ class Joined(NamedTuple):
     """
 
     time: IntArray
-    rows: IntArray
+    rows: CodeArray
     bins: npt.NDArray[np.uint16]
     predicted: CodeArray | FloatArray
     score: FloatArray
@@ -170,7 +170,7 @@ class RecordFormat:
         """Return the predictions in records."""
         return Pending(
             records["time"].astype(np.int64),
-            records["rows"].astype(np.int64),
+            records["rows"].astype(np.int32),
             records["bins"].astype(np.uint16),
             self._values(records["predicted"]),
             records["score"].astype(np.float64),

@@ -103,8 +103,8 @@ class RecordTable:
             self._add(kept)
 
     def clear(self) -> None:
-        """Forget everything; keep the room if it was needed this time."""
-        if self._count * _SLOTS_A_ROW * _SLOTS_A_ROW < len(self._slots):
+        """Forget everything; keep the room if a quarter of it was needed this time."""
+        if 4 * _SLOTS_A_ROW * self._count < len(self._slots):
             self._rows = _no_rows()
             self._slots = self._slots[: _SLOTS_A_ROW * _SMALLEST].copy()
         self._count = 0

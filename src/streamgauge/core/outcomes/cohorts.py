@@ -102,7 +102,7 @@ class Cohorts:
         """Return the bin of label delays `(n,)`, none below 0 or above the largest."""
         return delay_bins(delay_ms, self._edges)
 
-    def add_predictions(self, time: IntArray, rows: IntArray, predicted: CodeArray) -> None:
+    def add_predictions(self, time: IntArray, rows: CodeArray, predicted: CodeArray) -> None:
         """Count predictions: `time (n,)`, `rows (n, S)`, class codes `predicted (n,)`."""
         group = (np.asarray(predicted) == 1).astype(np.int64) if self.groups == 2 else None
         for step, chosen in self._steps(time):
@@ -113,7 +113,7 @@ class Cohorts:
     def add_labels(
         self,
         time: IntArray,
-        rows: IntArray,
+        rows: CodeArray,
         stratum: IntArray,
         delay_bin: IntArray,
         sign: npt.NDArray[np.int8],
@@ -313,7 +313,7 @@ class Cohorts:
     def _add_light(
         self,
         step: int,
-        rows: IntArray,
+        rows: CodeArray,
         kind: IntArray,
         sign: npt.NDArray[np.int8] | None,
         error: FloatArray | None,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.compiled import beside, pointer
-from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.batch import CodeArray, FloatArray, IntArray
 from streamgauge.core.grouping import Places
 
 LAYOUT: Final = 2
@@ -69,7 +69,7 @@ class CompiledCounts:
 
     def by_row(
         self,
-        rows: IntArray,
+        rows: CodeArray,
         cells: IntArray,
         width: int,
         sign: npt.NDArray[np.int8] | None,
@@ -77,7 +77,7 @@ class CompiledCounts:
     ) -> tuple[IntArray, IntArray, FloatArray]:
         """Return what `row_counts.count_by_row` does, of values `(V, n)`."""
         n, specs = rows.shape
-        rows, cells = np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(cells, np.int64)
+        rows, cells = np.ascontiguousarray(rows, np.int32), np.ascontiguousarray(cells, np.int64)
         values = np.ascontiguousarray(values, np.float64)
         many = len(values)
         assert len(cells) == n

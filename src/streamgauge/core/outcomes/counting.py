@@ -28,6 +28,7 @@ from streamgauge.core.performance.binary import SCORE_BINS, log_loss, score_bin
 from streamgauge.core.performance.calibration import GROUPS
 from streamgauge.core.performance.counting import check_codes
 from streamgauge.core.performance.regression import count_regression
+from streamgauge.recycled import Recycled
 
 LARGEST: Final = 1e70
 """Predictions and truths are clipped to ± this, so that no sum of fourth powers is infinite."""
@@ -38,13 +39,13 @@ _AT_ONCE: Final = 1 << 15
 class Outcomes(NamedTuple):
     """n labelled events, as columns.
 
-    `rows (n, S) int64` are the rows that each counts in, `bins (n, F)` the folded bins of its
+    `rows (n, S) int32` are the rows that each counts in, `bins (n, F)` the folded bins of its
     features, `(n, 0)` where these are not to be counted; `predicted` and `label` are class codes
     `(n,) int32` (see `class_codes`) or numbers `(n,) float64`; `score (n,) float64` is NaN where
     absent. Events without a prediction or a label are left out before.
     """
 
-    rows: IntArray
+    rows: CodeArray
     bins: npt.NDArray[np.unsignedinteger]
     predicted: CodeArray | FloatArray
     score: FloatArray
@@ -69,6 +70,7 @@ class OutcomeCounter:
         self._rates = rates
         self._label_bins = _class_table(layout)
         self._starts = np.asarray(layout.feature_starts[:-1], np.int64)
+        self._recycled = Recycled()
 
     def columns(self, events: Outcomes) -> Iterator[Column]:
         """Yield the watched fields of the events; where one has no value it is missing."""
@@ -192,7 +194,8 @@ class OutcomeCounter:
     def _count(self, source: "_Source", at: Places, size: int) -> tuple[IntArray, FloatArray]:
         """Return the counts and sums of `size` places; `at (n,)` tells each event's."""
         layout = self.layout
-        counts = np.zeros((size, layout.width), np.int64)
+        counts: IntArray = self._recycled.empty((size, layout.width), np.int64)
+        counts.fill(0)
         sums = np.zeros((size, 2 * layout.sums))
         compiled = compiled_counts()
         if compiled is not None:

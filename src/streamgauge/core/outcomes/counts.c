@@ -28,11 +28,11 @@ void streamgauge_count(const int64_t *at, int64_t n, const uint16_t *bins, int64
 
 /* Number n rows, ascending; returns how many different ones there are, -1 where one is not below
    `size`. table (size), all 0, is given each row's number, and `known` each number's row. */
-int64_t streamgauge_number(const int64_t *rows, int64_t n, int32_t *table, int64_t size,
+int64_t streamgauge_number(const int32_t *rows, int64_t n, int32_t *table, int64_t size,
                            int64_t *known) {
   int64_t found = 0;
   for (int64_t i = 0; i < n; i++) {
-    if ((uint64_t)rows[i] >= (uint64_t)size) return -1;
+    if (rows[i] < 0 || rows[i] >= size) return -1;
     table[rows[i]] = 1;
   }
   for (int64_t row = 0; row < size; row++) {
@@ -46,7 +46,7 @@ int64_t streamgauge_number(const int64_t *rows, int64_t n, int32_t *table, int64
 /* Add n events, each of them to its `specs` rows: to its cell of `width`, as its sign, and of each
    of the values (many, n) sign times value. cells (n) are below the width; `sign` may be NULL, for
    1. counts (known, width) and sums (known, many) are of the rows that `table` numbers. */
-void streamgauge_add(const int64_t *rows, int64_t n, int64_t specs, const int32_t *table,
+void streamgauge_add(const int32_t *rows, int64_t n, int64_t specs, const int32_t *table,
                      const int64_t *cells, const int8_t *sign, int64_t width, int64_t *counts,
                      const double *values, int64_t many, double *sums) {
   for (int64_t i = 0; i < n; i++, rows += specs) {

@@ -24,7 +24,7 @@ class Predicted(NamedTuple):
     """
 
     at: npt.NDArray[np.intp]
-    rows: IntArray
+    rows: CodeArray
     bins: npt.NDArray[np.uint16]
     predicted: CodeArray | FloatArray
     score: FloatArray
@@ -80,14 +80,13 @@ class PredictionTap:
         predicted, known = predicted_classes(
             self._layout, batch.prediction, batch.score, self._threshold
         )
-        at = np.flatnonzero(batch.ok & known)
-        return Predicted(
-            at,
-            np.stack(self._rows, axis=1)[at],
-            self._bins[at],
-            predicted[at],
-            batch.score[at],
-        )
+        rows = np.empty((len(batch), len(self._rows)), np.int32)
+        for place, column in enumerate(self._rows):
+            rows[:, place] = column
+        there = batch.ok & known
+        at = np.flatnonzero(there)
+        found = Predicted(np.arange(len(batch)), rows, self._bins, predicted, batch.score)
+        return found if len(at) == len(batch) else found.take(at)
 
 
 def predicted_classes(

@@ -4,11 +4,14 @@ Counting some pairs costs a pass over all cells of every row and pane that they 
 touch many panes. So the usual ones are kept until there are many, or until somebody looks.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from streamgauge.core.joining.records import Joined
+from streamgauge.recycled import Recycled
 
 MOST: Final = 1 << 16
 """Pairs that are kept at most, some 100 bytes each."""
@@ -20,6 +23,7 @@ class Gathered:
     def __init__(self) -> None:
         self._kept: list[Joined] = []
         self._size = 0
+        self._recycled = Recycled()
         self.first_time: int | None = None
         """The earliest label time (ms) among the pairs, None where there are none."""
 
@@ -40,4 +44,9 @@ class Gathered:
         if not self._kept:
             return None
         kept, self._kept, self._size, self.first_time = self._kept, [], 0, None
-        return kept[0] if len(kept) == 1 else Joined(*map(np.concatenate, zip(*kept, strict=True)))
+        return kept[0] if len(kept) == 1 else Joined(*map(self._in_one, zip(*kept, strict=True)))
+
+    def _in_one(self, parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        first = parts[0]
+        found = self._recycled.empty((sum(map(len, parts)), *first.shape[1:]), first.dtype)
+        return np.concatenate(parts, out=found)

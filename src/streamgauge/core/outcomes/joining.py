@@ -65,7 +65,8 @@ class OutcomeJoin:
         pending = _pending(batch, found)
         mine = keys[found.at]
         arrived = self.joiner.predictions(mine, pending, _NEVER if closed is None else closed)
-        return Arrived(pending.take(arrived.new), arrived.joined)
+        all_new = len(arrived.new) == len(mine)  # most of the time: nothing is copied then
+        return Arrived(pending if all_new else pending.take(arrived.new), arrived.joined)
 
     def labels(self, batch: LabelBatch, keys: Keys, closed: int | None) -> Joined:
         """Give labels to their predictions; `keys (n)` are those of the predictions' ids."""

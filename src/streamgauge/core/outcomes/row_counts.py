@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import FloatArray, IntArray
+from streamgauge.core.batch import CodeArray, FloatArray, IntArray
 from streamgauge.core.grouping import compact
 from streamgauge.core.outcomes.compiled_counts import compiled_counts
 
@@ -20,7 +20,7 @@ class RowCounts(NamedTuple):
 
 
 def count_by_row(
-    rows: IntArray,
+    rows: CodeArray,
     cells: IntArray,
     width: int,
     sign: npt.NDArray[np.int8] | None = None,

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgauge.core.batch import BoolArray, IntArray, Task
+from streamgauge.core.batch import BoolArray, CodeArray, IntArray, Task
 from streamgauge.core.blocks import SUM, Block, BlockSum
 from streamgauge.core.detection import Detection, DetectionSpec
 from streamgauge.core.detectors.specs import Exclusion
@@ -341,7 +341,7 @@ def _places(chosen: BoolArray) -> npt.NDArray[np.intp] | slice:
 
 
 def _cell_blocks(
-    panes: IntArray, rows: IntArray, cells: IntArray, width: int
+    panes: IntArray, rows: CodeArray, cells: IntArray, width: int
 ) -> Sequence[tuple[int, Block]]:
     """Return counts by pane of events with rows `(n, S)` and cells `(n,)` below `width`."""
     found: list[tuple[int, Block]] = []
