@@ -15,21 +15,52 @@ def added(narrow: NarrowCounts, whole: IntArray, counts: IntArray, places: IntAr
     whole[places] += counts
 
 
+def narrow_of(counts: IntArray) -> NarrowCounts:
+    found = NarrowCounts(W)
+    found.grow(len(counts), len(counts) + 3)
+    found.add(np.arange(len(counts)), slice(0, len(counts)), counts)
+    return found
+
+
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("columns", [0, 2, 11])
 @pytest.mark.parametrize("tall", [1, 300, 20_000, 40_000, 2**31, 2**45])
-def test_sums_are_exact_however_tall_some_rows_are(tall: int, seed: int) -> None:
+def test_sums_are_exact_however_tall_some_rows_and_columns_are(
+    tall: int, columns: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
-    scale = np.where(rng.random(ROWS) < 0.2, tall, 3)
+    scale = np.where(rng.random(ROWS) < 0.2, tall, 3)[:, None]
+    scale = np.where(np.arange(W) < columns, 7 * tall, scale)
     narrow, whole = NarrowCounts(W), np.zeros((ROWS, W), np.int64)
     narrow.grow(ROWS, ROWS + 5)
     for turn in range(80):
         places = np.arange(ROWS) if turn % 2 else np.sort(rng.permutation(ROWS)[:7])
-        counts = rng.integers(0, scale[places, None] + 1, (len(places), W))
+        counts = rng.integers(0, scale[places] + 1)
         added(narrow, whole, counts if turn % 5 else -counts, places)
         assert narrow.rows(slice(0, ROWS)).tolist() == whole.tolist()
         assert narrow.rows(slice(5, 9)).tolist() == whole[5:9].tolist()
         chosen = rng.integers(0, ROWS, 6)
         assert narrow.rows(chosen).tolist() == whole[chosen].tolist()
+
+
+def test_a_column_that_is_tall_in_all_rows_stands_apart() -> None:
+    narrow, whole = NarrowCounts(W), np.zeros((ROWS + 9, W), np.int64)
+    narrow.grow(ROWS, ROWS)
+    counts = np.full((ROWS, W), 3)
+    counts[:, 5] = 2**20
+    for _ in range(50):
+        added(narrow, whole, counts, np.arange(ROWS))
+    assert [*narrow.columns_apart] == [5]
+    assert not narrow.rows_apart
+    narrow.grow(ROWS + 9, ROWS + 20)
+    sums, places = NarrowCounts(W), np.arange(ROWS + 8, 8, -1)
+    sums.grow(ROWS, ROWS + 5)
+    sums.add_all(np.arange(ROWS), slice(0, ROWS), narrow_of(counts))
+    assert [*sums.columns_apart] == [5]
+    narrow.add_all(places, places, sums)
+    whole[places] += counts
+    assert narrow.rows(slice(0, ROWS + 9)).tolist() == whole.tolist()
+    assert narrow.rows(places[:3]).tolist() == whole[places[:3]].tolist()
 
 
 def test_additions_up_to_the_end_of_two_bytes_do_not_wrap() -> None:

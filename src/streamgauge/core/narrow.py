@@ -1,7 +1,8 @@
 """Narrow counts: a growing table of sums at two bytes a cell, for rows that mostly stay small.
 
 Of many slices few have counts that two bytes cannot hold; of these the table keeps the low part,
-and the rest stands beside it. Sums are exact.
+and the rest stands beside it. So it does of few columns whose counts are large in many rows. Sums
+are exact.
 """
 
 from collections.abc import Mapping
@@ -16,18 +17,22 @@ Places = npt.NDArray[np.intp]
 _MOST: Final = int(np.iinfo(np.int16).max)
 _TALL: Final = _MOST // 8
 """What goes over to the rest, when there is no more room for an addition: rows with this much."""
+_FEW: Final = 8
+"""Rows of an addition, or else columns of all, that are handled one by one where they are tall."""
 
 
 class NarrowCounts:
     """Sums of n rows and W cells, any integers."""
 
-    __slots__ = ("_bound", "_low", "_rest", "_size")
+    __slots__ = ("_bound", "_low", "_rest", "_size", "_wide")
 
     def __init__(self, width: int) -> None:
         self._low = np.empty((0, width), np.int16)
         self._size = 0
         self._rest: dict[int, IntArray] = {}
         """What is to be added to the low part of some rows `(W,)`."""
+        self._wide: dict[int, IntArray] = {}
+        """What is to be added to that of some columns, with room for as many rows."""
         self._bound = 0
         """No cell of the low part is farther from 0."""
 
@@ -41,6 +46,8 @@ class NarrowCounts:
             low = np.zeros((room, self._low.shape[1]), np.int16)
             low[: self._size] = self._low[: self._size]
             self._low = low
+            for column, sums in self._wide.items():
+                self._wide[column] = np.concatenate([sums, np.zeros(room - len(sums), np.int64)])
         self._size = size
 
     def add(self, places: Places, at: Places | slice, counts: npt.NDArray[np.integer]) -> None:
@@ -51,18 +58,27 @@ class NarrowCounts:
         size = farthest(counts)
         narrow = counts.astype(np.int16, copy=False)
         if size > _TALL:
-            # Rows of much traffic would use up everybody's room with every addition.
-            sizes = _row_sizes(counts)
-            high = np.flatnonzero(sizes > _TALL)
-            for place, row in zip(places[high].tolist(), high.tolist(), strict=True):
-                self._put(place, counts[row])
+            # What is tall would use up everybody's room with every addition: rows of much traffic,
+            # or columns that count in small units.
             narrow = narrow.copy() if narrow is counts else narrow
-            narrow[high] = 0
+            sizes = _sizes(counts, axis=1)
+            high = np.flatnonzero(sizes > _TALL)
+            columns = _sizes(counts, axis=0) if len(high) > _FEW else sizes[:0]
+            wide = np.flatnonzero(columns > _TALL)
+            if len(wide) and len(self._wide.keys() | {*wide.tolist()}) <= _FEW:
+                for column in wide.tolist():
+                    self._widened(column)[at] += counts[:, column]
+                narrow[:, wide] = 0
+                sizes, high = columns, wide
+            else:
+                for place, row in zip(places[high].tolist(), high.tolist(), strict=True):
+                    self._put(place, counts[row])
+                narrow[high] = 0
             sizes[high] = 0
             size = int(sizes.max())
         if self._bound + size > _MOST:
             low = self._low[: self._size]
-            for place in np.flatnonzero(_row_sizes(low) > _TALL).tolist():
+            for place in np.flatnonzero(_sizes(low, axis=1) > _TALL).tolist():
                 self._put(place, low[place])
                 low[place] = 0
             self._bound = _TALL
@@ -71,8 +87,10 @@ class NarrowCounts:
 
     def add_all(self, places: Places, at: Places | slice, other: "NarrowCounts") -> None:
         """Add the rows of another table to those at `places (k,)`, as `add` does."""
-        for row, counts in other.rest.items():
+        for row, counts in other.rows_apart.items():
             self._put(int(places[row]), counts)
+        for column, sums in other.columns_apart.items():
+            self._widened(column)[at] += sums[: len(other)]
         self.add(places, at, other.low)
 
     @property
@@ -81,9 +99,19 @@ class NarrowCounts:
         return self._low[: self._size]
 
     @property
-    def rest(self) -> Mapping[int, IntArray]:
+    def rows_apart(self) -> Mapping[int, IntArray]:
         """What is to be added to the low part of some rows `(W,)`."""
         return self._rest
+
+    @property
+    def columns_apart(self) -> Mapping[int, IntArray]:
+        """What is to be added to the low part of some columns, of at least `n` rows."""
+        return self._wide
+
+    def _widened(self, column: int) -> IntArray:
+        if column not in self._wide:
+            self._wide[column] = np.zeros(len(self._low), np.int64)
+        return self._wide[column]
 
     def _put(self, place: int, counts: npt.NDArray[np.integer]) -> None:
         if place not in self._rest:
@@ -94,20 +122,23 @@ class NarrowCounts:
         """Return the counts of some rows: a view for a slice without any large ones."""
         if isinstance(at, slice):
             first, end, _ = at.indices(self._size)
-            low = self._low[first:end]
+            at = slice(first, end)
             found = [(place - first, place) for place in self._rest if first <= place < end]
         else:
-            low = self._low[at]
             found = [(i, p) for i, p in enumerate(at.tolist()) if p in self._rest]
-        if not found:
+        low, columns = self._low[at], {column: sums[at] for column, sums in self._wide.items()}
+        if not (found or columns):
             return low
-        most = max(farthest(self._rest[place]) for _, place in found) + _MOST
+        most = _MOST + max((farthest(self._rest[place]) for _, place in found), default=0)
+        most += max(map(farthest, columns.values()), default=0)
         wide: type[np.int32 | np.int64] = np.int64
         if most <= np.iinfo(np.int32).max:
             wide = np.int32
         whole: npt.NDArray[np.signedinteger] = low.astype(wide)
         for i, place in found:
             whole[i] += self._rest[place].astype(whole.dtype)
+        for column, sums in columns.items():
+            whole[:, column] += sums.astype(whole.dtype)
         return whole
 
 
@@ -116,9 +147,9 @@ def farthest(counts: npt.NDArray[np.integer]) -> int:
     return max(int(counts.max(initial=0)), -int(counts.min(initial=0)))
 
 
-def _row_sizes(counts: npt.NDArray[np.integer]) -> IntArray:
-    """Return each row's largest distance from 0 `(k,)`."""
-    top = counts.max(axis=1, initial=0).astype(np.int64)
-    bottom = counts.min(axis=1, initial=0).astype(np.int64)
+def _sizes(counts: npt.NDArray[np.integer], axis: int) -> IntArray:
+    """Return the largest distance from 0 along an axis: that of each column, or of each row."""
+    top = counts.max(axis=axis, initial=0).astype(np.int64)
+    bottom = counts.min(axis=axis, initial=0).astype(np.int64)
     sizes: IntArray = np.maximum(top, -bottom)
     return sizes
