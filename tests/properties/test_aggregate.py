@@ -1,6 +1,7 @@
 """Aggregation against a recount, event by event, and against itself in other chunks and orders."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.core.aggregate import Aggregator
-from streamgauge.core.batch import EventBatch
+from streamgauge.core.batch import Categories, EventBatch
 from streamgauge.core.bins import NumericBins, fold, grouping
+from streamgauge.core.concatenation import by_appearance, recoded
 from streamgauge.core.counting import library
 from streamgauge.core.layout import Layout
 from streamgauge.core.partial import Partial, merge
@@ -187,3 +189,76 @@ def test_a_batch_without_events_gives_nothing() -> None:
     assert Aggregator(LAYOUT, batches.SLICES, SliceRegistry(), PANE_MS).aggregate(batch) == Partial(
         ()
     )
+
+
+def coded(batch: EventBatch, values: dict[str, tuple[str, ...]]) -> EventBatch:
+    """A batch whose columns have these dictionaries, of one object each."""
+
+    def column(name: str, column: Categories) -> Categories:
+        table = np.array([values[name].index(value) for value in column.values], np.int32)
+        return Categories(recoded(column.codes, table), values[name])
+
+    colour, wet = batch.categorical
+    (region,) = batch.tags
+    return replace(
+        batch,
+        version=column("version", batch.version),
+        categorical=(column("colour", colour), wet),
+        tags=(column("region", region),),
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 200), max_size=6), st.booleans())
+def test_dictionaries_that_last_and_hold_more_than_occurs_change_no_count(
+    seed: int, cuts: list[int], one_version: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    batch = batches.events(rng, 200)
+    if one_version:
+        batch = replace(batch, version=Categories(np.ones(200, np.int32), batch.version.values))
+    values = {
+        "version": ("9", "2", "1"),
+        "colour": ("grey", *batches.COLOURS[::-1], "pink", "ochre"),
+        "region": ("asia", "us", "eu"),
+    }
+    parts = [batches.take(batch, at) for at in np.split(np.arange(200), sorted(cuts))]
+    registries = SliceRegistry(max_slices=4), SliceRegistry(max_slices=4)
+    usual, lasting = (Aggregator(LAYOUT, batches.SLICES, each, PANE_MS) for each in registries)
+    for i, part in enumerate(parts):
+        if rng.random() < 0.3:  # others that are equal, and some more
+            values |= {"colour": (*values["colour"], f"new {i}")}
+        first = usual.aggregate(dropped(part))
+        second = lasting.aggregate(coded(part, values))
+        assert registries[0].keys == registries[1].keys
+        assert first.unseen == second.unseen
+        for (pane, one), (other_pane, other) in zip(first.pieces, second.pieces, strict=True):
+            assert pane == other_pane
+            for mine, its in zip(one, other, strict=True):
+                np.testing.assert_array_equal(mine, its)
+
+
+def dropped(batch: EventBatch) -> EventBatch:
+    """A batch whose dictionaries hold what occurs alone, in the order in which it comes."""
+    colour, wet = batch.categorical
+    return replace(
+        batch,
+        version=by_appearance(batch.version),
+        categorical=(by_appearance(colour), wet),
+        tags=(by_appearance(batch.tags[0]),),
+    )
+
+
+def test_new_slices_get_their_rows_in_the_order_in_which_they_come() -> None:
+    batch = batches.events(np.random.default_rng(3), 50, errors=0)
+    codes = np.array([4, 0, -1, 3, 1, *45 * [2]], np.int32)
+    colour = Categories(codes, batches.COLOURS)
+    batch = replace(
+        batch,
+        version=Categories(np.zeros(50, np.int32), ("1",)),
+        categorical=(colour, batch.categorical[1]),
+    )
+    registry = SliceRegistry(max_slices=4)
+    Aggregator(LAYOUT, batches.SLICES[:1], registry, PANE_MS).aggregate(batch)
+    found = [key.slice[0][1] for key in registry.keys if key.slice]
+    assert found == ["puce", "red", "(missing)", "mauve", "(overflow)"]

@@ -8,6 +8,8 @@ fields of some events in one call (`one_pass`); where it was not built, numpy do
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from streamgauge.core.batch import EventBatch, IntArray
 from streamgauge.core.bins import CategoricalBins
 from streamgauge.core.blocks import Block
@@ -15,9 +17,10 @@ from streamgauge.core.by_column import ByColumn
 from streamgauge.core.cells import Also, Crossed, Wanted, Where, crossed
 from streamgauge.core.counting import library
 from streamgauge.core.grouping import Known, compact, slice_rows, version_groups
-from streamgauge.core.layout import Grouped, Layout, Subject, SubjectKind
+from streamgauge.core.layout import Grouped, Layout, SubjectKind
 from streamgauge.core.one_pass import OnePass
 from streamgauge.core.partial import Partial
+from streamgauge.core.remembered import Remembered
 from streamgauge.core.slices import SliceRegistry, SliceSpec
 
 CHUNK = 65_536
@@ -57,7 +60,12 @@ class Aggregator:
         self.slices = slices
         self.registry = registry
         self.pane_ms = pane_ms
-        self._known: list[Known] = [{} for _ in range(len(slices) + 1)]
+        self._known = [Known() for _ in range(len(slices) + 1)]
+        self._unseen_codes = {
+            item.subject.name: Remembered(item.bins.unseen_codes)
+            for item in layout.fields
+            if item.subject.kind is SubjectKind.FEATURE and isinstance(item.bins, CategoricalBins)
+        }
 
     def aggregate(
         self,
@@ -110,16 +118,19 @@ class Aggregator:
         return _Counted(pieces, fine)
 
     def _unseen(self, batch: EventBatch) -> dict[str, dict[str, int]]:
+        """Count the values of each feature that the reference never held."""
         schema = batch.schema
         found = {}
         for name, column in zip(
             (*schema.categorical, *schema.boolean), batch.categorical, strict=True
         ):
-            position = self.layout.position(Subject(SubjectKind.FEATURE, name))
-            assert position is not None
-            bins = self.layout.fields[position].bins
-            assert isinstance(bins, CategoricalBins)
-            values = bins.unseen_values(column, batch.ok)
+            codes = self._unseen_codes[name](column.values)
+            if not codes:
+                continue
+            counts = np.bincount(
+                column.codes[batch.ok & (column.codes >= 0)], minlength=len(column.values)
+            )
+            values = {column.values[code]: int(counts[code]) for code in codes if counts[code]}
             if values:
                 found[name] = values
         return found

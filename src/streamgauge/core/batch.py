@@ -64,7 +64,10 @@ class Categories:
     """A dictionary-encoded column of strings.
 
     `codes` is `(n,) int32` and indexes `values`, or is `MISSING_CODE` or `WRONG_TYPE_CODE`.
-    The dictionary belongs to this batch alone, so batches share no mutable state.
+    The dictionary may be that of other batches too, and then have values that do not occur in this
+    one. It never changes, so batches share no mutable state; a column that has no others than one
+    before it mostly has the same object, by which what was made of it is found again (see
+    `Remembered`).
     """
 
     codes: CodeArray

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from streamgauge.core.batch import (
     MISSING_CODE,
     WRONG_TYPE_CODE,
-    BoolArray,
     Categories,
     Fault,
     FloatArray,
@@ -172,16 +171,11 @@ class CategoricalBins:
         table[WRONG_TYPE_CODE] = self.value_bins + Special.WRONG_TYPE
         return table
 
-    def unseen_values(self, column: Categories, rows: BoolArray) -> dict[str, int]:
-        """Count the values that the reference never held among the events where `rows (n,)`."""
+    def unseen_codes(self, values: Sequence[str]) -> list[int]:
+        """Return the codes of a dictionary's values that the reference never held."""
         if not self.complete:
-            return {}
-        strange = [code for code, v in enumerate(column.values) if v not in self._index]
-        if not strange:
-            return {}
-        codes = column.codes[rows & (column.codes >= 0)]
-        counts = np.bincount(codes, minlength=len(column.values))
-        return {column.values[code]: int(counts[code]) for code in strange if counts[code]}
+            return []
+        return [code for code, value in enumerate(values) if value not in self._index]
 
     def group_labels(self) -> tuple[str, ...]:
         """Name each distance group by its category."""

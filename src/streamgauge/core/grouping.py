@@ -1,19 +1,14 @@
 """Grouping: which row of counts each event falls in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streamgauge.compiled import addresses
-from streamgauge.core.batch import (
-    BoolArray,
-    Categories,
-    CodeArray,
-    EventBatch,
-    IntArray,
-)
+from streamgauge.core.batch import MISSING_CODE, BoolArray, CodeArray, EventBatch, IntArray
 from streamgauge.core.counting import library
 from streamgauge.core.slices import MISSING_VALUE, Dimension, RowKey, SliceRegistry, SliceSpec
 
@@ -23,11 +18,51 @@ CELLS_AN_EVENT, FEW_CELLS = 8, 1_024
 Places = npt.NDArray[np.intp]
 
 
-Known = dict[tuple[str, ...], dict[str, int]]
-"""Rows by version and values of one slice specification, the last of them apart.
+class Known:
+    """Rows that were found under one slice specification, by version and values.
 
-Those that share one are left out.
-"""
+    Those that several share are left out.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, ...], dict[str, int]] = {}
+        """By version and values, the last of them apart."""
+        self._table: tuple[str, tuple[str, ...], IntArray] | None = None
+
+    def find(self, texts: Sequence[Sequence[str]]) -> IntArray:
+        """Return the rows `(G,)` of versions and values `(1 + dimensions, G)`, -1 of new ones."""
+        found = (
+            self._rows.get(each[:-1], {}).get(each[-1], -1) for each in zip(*texts, strict=True)
+        )
+        return np.fromiter(found, np.int64, len(texts[0]))
+
+    def table(self, version: str, column: "_Column") -> IntArray:
+        """Return the rows of all values `(values + 1,)` of one dimension, as `find` does."""
+        last = self._table
+        if last is None or last[0] != version or last[1] is not column.values:
+            rows = self._rows.get((version,), {})
+            found = [*map(rows.get, (*column.values, column.missing), repeat(-1))]
+            self._table = last = version, column.values, np.array(found, np.int64)
+        return last[2]
+
+    def add(self, texts: tuple[str, ...], row: int) -> None:
+        """Know one more."""
+        self._rows.setdefault(texts[:-1], {})[texts[-1]] = row
+        self._table = None
+
+
+class _Column(NamedTuple):
+    """A column as slices see it: codes below zero are of the value `missing`."""
+
+    codes: npt.NDArray[np.signedinteger]
+    values: tuple[str, ...]
+    missing: str
+
+    def texts(self, events: npt.NDArray[np.intp]) -> list[str]:
+        """Return the values of some events."""
+        values = (*self.values, self.missing)
+        # Without a loop of Python's own: there may be thousands.
+        return [*map(values.__getitem__, np.maximum(self.codes[events], -1).tolist())]
 
 
 class Groups(NamedTuple):
@@ -39,9 +74,8 @@ class Groups(NamedTuple):
 
 def version_groups(batch: EventBatch) -> Groups:
     """Return the events of each version."""
-    column = _version_column(batch)
     everywhere = np.zeros(len(batch), np.int32)
-    return parted(everywhere, 1, column.codes, len(column.values))
+    return parted(everywhere, 1, batch.version.codes, len(batch.version.values) + 1)
 
 
 def slice_rows(
@@ -57,33 +91,42 @@ def slice_rows(
     earlier calls with the same specification and registry have found; it grows. `versions` are the
     batch's, found here where they are not given.
     """
-    known = {} if known is None else known
+    known = Known() if known is None else known
     columns = [_version_column(batch)]
     columns += [_slice_column(batch, dimension) for dimension in spec.dimensions]
     versions = version_groups(batch) if versions is None else versions
     groups = versions
     for column in columns[1:]:
-        groups = parted(groups.places, len(groups.last), column.codes, len(column.values))
-    # With thousands of slices these are the calls that take long: without a loop of Python's own.
-    texts = []
-    for column in columns:
-        codes = np.maximum(column.codes[groups.last], -1)  # of all that is missing the last
-        texts.append([*map(column.values.__getitem__, codes.tolist())])
-    last = texts[-1]
+        many = len(column.values) + 1
+        groups = parted(groups.places, len(groups.last), column.codes, many)
     if len(columns) == 2 and len(versions.last) == 1:
-        found: list[int | None] = [*map(known.setdefault((texts[0][0],), {}).get, last)]
+        (version,) = columns[0].texts(versions.last)
+        table = known.table(version, columns[1])
+        found = table[np.maximum(columns[1].codes[groups.last], -1)]
     else:
-        found = [known.setdefault(each[:-1], {}).get(each[-1]) for each in zip(*texts, strict=True)]
-    names = [dimension.name for dimension in spec.dimensions]
-    for i, values in enumerate(zip(*texts, strict=True)) if None in found else ():
-        if found[i] is None:
+        found = known.find([column.texts(groups.last) for column in columns])
+    new = np.flatnonzero(found < 0)
+    if len(new):
+        # In the order in which they first come, whatever codes they have.
+        new = new[np.argsort(_first(groups)[new])]
+        names = [dimension.name for dimension in spec.dimensions]
+        texts = [column.texts(groups.last[new]) for column in columns]
+        for i, values in zip(new.tolist(), zip(*texts, strict=True), strict=True):
             key = RowKey(values[0], tuple(zip(names, values[1:], strict=True)))
             found[i] = row = registry.row(key)
             if registry.keys[row] == key:
-                known[values[:-1]][values[-1]] = row
+                known.add(values, row)
     # Values for which there is no room of their own share a row.
-    rows, at = compact(np.array(found, np.int64))
+    rows, at = compact(found)
     return rows, at[groups.places]
+
+
+def _first(groups: Groups) -> npt.NDArray[np.intp]:
+    """Return the first event in each group `(G,)`."""
+    n = len(groups.places)
+    first = np.empty(len(groups.last), np.intp)
+    first[groups.places[::-1]] = np.arange(n)[::-1]
+    return first
 
 
 def parted(
@@ -149,24 +192,22 @@ def by_value(values: IntArray) -> Iterator[tuple[int, BoolArray | slice]]:
         yield value, values == value
 
 
-def _version_column(batch: EventBatch) -> Categories:
-    """Return every event's version, of which a missing one is the last value."""
-    return Categories(batch.version.codes, (*batch.version.values, ""))
+def _version_column(batch: EventBatch) -> _Column:
+    """Return every event's version."""
+    return _Column(batch.version.codes, batch.version.values, "")
 
 
-def _slice_column(batch: EventBatch, dimension: Dimension) -> Categories:
-    """Return a dimension's value for every event, of which a missing one is the last."""
+def _slice_column(batch: EventBatch, dimension: Dimension) -> _Column:
+    """Return a dimension's value for every event."""
     schema = batch.schema
     if dimension.bounds:
         numbers = batch.numeric[schema.numeric.index(dimension.name)]
         codes = np.searchsorted(np.asarray(dimension.bounds), numbers, side="right")
-        labels = (*dimension.range_labels(), MISSING_VALUE)
-        return Categories(
-            np.where(np.isnan(numbers), len(labels) - 1, codes).astype(np.int32), labels
-        )
+        codes[np.isnan(numbers)] = MISSING_CODE
+        return _Column(codes, dimension.range_labels(), MISSING_VALUE)
     features = (*schema.categorical, *schema.boolean)
     if dimension.name in features:
         column = batch.categorical[features.index(dimension.name)]
     else:
         column = batch.tags[schema.tags.index(dimension.name)]
-    return Categories(column.codes, (*column.values, MISSING_VALUE))
+    return _Column(column.codes, column.values, MISSING_VALUE)

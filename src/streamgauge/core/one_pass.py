@@ -5,6 +5,7 @@ What it counts are the blocks of `cells`, where numpy takes some thirty calls fo
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from streamgauge.core.cells import Also, Wanted, counts_dtype
 from streamgauge.core.columns import Column, Sources
 from streamgauge.core.counting import HandedColumn, HandedMember, HandedTally, count
 from streamgauge.core.layout import Grouped, Layout
+from streamgauge.core.remembered import Remembered
 
 WIDEST: Final = np.iinfo(np.int16).max
 """Bins that a field has at most."""
@@ -39,6 +41,12 @@ class OnePass:
         self._widest = max(item.bins.width for item in layout.fields)
         self._sources = Sources(layout, layout.schema)
         self._columns = (HandedColumn * len(layout.fields))()
+        self._of_codes = [
+            Remembered(partial(_bins_of_codes, item.bins))
+            if isinstance(item.bins, CategoricalBins)
+            else None
+            for item in layout.fields
+        ]
         moments = {position: i for i, position in enumerate(layout.numeric)}
         for position, (column, table) in enumerate(zip(self._columns, self._tables, strict=True)):
             item, fewer = layout.fields[position], self._fewer.fields[position]
@@ -99,18 +107,17 @@ class OnePass:
             if values is None:
                 continue
             fields.append(position)
-            column, bins = self._columns[position], self._layout.fields[position].bins
+            column, find = self._columns[position], self._of_codes[position]
             if isinstance(values, Categories):
-                assert isinstance(bins, CategoricalBins)
-                # Negative codes are the last of the table.
-                of_codes = np.roll(bins.table(values.values), 2).astype(np.int16)
+                assert find is not None
+                of_codes = find(values.values)
                 codes = np.ascontiguousarray(values.codes[part], np.int32)
                 assert len(codes) == n
                 column.codes, column.of_codes = addresses(codes, of_codes)
                 column.many = len(of_codes)
                 kept += codes, of_codes
             else:
-                assert isinstance(bins, NumericBins)
+                assert find is None
                 numbers = np.ascontiguousarray(values[part], np.float64)
                 assert len(numbers) == n
                 (column.numbers,) = addresses(numbers)
@@ -140,6 +147,12 @@ class OnePass:
             column.faults = end - start
             column.fault_rows, column.fault_bins = addresses(*its)
             kept += its
+
+
+def _bins_of_codes(bins: CategoricalBins, values: Sequence[str]) -> npt.NDArray[np.int16]:
+    """Return the bin of each code of a dictionary, from the least negative code on."""
+    # Negative codes are the last of the table.
+    return np.roll(bins.table(values), 2).astype(np.int16)
 
 
 _SPECIALS: Final = np.zeros(max(FAULT_BIN) + 1, np.int16)

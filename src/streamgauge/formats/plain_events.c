@@ -20,7 +20,7 @@
 #endif
 
 #ifndef LAYOUT
-#define LAYOUT 3 /* of the structures below; plain_events.py has the same number */
+#define LAYOUT 4 /* of the structures below; plain_events.py has the same number */
 #endif
 enum { OBJECTS = 4, DEEPEST = 60, LONGEST_ID = 1024 };
 
@@ -94,6 +94,24 @@ struct messages {
   const int64_t *latest; /* possible time in ms */
 };
 
+/* What a token is found by. */
+struct token {
+  uint64_t head; /* its first eight bytes, those after its end 0 */
+  int32_t length;
+  uint32_t hash;
+};
+
+/* The tokens of a column, of this poll and of earlier ones. */
+struct dictionary {
+  int64_t count;
+  int64_t room;
+  int64_t slots_mask;
+  int32_t *slots;       /* (slots_mask + 1): 1 + index of a token by its hash, or 0 */
+  struct token *tokens; /* (room) */
+  Place *texts;         /* (room) of tokens: in what is read now, or kept by plain_tokens.py */
+  int64_t added;        /* slot that was filled by the event in work, or -1 */
+};
+
 /* Columns, each with `room` entries, of which the events that are taken fill the first. */
 struct columns {
   int64_t room;
@@ -102,14 +120,11 @@ struct columns {
   int64_t *times;
   double *numbers; /* (number columns, room) */
   int32_t *codes;  /* (code columns, room): indices of tokens, below zero where there is none */
-  int64_t tokens_mask;
-  int32_t *slots;  /* (code columns, tokens_mask + 1): 1 + index of a token by its hash, or 0 */
-  int32_t *tokens; /* (code columns): how many there are */
-  int64_t *token_begins; /* (code columns, room) in the text */
-  int32_t *token_lengths;
-  int32_t *added; /* (code columns) slots that were filled by the event in work, or -1 */
-  int64_t unknown; /* fields of the events that are taken */
-  int64_t faults;  /* of the events that are taken */
+  struct dictionary *dictionaries; /* (code columns) */
+  int64_t looked_at; /* how many messages */
+  int64_t taken;     /* how many of them */
+  int64_t unknown;   /* fields of the events that are taken */
+  int64_t faults;    /* of the events that are taken */
 };
 
 struct work {
@@ -531,33 +546,46 @@ static Place skip(const uint64_t *powers, Place p) {
 /* The code of a token in a column. */
 static void keep_token(struct work *work, int32_t column, Place begin, Place end) {
   struct columns *out = work->out;
+  struct dictionary *known = out->dictionaries + column;
   int64_t length = end - begin;
-  int32_t *slots = out->slots + column * (out->tokens_mask + 1);
-  int64_t *begins = out->token_begins + column * out->room;
-  int32_t *lengths = out->token_lengths + column * out->room;
-  int64_t slot = (int64_t)(hash_of(begin, length) & (uint64_t)out->tokens_mask);
-  int32_t token;
-  for (;; slot = (slot + 1) & out->tokens_mask) {
-    token = slots[slot] - 1;
-    if (token < 0) break;
-    if (lengths[token] == length && same(work->in->text + begins[token], begin, length)) break;
+  uint64_t head = word(begin) & low_bytes(length < 8 ? length : 8), hash = hash_of(begin, length);
+  int64_t slot = (int64_t)(hash & (uint64_t)known->slots_mask);
+  int32_t code;
+  for (;; slot = (slot + 1) & known->slots_mask) {
+    code = known->slots[slot] - 1;
+    if (code < 0) break;
+    const struct token *token = known->tokens + code;
+    if (token->head == head && token->length == length &&
+        (length <= 8 || same(known->texts[code] + 8, begin + 8, length - 8)))
+      break;
   }
-  if (token < 0) {
-    token = out->tokens[column]++;
-    slots[slot] = token + 1;
-    begins[token] = begin - work->in->text;
-    lengths[token] = (int32_t)length;
-    out->added[column] = (int32_t)slot;
+  if (code < 0) {
+    code = (int32_t)known->count++;
+    known->slots[slot] = code + 1;
+    known->tokens[code] = (struct token){head, (int32_t)length, (uint32_t)hash};
+    known->texts[code] = begin;
+    known->added = slot;
   }
-  out->codes[column * out->room + work->at] = token;
+  out->codes[column * out->room + work->at] = code;
+}
+
+/* Whether there is room for an event's tokens, which are at most one in each column. */
+static int have_room(struct columns *out, int64_t code_columns) {
+  for (int64_t column = 0; column < code_columns; column++) {
+    struct dictionary *known = out->dictionaries + column;
+    if (known->count == known->room) return 0;
+    known->added = -1;
+  }
+  return 1;
 }
 
 /* Take back the tokens of an event that is left. */
 static void drop_tokens(struct columns *out, int64_t code_columns) {
   for (int64_t column = 0; column < code_columns; column++) {
-    if (out->added[column] < 0) continue;
-    out->slots[column * (out->tokens_mask + 1) + out->added[column]] = 0;
-    out->tokens[column]--;
+    struct dictionary *known = out->dictionaries + column;
+    if (known->added < 0) continue;
+    known->slots[known->added] = 0;
+    known->count--;
   }
 }
 
@@ -782,26 +810,47 @@ void streamgauge_prepare(struct table *table) {
   }
 }
 
-/* Read the messages; how many were taken. */
-int64_t streamgauge_read(const struct table *table, const struct messages *in, struct columns *out,
-                         int64_t code_columns) {
-  struct work work = {.table = table, .in = in, .out = out};
-  int64_t left = 0;
+/* Put the tokens of a dictionary into its slots, which are all 0. */
+void streamgauge_index(struct dictionary *known) {
+  for (int64_t code = 0; code < known->count; code++) {
+    int64_t slot = known->tokens[code].hash & known->slots_mask;
+    while (known->slots[slot]) slot = (slot + 1) & known->slots_mask;
+    known->slots[slot] = (int32_t)code + 1;
+  }
+}
+
+/* Copy the texts of the tokens from one on, as a JSON array, and find them there from now on. */
+void streamgauge_keep(struct dictionary *known, int64_t first, uint8_t *array) {
+  *array = '[';
+  for (int64_t code = first; code < known->count; code++) {
+    int64_t length = known->tokens[code].length;
+    if (code > first) *array = ',';
+    memcpy(++array, known->texts[code], (size_t)length);
+    known->texts[code] = array;
+    array += length;
+  }
+  *array = ']';
+}
+
+/* Read the messages, from the first that was not looked at yet up to the end, or up to where a
+   dictionary is full. */
+void streamgauge_read(const struct table *table, const struct messages *in, struct columns *out,
+                      int64_t code_columns) {
+  struct work work = {.table = table, .in = in, .out = out, .at = out->taken};
   for (int64_t field = 0; field < table->fields; field++) table->field[field].seen = 0;
-  for (int64_t i = 0; i < in->count; i++) {
-    work.row = in->rows[i];
-    work.stamp = i + 1;
+  for (; out->looked_at < in->count && have_room(out, code_columns); out->looked_at++) {
+    work.row = in->rows[out->looked_at];
+    work.stamp = out->looked_at + 1;
     work.entered[0] = work.stamp;
     work.given = work.unknown = work.faults = 0;
-    for (int64_t column = 0; column < code_columns; column++) out->added[column] = -1;
     if (read_event(&work)) {
       out->rows[work.at++] = (int32_t)work.row;
       out->unknown += work.unknown;
       out->faults += work.faults;
     } else {
       drop_tokens(out, code_columns);
-      out->left[left++] = (int32_t)work.row;
+      out->left[out->looked_at - work.at] = (int32_t)work.row;
     }
   }
-  return work.at;
+  out->taken = work.at;
 }

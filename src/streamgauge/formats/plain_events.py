@@ -13,19 +13,25 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from streamgauge.compiled import addresses, arrays, beside, integers, reals
-from streamgauge.core.batch import MISSING_CODE, Categories, CodeArray, FloatArray, IntArray
+from streamgauge.core.batch import (
+    MISSING_CODE,
+    BoolArray,
+    Categories,
+    CodeArray,
+    FloatArray,
+    IntArray,
+)
 from streamgauge.core.concatenation import by_appearance, recoded
 from streamgauge.core.joining.ids import PackedIds
-from streamgauge.formats.checks import tag_text
 from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.joined import PAD
 from streamgauge.formats.plain_text import PlainText
+from streamgauge.formats.plain_tokens import Dictionary, HandedDictionary, Tokens, power_of_two
 from streamgauge.recycled import Recycled
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Of what is handed over; plain_events.c has the same number."""
 WRONG_NUMBER: Final = np.uint64(0x7FF8000000000001)
 """The bits of what stands for a value that is no number: a NaN."""
@@ -33,7 +39,6 @@ _OBJECTS: Final = 4
 _LEAST_POWER: Final = -342
 _GREATEST_POWER: Final = 308
 _MOST_FIELDS: Final = 2**15 - 1
-_LEAST_SLOTS: Final = 64
 _WHOLE: Final = 0
 
 
@@ -115,9 +120,8 @@ class _Columns(ctypes.Structure):
     _fields_ = (
         *integers("room"),
         *arrays("rows left times numbers codes"),
-        *integers("tokens_mask"),
-        *arrays("slots tokens token_begins token_lengths added"),
-        *integers("unknown faults"),
+        *arrays("dictionaries"),
+        *integers("looked_at taken unknown faults"),
     )
 
 
@@ -132,9 +136,9 @@ class PlainColumns(NamedTuple):
     `rows (n,) int32` index the messages, ascending; `left (m,) int32` are all others that were
     given. `ids` are the events' ids, which are their messages' keys. `times (n,) int64` in ms,
     `numbers (k, n) float64`, NaN where there is none, and `codes (c, n) int32`, `MISSING_CODE`
-    where there is none: of booleans 0 and 1, of others indices of their column's `tokens`, which
-    are JSON, in the order in which they are first seen. `unknown` counts unknown fields, `faults`
-    values of a wrong type, for which there stands `WRONG_NUMBER` or `WRONG_TYPE_CODE`.
+    where there is none: of booleans 0 and 1, of others indices of their column's `tokens`, some of
+    which may be of earlier polls. `unknown` counts unknown fields, `faults` values of a wrong type,
+    for which there stands `WRONG_NUMBER` or `WRONG_TYPE_CODE`.
     """
 
     rows: CodeArray
@@ -143,29 +147,31 @@ class PlainColumns(NamedTuple):
     times: IntArray
     numbers: FloatArray
     codes: npt.NDArray[np.int32]
-    tokens: tuple[bytes, ...]
+    tokens: tuple[Tokens, ...]
     unknown: int
     faults: int
 
     def categories(self, column: int, missing_text: str | None = None) -> Categories:
-        """A column as text; 1 and "1" are one value."""
-        codes = self.codes[column]
-        texts = orjson.loads(self.tokens[column])
-        if not {*map(type, texts)} <= {str}:
-            texts = [*map(tag_text, texts)]
-        places = {text: code for code, text in enumerate(dict.fromkeys(texts)) if text is not None}
-        if len(places) < len(texts):
-            table = np.array([places[text] for text in texts if text is not None], np.int32)
-            codes = recoded(codes, table)
+        """A column as text; 1 and "1" are one value.
+
+        The texts are the same tuple as in the poll before where there are no others.
+        """
+        codes, (_, texts, text_of) = self.codes[column], self.tokens[column]
+        if text_of is not None:
+            codes = recoded(codes, text_of)
         if missing_text is not None and (codes == MISSING_CODE).any():
-            code = places.setdefault(missing_text, len(places))
-            codes = np.where(codes == MISSING_CODE, np.int32(code), codes)
-            return by_appearance(Categories(codes, tuple(places)))
-        return Categories(codes, tuple(places))
+            if missing_text not in texts:
+                texts = (*texts, missing_text)
+            codes = np.where(codes == MISSING_CODE, np.int32(texts.index(missing_text)), codes)
+            return by_appearance(Categories(codes, texts))
+        return Categories(codes, texts)
 
 
 class PlainReader:
-    """Reads the events of one model that have these fields, of the types they should have."""
+    """Reads the events of one model that have these fields, of the types they should have.
+
+    Tokens have the same codes from poll to poll.
+    """
 
     def __init__(
         self, reader: ctypes.CDLL, model: str, fields: Sequence[Field], times: EventTime
@@ -178,7 +184,7 @@ class PlainReader:
         """Whether most of the last messages were taken: else most of an array has no pages."""
         self._numbers = _count(fields, Kind.NUMBER)
         self._codes = _count(fields, Kind.BOOLEAN, Kind.TEXT, Kind.NAME, Kind.TAG)
-        slots = _power_of_two(4 * len(fields))
+        slots = power_of_two(4 * len(fields))
         name = model.encode()
         multiplier, divisor = times.scale
         self._names = [_bytes(b'"%b":' % field.name.encode()) for field in fields]
@@ -200,25 +206,20 @@ class PlainReader:
             **_pointers(self._arrays),
         )
         reader.streamgauge_prepare.restype = None
-        reader.streamgauge_read.restype = ctypes.c_int64
+        reader.streamgauge_read.restype = None
         reader.streamgauge_prepare(ctypes.byref(self._table))
+        self._handed = (HandedDictionary * self._codes)()
+        self._dictionaries = [Dictionary(reader, handed) for handed in self._handed]
 
     def read(self, text: PlainText, rows: CodeArray) -> PlainColumns:
         """Read some of the messages, ascending."""
         room = len(rows)
-        token_slots = _power_of_two(2 * room)
         made: dict[str, Any] = {
             "rows": np.empty(room, np.int32),
             "left": np.empty(room, np.int32),
             "times": np.empty(room, np.int64),
             "numbers": self._empty((self._numbers, room)),
             "codes": np.empty((self._codes, room), np.int32),
-            # Zeros that nobody writes to take no memory.
-            "slots": np.zeros((self._codes, token_slots), np.int32),
-            "tokens": np.zeros(self._codes, np.int32),
-            "token_begins": np.empty((self._codes, room), np.int64),
-            "token_lengths": np.empty((self._codes, room), np.int32),
-            "added": np.empty(self._codes, np.int32),
         }
         given: dict[str, Any] = {
             "rows": rows,
@@ -231,15 +232,22 @@ class PlainReader:
             "latest": text.latest,
         }
         messages = _Messages(count=room, earliest=EARLIEST_MS, **_pointers(given))
-        columns = _Columns(room=room, tokens_mask=token_slots - 1, **_pointers(made))
-        taken = self._reader.streamgauge_read(
-            ctypes.byref(self._table),
-            ctypes.byref(messages),
-            ctypes.byref(columns),
-            ctypes.c_int64(self._codes),
+        columns = _Columns(
+            room=room, dictionaries=ctypes.addressof(self._handed), **_pointers(made)
         )
+        for dictionary in self._dictionaries:
+            dictionary.begin()
+        while columns.looked_at < room:
+            for dictionary in self._dictionaries:
+                dictionary.make_room()
+            self._reader.streamgauge_read(
+                ctypes.byref(self._table),
+                ctypes.byref(messages),
+                ctypes.byref(columns),
+                ctypes.c_int64(self._codes),
+            )
+        taken = columns.taken
         self._fills = 2 * taken >= room
-        tokens = zip(made["token_begins"], made["token_lengths"], made["tokens"], strict=True)
         found = made["rows"][:taken]
         return PlainColumns(
             rows=found,
@@ -248,10 +256,19 @@ class PlainReader:
             times=made["times"][:taken],
             numbers=made["numbers"][:, :taken],
             codes=made["codes"][:, :taken],
-            tokens=tuple(_array_of(text.values.text.data, b[:n], k[:n]) for b, k, n in tokens),
+            tokens=tuple(each.tokens(taken) for each in self._dictionaries),
             unknown=columns.unknown,
             faults=columns.faults,
         )
+
+    def read_without(
+        self, improper: BoolArray, found: PlainColumns, text: PlainText
+    ) -> PlainColumns:
+        """Read what was read last again, without improper events `(n,)`: nothing of them stays."""
+        for dictionary in self._dictionaries:
+            dictionary.take_back()
+        left = np.union1d(found.left, found.rows[improper])
+        return self.read(text, found.rows[~improper])._replace(left=left)
 
     def _empty(self, shape: tuple[int, int]) -> FloatArray:
         return self._recycled.empty(shape, np.float64) if self._fills else np.empty(shape)
@@ -275,12 +292,6 @@ def powers_of_ten() -> npt.NDArray[np.uint64]:
             bits = (1 << (127 + power.bit_length())) // power + (exponent >= -27)
         rows.append(divmod(bits, 1 << 64))
     return np.array(rows, np.uint64)
-
-
-def _array_of(text: memoryview, begins: IntArray, lengths: CodeArray) -> bytes:
-    """Tokens as one JSON array."""
-    places = zip(begins.tolist(), (begins + lengths).tolist(), strict=True)
-    return b"[" + b",".join([text[begin:end] for begin, end in places]) + b"]"
 
 
 def _handed(field: Field, name: npt.NDArray[np.uint8]) -> _Field:
@@ -310,7 +321,3 @@ def _count(fields: Sequence[Field], *kinds: Kind) -> int:
     columns = sorted(field.column for field in fields if field.kind in kinds)
     assert all(after - before == 1 for before, after in pairwise(columns)), "a column each"
     return len(columns)
-
-
-def _power_of_two(least: int) -> int:
-    return max(_LEAST_SLOTS, 1 << (least - 1).bit_length())

@@ -1,13 +1,14 @@
 """Label events of one model by the compiled reader."""
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-import orjson
 
 from streamgauge.core.batch import MISSING_CODE, CodeArray, IntArray, LabelBatch, ModelSchema, Task
+from streamgauge.core.remembered import Remembered
+from streamgauge.formats.checks import Scalar
 from streamgauge.formats.event_time import EventTime
 from streamgauge.formats.event_types import INT64_MAX
 from streamgauge.formats.messages import RawMessages
@@ -29,6 +30,7 @@ class PlainLabels:
         self._unknown_fields: tuple[str, ...] = ()
         self._version = 0 if schema.task is Task.REGRESSION else 1
         """The column of the version among the codes."""
+        self._version_of = Remembered(_version_of)
         self._reader = self._build_reader()
 
     def learn(self, unknown_fields: tuple[str, ...]) -> None:
@@ -42,10 +44,7 @@ class PlainLabels:
         found = self._reader.read(text, rows)
         improper = self._versions(found) == _NO_VERSION
         if improper.any():
-            # Again, without them: nothing of an event that is left stays in the columns.
-            given = found.rows[~improper]
-            left = np.setdiff1d(rows, given, assume_unique=True)
-            found = self._reader.read(text, given)._replace(left=left)
+            found = self._reader.read_without(improper, found, text)
         return found
 
     def batch(self, found: PlainColumns, messages: RawMessages) -> LabelBatch:
@@ -63,12 +62,7 @@ class PlainLabels:
     def _versions(self, found: PlainColumns) -> IntArray:
         """The version `(n,)` of each label, `_NO_VERSION` where it is no version."""
         codes = found.codes[self._version]
-        values = orjson.loads(found.tokens[self._version])
-        proper = [type(value) is int and 0 <= value <= INT64_MAX for value in values]
-        table = np.array(
-            [value if ok else _NO_VERSION for value, ok in zip(values, proper, strict=True)] or [0],
-            np.int64,
-        )
+        table = self._version_of(found.tokens[self._version].values)
         return np.where(codes == MISSING_CODE, 0, table[codes])
 
     def _build_reader(self) -> PlainReader:
@@ -84,3 +78,11 @@ class PlainLabels:
         yield Field("label_version", Kind.NAME, column=self._version)
         for name in self._unknown_fields:
             yield Field(name, Kind.UNKNOWN)
+
+
+def _version_of(values: Sequence[Scalar]) -> IntArray:
+    """The version of each token `(tokens, at least 1)`, `_NO_VERSION` where it is none."""
+    found = [
+        value if type(value) is int and 0 <= value <= INT64_MAX else _NO_VERSION for value in values
+    ]
+    return np.array(found or [0], np.int64)

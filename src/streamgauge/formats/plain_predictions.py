@@ -97,10 +97,7 @@ class PlainPredictions:
         found = self._reader.read(text, rows)
         improper = self._improper(found)
         if improper is not None and improper.any():
-            # Again, without them: nothing of an event that is left stays in the columns.
-            given = found.rows[~improper]
-            left = np.setdiff1d(rows, given, assume_unique=True)
-            found = self._reader.read(text, given)._replace(left=left)
+            found = self._reader.read_without(improper, found, text)
         return found
 
     def batch(self, found: PlainColumns, messages: RawMessages) -> EventBatch:
