@@ -94,6 +94,12 @@ class RecordTable:
             buckets, keys, records = buckets[~known], keys[~known], records[~known]
         self._add(Rows(buckets, keys, records))
 
+    def reserve(self, count: int) -> None:
+        """Have room in the slots for so many records: while it grows each is entered twice."""
+        if _SLOTS_A_ROW * count > len(self._slots):
+            self._slots = np.full(_SLOTS_A_ROW << (count - 1).bit_length(), _FREE, np.int32)
+            self._enter(0, self._count)
+
     def drop(self, bucket: int) -> None:
         """Forget a bucket."""
         if bucket in self._per_bucket:
@@ -138,9 +144,7 @@ class RecordTable:
                 for column, before in zip(columns, self.rows, strict=True):
                     column[: self._count] = before
             self._rows = Rows(*columns)
-        if _SLOTS_A_ROW * count > len(self._slots):
-            self._slots = np.full(_SLOTS_A_ROW << (count - 1).bit_length(), _FREE, np.int32)
-            self._enter(0, self._count)
+        self.reserve(count)
 
     def _enter(self, first: int, after: int) -> None:
         """Give rows from one up to another, whose keys are in no slot, one each."""

@@ -202,6 +202,8 @@ class JoinStore:
         }
         flush = Flush(self._tables, listed, tuple(self._obsolete), meta)
         rows = sum(map(len, self._tables.values()))
+        for space, table in self._tables.items():  # as many may come again
+            self._spare[space].reserve(len(table))
         self._tables = self._spare
         written = self._beside.submit(self._writer.write, flush)
         buckets = [*self._buckets.values()]
