@@ -12,7 +12,7 @@ from streamgauge.io.joining.compiled_rows import Rows
 from streamgauge.io.joining.run import Run
 
 MOST_BYTES: Final = 160 << 20
-"""Of a store's rows in memory: two of the largest runs that a flush of `intake.MOST_UNFLUSHED` writes."""
+"""Of a store's rows in memory: two of the largest runs that a flush writes."""
 _READ_BYTES: Final = 4096
 """Reading so many bytes more takes as long as reading something else."""
 
