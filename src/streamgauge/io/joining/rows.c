@@ -176,14 +176,10 @@ int64_t streamgauge_search(const uint32_t *prefixes, const uint32_t *starts, int
     for (int64_t i = first; i < after; i++) {
       uint32_t prefix = prefix_of(keys + 2 * i);
       uint64_t upper = keys[2 * i] >> 32 >> shift;
-      int64_t low = starts[upper], end = starts[upper + 1], high = end;
-      while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (prefixes[middle] < prefix)
-          low = middle + 1;
-        else
-          high = middle;
-      }
+      int64_t low = starts[upper], end = starts[upper + 1], n = end - low;
+      /* Halved without branches, of which half would be guessed wrong. */
+      for (; n > 1; n -= n / 2) low += prefixes[low + n / 2 - 1] < prefix ? n / 2 : 0;
+      low += n && prefixes[low] < prefix;
       for (; low < end && prefixes[low] == prefix; low++) {
         if (found == room) return -1;
         which[found] = i;

@@ -17,7 +17,7 @@ from streamgauge.io.joining.rows import WORD_BYTES, keys_of, row_bytes, sound
 
 _PREFIX_BYTES: Final = 4
 _PREFIX_BITS: Final = 32
-_ROWS_OF_START: Final = 32
+_ROWS_OF_START: Final = 16
 """Of so many rows or up to twice as many it is known where they begin."""
 
 
