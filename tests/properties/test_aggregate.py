@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamgauge.core.aggregate import Aggregator
 from streamgauge.core.batch import Categories, EventBatch
 from streamgauge.core.bins import NumericBins, fold, grouping
-from streamgauge.core.concatenation import by_appearance, recoded
+from streamgauge.core.concatenation import recoded
 from streamgauge.core.counting import library
 from streamgauge.core.layout import Layout
 from streamgauge.core.partial import Partial, merge
@@ -236,6 +236,14 @@ def test_dictionaries_that_last_and_hold_more_than_occurs_change_no_count(
             assert pane == other_pane
             for mine, its in zip(one, other, strict=True):
                 np.testing.assert_array_equal(mine, its)
+
+
+def by_appearance(column: Categories) -> Categories:
+    """A column whose values are those that occur, in the order in which they first come."""
+    order = [*dict.fromkeys(code for code in column.codes.tolist() if code >= 0)]
+    table = np.zeros(len(column.values), np.int32)
+    table[order] = np.arange(len(order), dtype=np.int32)
+    return Categories(recoded(column.codes, table), tuple(column.values[code] for code in order))
 
 
 def dropped(batch: EventBatch) -> EventBatch:

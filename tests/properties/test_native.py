@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgauge.core.batch import ModelSchema, Task
+from streamgauge.core.batch import Categories, FloatArray, ModelSchema, Task
+from streamgauge.core.grouping import slice_rows
+from streamgauge.core.slices import Dimension, RowKey, SliceRegistry, SliceSpec
 from streamgauge.formats.learned_names import SIGHTINGS
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.native import NativeDecoder
@@ -194,7 +196,13 @@ def test_two_thousand_mutated_messages_are_each_judged_as_the_oracle_says(decode
     assert kinds == {"Event", "Refused", "NoneType"}
 
 
-def test_columns_name_their_values_in_the_same_order_however_events_are_decoded() -> None:
+def _values(column: Categories | FloatArray) -> list[str | int]:
+    """The value of each event, or the code of what is none."""
+    assert isinstance(column, Categories)
+    return [column.values[code] if code >= 0 else code for code in column.codes.tolist()]
+
+
+def test_slices_have_the_same_rows_however_events_are_decoded() -> None:
     rng = Random(7)
     sent = []
     for row in range(2_000):
@@ -216,12 +224,20 @@ def test_columns_name_their_values_in_the_same_order_however_events_are_decoded(
             NativeDecoder([BINARY]).decode(poll).batches,
             TypedDecoder([BINARY]).decode(poll).batches,
         )
-        for name in ("version", "prediction", "tags", "categorical"):
-            columns = [getattr(mine, name), getattr(other, name)]
-            pairs = zip(*columns, strict=True) if isinstance(columns[0], tuple) else [columns]
-            for one, two in pairs:
-                assert one.values == two.values, name
-                assert one.codes.tolist() == two.codes.tolist(), name
+        found: list[list[list[Any]]] = []
+        keys: list[list[RowKey]] = []
+        for batch in (mine, other):
+            columns = (batch.version, batch.prediction, *batch.tags, *batch.categorical)
+            found.append([*map(_values, columns)])
+            # Caps let in who comes first.
+            registry = SliceRegistry(max_slices=6, max_versions=2)
+            for names in ((), ("carrier",), ("desk",), ("region", "carrier")):
+                spec = SliceSpec(tuple(map(Dimension, names)))
+                rows, at = slice_rows(batch, spec, registry)
+                found[-1].append(rows[at].tolist())
+            keys.append(registry.keys)
+        assert found[0] == found[1]
+        assert keys[0] == keys[1]
 
 
 @each_decoder

@@ -49,72 +49,46 @@ def _columns(batches: Sequence[tuple[Categories, ...]]) -> tuple[Categories, ...
 
 
 def one_column(columns: Sequence[Categories]) -> Categories:
-    """Columns, one or more, as one with the values of all, in the order they are first named."""
-    values = columns[0].values
-    if all(column.values == values for column in columns):
-        return Categories(np.concatenate([column.codes for column in columns]), values)
-    place = {value: code for code, value in enumerate(dict.fromkeys(_values(columns)))}
-    codes = []
-    for column in columns:
-        table = np.array([place[value] for value in column.values], np.int32)
-        codes.append(recoded(column.codes, table))
-    return Categories(np.concatenate(codes), tuple(place))
+    """Columns, one or more, as one with the values of all, in the order they are first named.
 
-
-def _values(columns: Sequence[Categories]) -> list[str]:
-    return [value for column in columns for value in column.values]
+    They are the first column's object where the others have none besides.
+    """
+    first, *others = columns
+    codes, place = [first.codes], {value: code for code, value in enumerate(first.values)}
+    for column in others:
+        if column.values == first.values:
+            codes.append(column.codes)
+            continue
+        found = [place.setdefault(value, len(place)) for value in column.values]
+        codes.append(recoded(column.codes, np.array(found, np.int32)))
+    values = first.values if len(place) == len(first.values) else tuple(place)
+    return Categories(np.concatenate(codes), values)
 
 
 def reordered(batch: EventBatch, order: IntArray) -> EventBatch:
-    """The events of a batch without labels in an order, a permutation `(n,)` of their places.
-
-    Values of columns are told in the order in which they come then, but those of booleans.
-    """
+    """The events of a batch without labels in an order, a permutation `(n,)` of their places."""
     assert batch.label is None
-    texts = len(batch.schema.categorical)
     new_place = np.empty(len(order), np.int32)
     new_place[order] = np.arange(len(order), dtype=np.int32)
+
+    def column(column: Categories) -> Categories:
+        return Categories(column.codes[order], column.values)
+
     prediction = batch.prediction
     return replace(
         batch,
         timestamp=batch.timestamp[order],
         partition=batch.partition[order],
-        version=picked(batch.version, order),
+        version=column(batch.version),
         numeric=batch.numeric[:, order],
         faults=replace(batch.faults, row=new_place[batch.faults.row]),
-        categorical=tuple(
-            [picked(column, order) for column in batch.categorical[:texts]]
-            + [Categories(c.codes[order], c.values) for c in batch.categorical[texts:]]
-        ),
-        tags=tuple(picked(column, order) for column in batch.tags),
-        prediction=picked(prediction, order)
-        if isinstance(prediction, Categories)
-        else prediction[order],
+        categorical=tuple(map(column, batch.categorical)),
+        tags=tuple(map(column, batch.tags)),
+        prediction=column(prediction) if isinstance(prediction, Categories) else prediction[order],
         score=batch.score[order],
         latency=batch.latency[order],
         ok=batch.ok[order],
     )
-
-
-def picked(column: Categories, order: IntArray) -> Categories:
-    """A column's values at these places; they are named in the order in which they come then."""
-    return by_appearance(Categories(column.codes[order], column.values))
-
-
-def by_appearance(column: Categories) -> Categories:
-    """A column whose values are in the order in which they first come.
-
-    >>> import numpy as np
-    >>> by_appearance(Categories(np.array([1, -1, 0], np.int32), ("b", "a"))).values
-    ('a', 'b')
-    """
-    known = column.codes >= 0
-    found, first = np.unique(column.codes[known], return_index=True)
-    order = found[np.argsort(first)]
-    table = np.zeros(len(column.values), np.int32)
-    table[order] = np.arange(len(order), dtype=np.int32)
-    values = tuple(column.values[code] for code in order.tolist())
-    return Categories(recoded(column.codes, table), values)
 
 
 def recoded(codes: CodeArray, table: CodeArray) -> CodeArray:

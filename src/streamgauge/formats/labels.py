@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from streamgauge.core.batch import Categories, FloatArray, IntArray, LabelBatch, ModelSchema
-from streamgauge.core.concatenation import one_column, picked
+from streamgauge.core.concatenation import one_column
+from streamgauge.core.joining.ids import PackedIds
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import DecodedLabels, RawMessages
 from streamgauge.formats.plain_events import library
@@ -68,16 +69,16 @@ def _merged(parts: Sequence[_Part]) -> _Part:
     batches = [batch for batch, _ in parts]
     rows = np.concatenate([rows for _, rows in parts])
     order = np.argsort(rows, kind="stable")
-    ids = [name for batch in batches for name in batch.ids]
     label: Categories | FloatArray
     classes = [b.label for b in batches if isinstance(b.label, Categories)]
     if classes:
-        label = picked(one_column(classes), order)
+        together = one_column(classes)
+        label = Categories(together.codes[order], together.values)
     else:
         label = np.concatenate([batch.label for batch in batches])[order]
     whole = LabelBatch(
         schema=batches[0].schema,
-        ids=[ids[place] for place in order.tolist()],
+        ids=PackedIds.joined(batch.ids for batch in batches).take(order),
         timestamp=np.concatenate([batch.timestamp for batch in batches])[order],
         partition=np.concatenate([batch.partition for batch in batches])[order],
         label=label,

@@ -7,6 +7,7 @@ import numpy as np
 
 from streamgauge.core.batch import EventBatch, IntArray, ModelSchema
 from streamgauge.core.concatenation import concatenated, reordered
+from streamgauge.core.joining.ids import PackedIds
 from streamgauge.formats.event_time import MILLISECONDS, EventTime
 from streamgauge.formats.messages import Decoded, RawMessages
 from streamgauge.formats.plain_events import PlainColumns, library
@@ -80,8 +81,7 @@ def _merged(parts: Sequence[_Part]) -> _Part:
         return parts[0]
     rows = np.concatenate([rows for _, rows, _ in parts])
     order = np.argsort(rows, kind="stable")
-    ids = [name for _, _, ids in parts for name in ids]
-    if ids:
-        ids = [ids[place] for place in order.tolist()]
+    identified = any(len(ids) for _, _, ids in parts)
+    ids = PackedIds.joined(ids for _, _, ids in parts).take(order) if identified else []
     batch = reordered(concatenated([batch for batch, _, _ in parts]), order)
     return batch, rows[order], ids

@@ -23,7 +23,7 @@ from streamgauge.core.batch import (
     FloatArray,
     IntArray,
 )
-from streamgauge.core.concatenation import by_appearance, recoded
+from streamgauge.core.concatenation import recoded
 from streamgauge.core.joining.ids import PackedIds
 from streamgauge.formats.event_time import EARLIEST_MS, EventTime
 from streamgauge.formats.joined import PAD
@@ -163,7 +163,6 @@ class PlainColumns(NamedTuple):
             if missing_text not in texts:
                 texts = (*texts, missing_text)
             codes = np.where(codes == MISSING_CODE, np.int32(texts.index(missing_text)), codes)
-            return by_appearance(Categories(codes, texts))
         return Categories(codes, texts)
 
 

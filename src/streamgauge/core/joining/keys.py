@@ -40,30 +40,15 @@ def keys(model: str, ids: Iterable[str]) -> Keys:
     >>> keys("m", ["p1"]).astype("<u8").tobytes().hex()
     '10a4f5e7da62c62efb97180dcce56ca8'
     """
-    if isinstance(ids, PackedIds):
-        return _packed(model, ids)
-    texts = list(ids)
-    together = "\0".join(texts)
-    if together.isascii():
-        data = together.encode("ascii")
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    else:
-        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-        data = b"\0".join(parts)
-        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
-    ends = np.cumsum(lengths + 1) - 1
-    return _packed(model, PackedIds(np.frombuffer(data, np.uint8), ends - lengths, ends))
-
-
-def _packed(model: str, ids: PackedIds) -> Keys:
-    lengths = ids.ends - ids.begins
+    packed = PackedIds.of(ids)
+    lengths = packed.ends - packed.begins
     if lengths.max(initial=0) <= LONGEST:
-        return _short(model, ids)
-    found = np.empty((len(ids), 2), np.uint64)
+        return _short(model, packed)
+    found = np.empty((len(packed), 2), np.uint64)
     long = lengths > LONGEST
-    digests = [_long(model, ids.bytes_of(place)) for place in np.flatnonzero(long).tolist()]
+    digests = [_long(model, packed.bytes_of(place)) for place in np.flatnonzero(long).tolist()]
     found[long] = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
-    found[~long] = _short(model, PackedIds(ids.text, ids.begins[~long], ids.ends[~long]))
+    found[~long] = _short(model, packed.take(np.flatnonzero(~long)))
     return found
 
 
