@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streamgauge.io.embedded import EmbeddedBroker, embedded_version
 from tests.support.apache_kafka import (
@@ -20,6 +21,10 @@ from tests.support.compiled import compiled_joining, joining_by
 from tests.support.outside import USED, Left, summary_lines
 
 _APACHE = f"Apache Kafka {KAFKA_VERSION} (Maven)"
+
+# How long an example takes says something of the machine, and nothing of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_aggregation_counts_what_a_recount_counts(n: int, errors: float) -> None
     assert_same(aggregated(batch), recounted(LAYOUT, batch))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 200), max_size=4))
 def test_any_order_and_partition_of_the_events_gives_the_same_counts(
     seed: int, cuts: list[int]
@@ -112,7 +112,7 @@ def test_any_order_and_partition_of_the_events_gives_the_same_counts(
     assert_same(aggregated(batch), aggregated(batch, parts))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.integers(1, 300), st.sampled_from([0.0, 0.3, 1.0]))
 def test_slices_in_groups_are_the_fine_counts_added_up(seed: int, n: int, errors: float) -> None:
     batch = batches.events(np.random.default_rng(seed), n, errors=errors)
@@ -208,7 +208,7 @@ def coded(batch: EventBatch, values: dict[str, tuple[str, ...]]) -> EventBatch:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 200), max_size=6), st.booleans())
 def test_dictionaries_that_last_and_hold_more_than_occurs_change_no_count(
     seed: int, cuts: list[int], one_version: bool

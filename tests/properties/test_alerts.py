@@ -31,7 +31,7 @@ from tests.support.alert_findings import (
 )
 from tests.support.kept import kept
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=60)
 
 AA = row(("carrier", "AA"))
 NEWER = row(("carrier", "UA"), version="5")

@@ -46,7 +46,7 @@ def _without_partition(found: list[Outcome]) -> list[Any]:
     ]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(tables(), st.integers(1, 9), st.sampled_from([None, "lz4", "zstd"]))
 def test_rows_become_what_the_same_json_events_become(
     table: Any, rows: int, compression: str | None
@@ -73,7 +73,7 @@ def test_rows_become_what_the_same_json_events_become(
             assert len(set(mine.values)) == len(mine.values)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(tables(), st.integers(0, 2**32))
 def test_rows_that_are_written_out_in_json_become_what_they_became(table: Any, seed: int) -> None:
     value = stream(table)
@@ -93,7 +93,7 @@ def test_rows_that_are_written_out_in_json_become_what_they_became(table: Any, s
     assert found == [expected[row] for row in rows]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(tables(), min_size=1, max_size=3), st.integers(0, 2**32), st.booleans())
 def test_messages_that_are_decoded_together_become_what_each_becomes(
     drawn: list[Any], seed: int, coded: bool
@@ -164,7 +164,7 @@ def test_messages_that_are_alike_are_one_batch_up_to_so_many_rows_and_bytes(
     assert sizes(7) == [[10] * 3, [10] * 3, [10]]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tables(), st.sampled_from([None, "lz4", "zstd"]), st.integers(0, 2**32))
 def test_broken_bytes_are_refused_or_read_but_raise_nothing(
     table: Any, compression: str | None, seed: int

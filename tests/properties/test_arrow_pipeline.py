@@ -146,7 +146,7 @@ def test_there_is_something_to_compare() -> None:
     assert sum(message.headers is not None for message in mixed) > 20
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     st.integers(0, 2**32),
     st.sampled_from([1, 3]),
@@ -173,7 +173,7 @@ def _joined(polls: Sequence[Sequence[Message]], partitions: int) -> Pipeline:
     return pipeline
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(5, 200))
 def test_predictions_in_batches_find_their_labels(seed: int, partitions: int, size: int) -> None:
     places = {place: number for number, place in enumerate(numbered(partitions))}

@@ -19,9 +19,7 @@ from streamgauge.errors import ConfigError
 from tests.support.config_files import SMALLEST, loaded, problems
 
 PANE = 10_000
-FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 printable = st.characters(categories=["L", "N", "P", "S"], exclude_characters="$,")
 # PyYAML writes 1e5 without quotes, which YAML 1.2 reads as a number.

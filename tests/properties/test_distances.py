@@ -37,7 +37,6 @@ def grid(counts: IntArray) -> FloatArray:
     return np.arange(counts.shape[1], dtype=np.float64)[None, :] * 1.5
 
 
-@settings(deadline=None)
 @given(tables())
 def test_distances_are_never_negative_and_bounded_where_they_should_be(
     table: tuple[IntArray, IntArray],
@@ -49,7 +48,6 @@ def test_distances_are_never_negative_and_bounded_where_they_should_be(
             assert (values <= 1 + 1e-12).all()
 
 
-@settings(deadline=None)
 @given(tables())
 def test_symmetric_distances_do_not_care_which_side_is_which(
     table: tuple[IntArray, IntArray],
@@ -60,7 +58,6 @@ def test_symmetric_distances_do_not_care_which_side_is_which(
         assert np.allclose(there[measure], back[measure], rtol=1e-9, atol=1e-7)
 
 
-@settings(deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_the_order_of_bins_matters_to_ordered_measures_alone(
     table: tuple[IntArray, IntArray], random: Random
@@ -73,7 +70,6 @@ def test_the_order_of_bins_matters_to_ordered_measures_alone(
         assert np.allclose(values, shuffled[measure], rtol=1e-9, atol=1e-7)
 
 
-@settings(deadline=None)
 @given(tables(), st.integers(2, 50))
 def test_norms_depend_on_frequencies_alone(table: tuple[IntArray, IntArray], factor: int) -> None:
     plain = distances(*table, measures=NORMS, sigma=2.0, positions=grid(table[0]))
@@ -84,7 +80,7 @@ def test_norms_depend_on_frequencies_alone(table: tuple[IntArray, IntArray], fac
         assert np.allclose(plain[measure], more[measure], rtol=1e-12, atol=1e-14)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tables(), st.floats(1, 20))
 def test_evaluations_are_probabilities_and_corrections_only_take_away(
     table: tuple[IntArray, IntArray], phi: float
@@ -96,7 +92,7 @@ def test_evaluations_are_probabilities_and_corrections_only_take_away(
         assert (found.corrected[measure] <= found.raw[measure]).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tables(), tables())
 def test_what_was_evaluated_before_leaves_no_trace(
     table: tuple[IntArray, IntArray], other: tuple[IntArray, IntArray]
@@ -111,7 +107,7 @@ def test_what_was_evaluated_before_leaves_no_trace(
         assert np.array_equal(later.corrected[measure], first.corrected[measure])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @example((np.array([[1, 0, 0], [2701, 0, 2]]), np.array([[0, 1, 3], [155_161, 3, 3]])))
 @given(tables())
 def test_rows_are_evaluated_alone_as_among_others(table: tuple[IntArray, IntArray]) -> None:
@@ -127,7 +123,7 @@ def test_rows_are_evaluated_alone_as_among_others(table: tuple[IntArray, IntArra
                 assert np.allclose(figures[measure][row], single[measure], rtol=1e-4, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tables(), st.sampled_from(EVERY))
 def test_the_true_effect_lies_in_a_proper_interval(
     table: tuple[IntArray, IntArray], measure: Measure

@@ -16,7 +16,7 @@ BEFORE = draw(np.random.default_rng(1), LAW, 5_000)
 WIDTH = cells_of(COLOUR).stop - cells_of(COLOUR).start
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(1, 6).flatmap(
         lambda k: arrays.arrays(np.int64, (k, WIDTH), elements=st.integers(0, 500))

@@ -10,7 +10,7 @@ from streamgauge.core.frequent import FrequentValues
 STREAM = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=60), max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STREAM, st.integers(1, 12), st.booleans())
 def test_no_count_is_too_high_or_low_by_more_than_the_bound(
     parts: list[list[str]], capacity: int, merged: bool

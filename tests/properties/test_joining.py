@@ -172,7 +172,7 @@ def net(found: Sequence[Pair]) -> dict[tuple[int, int], int]:
     return {what: count for what, count in sums.items() if count}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TIMELESS, CUTS)
 def test_sums_per_id_equal_a_plain_recount(events: list[Event], cuts: set[int]) -> None:
     joiner = Joiner(SPEC, FORM, MemoryStore())
@@ -260,7 +260,7 @@ class OneByOne:
         self.taken[label.name] = label
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STREAM, CUTS, CUTS)
 def test_pairs_are_those_of_one_event_after_another_however_batches_are_cut(
     events: list[Event], cuts: set[int], others: set[int]
@@ -298,7 +298,7 @@ def test_pairs_are_those_of_one_event_after_another_however_batches_are_cut(
     assert ends[0] == ends[1] == ends[2]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STREAM, CUTS, CUTS)
 def test_going_on_from_a_state_changes_nothing(
     events: list[Event], cuts: set[int], restarts: set[int]
@@ -314,7 +314,7 @@ def test_going_on_from_a_state_changes_nothing(
     assert through.state() == stopping.state()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STREAM, CUTS, CUTS, st.integers(0, 50))
 def test_a_store_left_behind_catches_up_with_the_events_since(
     events: list[Event], cuts: set[int], others: set[int], flushed: int
@@ -333,7 +333,7 @@ def test_a_store_left_behind_catches_up_with_the_events_since(
     assert behind.state() == joiner.state()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TIMELESS, CUTS, CUTS, st.integers(0, 40))
 def test_events_read_again_change_no_record_and_give_no_pair(
     events: list[Event], cuts: set[int], others: set[int], first: int
@@ -351,7 +351,7 @@ def test_events_read_again_change_no_record_and_give_no_pair(
     check(counts)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STREAM, CUTS, st.integers(200, 900), st.integers(100, 400))
 def test_caps_hold_after_every_call_and_every_event_is_accounted_for(
     events: list[Event], cuts: set[int], most: int, most_waiting: int

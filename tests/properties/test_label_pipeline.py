@@ -46,7 +46,7 @@ def run(events: Sequence[Event], partitions: int, sizes: Sequence[int]) -> Pipel
     return pipeline
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 2**32), st.integers(1, 4), SIZES, st.floats(0.2, 1.0))
 def test_all_counts_and_sums_are_those_of_a_recount(
     seed: int, partitions: int, sizes: list[int], share: float
@@ -97,7 +97,7 @@ def expected(partitions: int) -> dict[str, Any]:
     return held(pipeline)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32), st.integers(1, 3), SIZES)
 def test_any_arrival_of_the_same_messages_gives_the_same_counts(
     seed: int, partitions: int, sizes: list[int]

@@ -78,7 +78,7 @@ class Fleet:
         self.analysis.process(partials(values), frozenset(), NOW + 1_000)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 3),
@@ -170,7 +170,7 @@ class Lives:
         return replace(found, partition=np.full(len(events), number, np.int32))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_workers_that_come_and_go_count_labels_as_one_process(seed: int, partitions: int) -> None:
     events = arrived(draw(3, 80, 200), partitions, seed)

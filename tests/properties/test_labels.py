@@ -63,7 +63,7 @@ def _decode(decoder: LabelDecoder | TypedLabelDecoder, poll: RawMessages) -> Pol
 
 
 @both
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(polls, clocks)
 def test_a_poll_becomes_what_the_oracle_says(
     of: Decoder, pairs: list[tuple[bytes | None, bytes | None]], clock: int
@@ -73,7 +73,7 @@ def test_a_poll_becomes_what_the_oracle_says(
 
 
 @both
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(polls, st.integers(0, 12))
 def test_a_poll_decodes_the_same_whole_or_in_parts(
     of: Decoder, pairs: list[tuple[bytes | None, bytes | None]], cut: int
@@ -95,7 +95,7 @@ def test_a_poll_decodes_the_same_whole_or_in_parts(
 
 
 @both
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(polls)
 def test_what_a_decoder_learns_changes_no_result(
     of: Decoder, pairs: list[tuple[bytes | None, bytes | None]]
@@ -167,7 +167,7 @@ def _is_json(document: dict[str, Any]) -> bool:
     return not any(word in text for word in ("@", "NaN", "Infinity"))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(documents().filter(_is_json).filter(_can_be_told))
 def test_the_published_schema_and_the_decoder_take_the_same_documents(
     document: dict[str, Any],

@@ -115,7 +115,7 @@ def _result(decoded: Decoded, n: int) -> tuple[list[Outcome], int]:
 
 
 @each_decoder
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(pairs=polls, clock=clocks)
 def test_a_poll_becomes_what_the_oracle_says(
     decoder: Decoder, pairs: list[tuple[bytes | None, bytes | None]], clock: int
@@ -124,7 +124,7 @@ def test_a_poll_becomes_what_the_oracle_says(
     assert _result(decoder(SCHEMAS).decode(poll), len(poll)) == _judge(poll)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(polls, st.integers(0, 12))
 def test_a_poll_decodes_the_same_whole_or_in_parts(
     pairs: list[tuple[bytes | None, bytes | None]], cut: int
@@ -142,7 +142,7 @@ def test_a_poll_decodes_the_same_whole_or_in_parts(
 
 
 @each_decoder
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(pairs=polls)
 def test_what_a_decoder_learns_changes_no_result(
     decoder: Decoder, pairs: list[tuple[bytes | None, bytes | None]]

@@ -69,7 +69,7 @@ def assert_equal(first: Block, second: Block) -> None:
     np.testing.assert_allclose(first.sums, second.sums, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TASKS, SEEDS, st.lists(st.integers(0, EVENTS), max_size=5))
 def test_batches_add_up_to_all_events(task: Task, seed: int, cuts: list[int]) -> None:
     events, layout = outcomes(task, seed), LAYOUTS[task]
@@ -86,7 +86,7 @@ def test_batches_add_up_to_all_events(task: Task, seed: int, cuts: list[int]) ->
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TASKS, SEEDS, st.integers(1, 9))
 def test_every_pane_holds_its_own_events(task: Task, seed: int, panes: int) -> None:
     events, layout = outcomes(task, seed), LAYOUTS[task]
@@ -103,7 +103,7 @@ def test_every_pane_holds_its_own_events(task: Task, seed: int, panes: int) -> N
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TASKS, SEEDS)
 def test_what_is_taken_away_leaves_nothing(task: Task, seed: int) -> None:
     events, layout = outcomes(task, seed), LAYOUTS[task]
@@ -116,7 +116,7 @@ def test_what_is_taken_away_leaves_nothing(task: Task, seed: int) -> None:
     np.testing.assert_allclose(left.sums, 0.0, atol=1e-12 * largest)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TASKS, SEEDS)
 def test_all_sections_count_the_same_events(task: Task, seed: int) -> None:
     events, layout = outcomes(task, seed), LAYOUTS[task]
@@ -144,7 +144,7 @@ def test_all_sections_count_the_same_events(task: Task, seed: int) -> None:
     np.testing.assert_array_equal(histogram.sum(axis=(1, 2)), scored)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(TASKS, SEEDS, st.lists(st.integers(0, EVENTS), max_size=4), st.booleans())
 def test_a_reference_does_not_depend_on_batches(
     task: Task, seed: int, cuts: list[int], label_times: bool

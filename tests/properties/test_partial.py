@@ -29,7 +29,7 @@ def read_panes(partial: Partial) -> dict[int, Counted]:
     return {pane: read(block) for pane, block in partial.pieces}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(EVENTS, max_size=6))
 def test_merging_partials_is_counting_all_of_their_events(groups: list[list[Small]]) -> None:
     every = [event for events in groups for event in events]
@@ -40,7 +40,7 @@ def test_merging_partials_is_counting_all_of_their_events(groups: list[list[Smal
     assert read_panes(forward) == read_panes(backward) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(EVENTS, EVENTS, EVENTS)
 def test_merging_is_associative(a: list[Small], b: list[Small], c: list[Small]) -> None:
     first, second, third = partial_of(a), partial_of(b), partial_of(c)

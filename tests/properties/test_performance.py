@@ -41,7 +41,7 @@ def scored_events(draw: st.DrawFn) -> BinaryEvents:
     return BinaryEvents(np.zeros(len(events), int), truth, score)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(scored_events())
 def test_ranking_figures_are_never_further_from_those_of_the_scores_than_their_bound(
     events: BinaryEvents,
@@ -55,7 +55,6 @@ def test_ranking_figures_are_never_further_from_those_of_the_scores_than_their_b
         assert abs(figure.estimate.value[0] - exact) <= figure.bound[0] + 1e-12
 
 
-@settings(deadline=None)
 @given(scored_events())
 def test_limits_enclose_their_figure_and_stay_in_its_range(events: BinaryEvents) -> None:
     found = binary_figures(events.sums(1))
@@ -70,7 +69,7 @@ def test_limits_enclose_their_figure_and_stay_in_its_range(events: BinaryEvents)
             assert value - 1e-12 <= upper <= 1.0 + 1e-12
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 40), parts=st.integers(1, 4))
 def test_sums_of_parts_in_any_order_are_those_of_the_whole(seed: int, n: int, parts: int) -> None:
     rng = np.random.default_rng(seed)
@@ -104,7 +103,7 @@ def alike(parts: Iterable[Any], whole: Iterable[Any]) -> None:
             np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 30))
 def test_a_rows_figures_are_the_same_alone(seed: int, n: int) -> None:
     events = binary_events(n, ROWS, seed)

@@ -144,7 +144,7 @@ def sent(model: str) -> Counter[tuple[RowKey, bool]]:
 EXPECTED = processed(0, 1, [100_000]).outcome
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 7),

@@ -116,7 +116,7 @@ def _columns(batch: EventBatch) -> list[Categories]:
     return [batch.version, batch.categorical[0], *batch.tags, prediction]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32),
     st.lists(st.integers(0, 80), min_size=1, max_size=8),

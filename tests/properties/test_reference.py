@@ -40,7 +40,7 @@ def assert_same(first: Reference, second: Reference) -> None:
     np.testing.assert_allclose(first.block.sums, second.block.sums, rtol=1e-12, atol=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, SPANS, st.lists(st.integers(0, EVENTS), max_size=5))
 def test_any_order_and_chunks_give_the_same_reference(
     seed: int, span_ms: int, cuts: list[int]
@@ -52,7 +52,7 @@ def test_any_order_and_chunks_give_the_same_reference(
     assert_same(build([batch]), build(parts))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, SPANS, st.integers(1, EVENTS - 1))
 def test_two_halves_merge_to_the_whole_in_either_order(seed: int, span_ms: int, cut: int) -> None:
     rng = np.random.default_rng(seed)

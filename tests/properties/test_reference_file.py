@@ -16,7 +16,7 @@ from tests.support.references import assert_identical
 LAYOUT = batches.layout()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32),
     n=st.integers(1, 60),
@@ -40,7 +40,7 @@ def test_a_reference_survives_its_file(
     assert reference_id(again) == reference_id(reference)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     task=st.sampled_from(Task),
     seed=st.integers(0, 2**32 - 1),

@@ -100,7 +100,7 @@ def flight_steps(seed: int, partitions: int, sizes: tuple[int, ...]) -> list[Ste
     return [*steps, Step(polled([]), frozenset(range(partitions)), NOW + 1_000)]
 
 
-@settings(max_examples=5, deadline=None, phases=PHASES)
+@settings(max_examples=5, phases=PHASES)
 @given(st.integers(0, 2**32), st.integers(1, 3), SIZES, CUTS, st.integers(1, 6))
 def test_a_process_that_goes_on_from_a_checkpoint_does_what_the_first_would(
     seed: int, partitions: int, sizes: list[int], cut: float, every: int
@@ -110,7 +110,7 @@ def test_a_process_that_goes_on_from_a_checkpoint_does_what_the_first_would(
     assert_goes_on(flight_pipeline, names, steps, round(cut * len(steps)), every)
 
 
-@settings(max_examples=3, deadline=None, phases=PHASES)
+@settings(max_examples=3, phases=PHASES)
 @given(st.integers(0, 2**32), SIZES, st.integers(1, 3))
 def test_a_part_with_the_same_token_has_the_same_data(
     seed: int, sizes: list[int], every: int

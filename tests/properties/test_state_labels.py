@@ -33,7 +33,7 @@ def label_steps(seed: int, partitions: int, sizes: Sequence[int]) -> list[Step]:
     return [*steps, end]
 
 
-@settings(max_examples=3, deadline=None, phases=PHASES)
+@settings(max_examples=3, phases=PHASES)
 @given(st.integers(0, 2**32), st.integers(1, 3), SIZES, st.floats(0.0, 1.0), st.integers(1, 6))
 def test_labels_go_on_where_they_were(
     seed: int, partitions: int, sizes: list[int], cut: float, every: int
@@ -43,7 +43,7 @@ def test_labels_go_on_where_they_were(
     assert_goes_on(label_pipeline, names, steps, round(cut * len(steps)), every)
 
 
-@settings(max_examples=3, deadline=None, phases=PHASES)
+@settings(max_examples=3, phases=PHASES)
 @given(st.integers(0, 2**32), SIZES, st.integers(1, 3))
 def test_a_part_with_the_same_token_has_the_same_data(
     seed: int, sizes: list[int], every: int

@@ -86,7 +86,7 @@ def parts(state: dict[str, Plain], tokens: dict[str, int]) -> list[Part]:
     return [Part(key, tokens[key], partial(copy, data)) for key, data in state.items()]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(states, st.booleans(), st.booleans()), min_size=1, max_size=6),
     st.booleans(),
@@ -124,7 +124,7 @@ def test_the_topic_holds_what_the_last_committed_checkpoint_left(
     assert epochs == sorted(epochs)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(states, st.data())
 def test_no_damage_to_any_record_goes_unnoticed(
     state: dict[str, Plain], data: st.DataObject

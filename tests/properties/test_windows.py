@@ -31,7 +31,7 @@ TURNS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TURNS, st.integers(1, 4), st.integers(1, 4), st.sampled_from([0, 1, 2]), st.data())
 def test_totals_equal_a_recount(
     turns: list[tuple[str, list[Small] | int]],

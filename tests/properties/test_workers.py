@@ -60,7 +60,7 @@ def one_process() -> Found:
 EXPECTED = one_process()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 7),

@@ -40,7 +40,7 @@ DRAWN = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from([BINARY, OPEN]),
     st.lists(st.lists(DRAWN, min_size=1, max_size=4), min_size=1, max_size=5),

@@ -369,7 +369,7 @@ def test_a_stop_fires_while_nothing_comes_and_resolves_when_events_are_back(
     assert {record.alert_id for record in more} <= {fired.alert_id}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sets(st.integers(1, 2_999), max_size=60))
 def test_alerts_do_not_depend_on_how_often_event_time_advances(cuts: set[int]) -> None:
     assert told(_timed(), sorted(cuts)) == told(_timed(), [])
