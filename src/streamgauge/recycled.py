@@ -2,6 +2,7 @@
 
 import math
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,9 +32,11 @@ class Recycled:
     Pages that are new each time cost half as much as to read what is on them.
     """
 
-    def __init__(self, least: int = LEAST_BYTES, most: int = MOST_BYTES) -> None:
+    def __init__(self, least: int = LEAST_BYTES, most: int = MOST_BYTES, pieces: int = 2) -> None:
         self._least = least
         self._most = most
+        self._pieces = pieces
+        """What is kept of memory that is free."""
         self._memory: list[npt.NDArray[np.uint8]] = []
         self._others = 0
         """Arrays since the last that is kept."""
@@ -50,15 +53,26 @@ class Recycled:
         return np.empty(shape, dtype)
 
     def _room(self, size: int) -> npt.NDArray[np.uint8]:
-        """Return memory of at least so many bytes; of what is free besides, one piece is kept."""
+        """Return memory of at least so many bytes, the smallest that there is."""
         shared = [count > _UNSHARED for count in _references(self._memory)]
         free = [m for m, is_shared in zip(self._memory, shared, strict=True) if not is_shared]
         kept = [m for m, is_shared in zip(self._memory, shared, strict=True) if is_shared]
-        found = next((memory for memory in free if len(memory) >= size), None)
+        found = min((memory for memory in free if len(memory) >= size), key=len, default=None)
         if found is None:
             # With room for the next one, which may be a little larger.
             found = np.empty(min(size + size // 4, self._most), np.uint8)
         self._memory = [*kept, found, *(other for other in free if other is not found)][
-            : len(kept) + 2
+            : len(kept) + self._pieces
         ]
         return found
+
+
+_mine = threading.local()
+
+
+def recycled_here() -> Recycled:
+    """Return what all in this thread share who need large arrays now and then, for a moment."""
+    found: Recycled | None = getattr(_mine, "recycled", None)
+    if found is None:
+        found = _mine.recycled = Recycled(pieces=4)
+    return found

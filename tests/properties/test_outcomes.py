@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +102,41 @@ def test_every_pane_holds_its_own_events(task: Task, seed: int, panes: int) -> N
             added(layout, [block for its, block in found if its == number]),
             added(layout, [block for _, block in alone]),
         )
+
+
+@pytest.mark.parametrize("task", Task)
+def test_specifications_that_are_counted_together_have_what_each_has_alone(task: Task) -> None:
+    rng = np.random.default_rng(5)
+    counter, held = OutcomeCounter(LAYOUTS[task]), []
+    for n, panes in ((30_000, 1), (30_000, 3), (3_000, 40)):
+        sizes = (1, 3, 4, 9, 700)
+        firsts = np.cumsum((0, *sizes[:-1]))
+        rows = np.stack(
+            [first + rng.integers(0, k, n) for first, k in zip(firsts, sizes, strict=True)], axis=1
+        )
+        events = outcomes(task, n + panes, n)._replace(rows=rows.astype(np.int32))
+        pane = rng.integers(7, 7 + panes, n)
+        together = counter.blocks_by_spec(events, pane)
+        held.append(
+            (
+                together,
+                [[(p, b.take(np.arange(len(b.rows)))) for p, b in spec] for spec in together],
+            )
+        )
+        for spec, blocks in enumerate(together):
+            (alone,) = counter.blocks_by_spec(
+                events._replace(rows=events.rows[:, spec : spec + 1]), pane
+            )
+            for (number, mine), (other, theirs) in zip(blocks, alone, strict=True):
+                assert number == other
+                assert_equal(mine, theirs)
+                members = (pane == number) & np.isin(rows[:, spec], mine.rows)
+                assert mine.counts[:, LAYOUTS[task].watched.cells(0)].sum() == members.sum()
+    for together, before in held:
+        # What later calls count into is no memory that somebody still has.
+        for blocks, copies in zip(together, before, strict=True):
+            for (_, mine), (_, theirs) in zip(blocks, copies, strict=True):
+                assert np.array_equal(mine.counts, theirs.counts)
 
 
 @settings(max_examples=40)

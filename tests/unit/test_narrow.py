@@ -50,6 +50,9 @@ def test_a_column_that_is_tall_in_all_rows_stands_apart() -> None:
     counts[:, 5] = 2**20
     for _ in range(50):
         added(narrow, whole, counts, np.arange(ROWS))
+    for row in range(ROWS):  # also where few rows are added, or little to each
+        added(narrow, whole, counts[:1] // 4, np.array([row]))
+        added(narrow, whole, counts[:1] // 2**7, np.array([row]))
     assert [*narrow.columns_apart] == [5]
     assert not narrow.rows_apart
     narrow.grow(ROWS + 9, ROWS + 20)
@@ -61,6 +64,18 @@ def test_a_column_that_is_tall_in_all_rows_stands_apart() -> None:
     whole[places] += counts
     assert narrow.rows(slice(0, ROWS + 9)).tolist() == whole.tolist()
     assert narrow.rows(places[:3]).tolist() == whole[places[:3]].tolist()
+
+
+def test_a_column_that_has_become_tall_in_all_rows_stands_apart() -> None:
+    narrow, whole = NarrowCounts(W), np.zeros((ROWS, W), np.int64)
+    narrow.grow(ROWS, ROWS)
+    counts = np.full((ROWS, W), 3)
+    counts[:, 7] = 4_000
+    for _ in range(20):
+        added(narrow, whole, counts, np.arange(ROWS))
+    assert [*narrow.columns_apart] == [7]
+    assert not narrow.rows_apart
+    assert narrow.rows(slice(0, ROWS)).tolist() == whole.tolist()
 
 
 def test_additions_up_to_the_end_of_two_bytes_do_not_wrap() -> None:

@@ -84,7 +84,7 @@ def declared(found: ctypes.CDLL) -> ctypes.CDLL:
 
 def look_up(compiled: ctypes.CDLL, lookup: LookUp, values: FloatArray) -> npt.NDArray[np.intp]:
     """Return the bins of values `(n,)`, an arbitrary one of a NaN."""
-    values = np.ascontiguousarray(values)
+    values = np.ascontiguousarray(values, np.float64)
     bins = np.empty(len(values), np.intp)
     compiled.streamgauge_look_up(ctypes.byref(lookup), len(values), *addresses(values, bins))
     return bins

@@ -5,7 +5,7 @@ and the rest stands beside it. So it does of few columns whose counts are large 
 are exact.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -56,34 +56,44 @@ class NarrowCounts:
         `at` may be a slice, which is faster.
         """
         size = farthest(counts)
-        narrow = counts.astype(np.int16, copy=False)
         if size > _TALL:
             # What is tall would use up everybody's room with every addition: rows of much traffic,
             # or columns that count in small units.
-            narrow = narrow.copy() if narrow is counts else narrow
-            sizes = _sizes(counts, axis=1)
-            high = np.flatnonzero(sizes > _TALL)
-            columns = _sizes(counts, axis=0) if len(high) > _FEW else sizes[:0]
-            wide = np.flatnonzero(columns > _TALL)
-            if len(wide) and len(self._wide.keys() | {*wide.tolist()}) <= _FEW:
-                for column in wide.tolist():
-                    self._widened(column)[at] += counts[:, column]
-                narrow[:, wide] = 0
-                sizes, high = columns, wide
-            else:
-                for place, row in zip(places[high].tolist(), high.tolist(), strict=True):
-                    self._put(place, counts[row])
-                narrow[high] = 0
-            sizes[high] = 0
-            size = int(sizes.max())
+            counts = counts.copy()
+            self._move(counts, places, at, columns=[*self._wide])
+            self._move(counts, places, at, *self._tall(counts))
+            size = farthest(counts)
         if self._bound + size > _MOST:
             low = self._low[: self._size]
-            for place in np.flatnonzero(_sizes(low, axis=1) > _TALL).tolist():
-                self._put(place, low[place])
-                low[place] = 0
+            self._move(low, np.arange(self._size), slice(0, self._size), *self._tall(low))
             self._bound = _TALL
         self._bound += size
-        self._low[at] += narrow
+        self._low[at] += counts.astype(np.int16, copy=False)
+
+    def _tall(self, counts: npt.NDArray[np.integer]) -> tuple[list[int], list[int]]:
+        """Return which rows, or else which columns, are to stand apart, so that no cell is tall."""
+        rows = np.flatnonzero(_sizes(counts, axis=1) > _TALL).tolist()
+        if len(rows) > _FEW:
+            columns = np.flatnonzero(_sizes(counts, axis=0) > _TALL).tolist()
+            if len(self._wide.keys() | {*columns}) <= _FEW:
+                return [], columns
+        return rows, []
+
+    def _move(
+        self,
+        counts: npt.NDArray[np.integer],
+        places: Places,
+        at: Places | slice,
+        rows: Sequence[int] = (),
+        columns: Sequence[int] = (),
+    ) -> None:
+        """Move some rows and columns of counts, which are at places, to what stands apart."""
+        for column in columns:
+            self._widened(column)[at] += counts[:, column]
+            counts[:, column] = 0
+        for row in rows:
+            self._put(int(places[row]), counts[row])
+            counts[row] = 0
 
     def add_all(self, places: Places, at: Places | slice, other: "NarrowCounts") -> None:
         """Add the rows of another table to those at `places (k,)`, as `add` does."""

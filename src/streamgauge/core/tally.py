@@ -80,7 +80,9 @@ class ModelTally(ModelCounter):
         if len(new.time):
             # Of features the prediction's alone is needed: it is the last of a regression.
             kept = 1 if self.layout.schema.task is Task.REGRESSION else 0
-            self._new.append(new._replace(bins=new.bins[:, new.bins.shape[1] - kept :]))
+            alone = new._replace(bins=new.bins[:, new.bins.shape[1] - kept :])
+            # Copied: with views the whole poll would stay in memory until the next shipment.
+            self._new.append(alone.take(np.arange(len(new.time))))
         self._keep(joined)
 
     def add_labels(self, batch: LabelBatch, keys: Keys) -> None:

@@ -71,6 +71,10 @@ class Dictionary:
 
     def begin(self) -> None:
         """Get ready for a poll."""
+        if self._handed.count > len(self._tokens.values):
+            # The last one came to no end: nobody has its text any more.
+            self._handed.count = len(self._tokens.values)
+            self._resize(self._handed.room)
         if self._is_too_large:
             self._tokens, self._code_of, self._kept = Tokens(), {}, []
             room, self._handed.count = power_of_two(self._handed.count), 0

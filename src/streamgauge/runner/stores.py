@@ -16,6 +16,7 @@ from streamgauge.core.model_counter import ModelCounter
 from streamgauge.core.model_spec import ModelSpec
 from streamgauge.io.joining.errors import JoinStoreBusyError
 from streamgauge.io.joining.join_store import JoinStore
+from streamgauge.io.joining.kept_rows import KeptRows
 from streamgauge.io.joining.opening import Origin
 
 Partition = tuple[str, int]
@@ -68,6 +69,8 @@ class DiskStores:
     def __init__(self, folder: Path, places: int = PLACES) -> None:
         self._folder = folder
         self._places = places
+        self._kept = KeptRows()
+        """Rows of all models' stores in memory."""
 
     def open(self, model: str, fingerprint: str) -> KeptStore:
         """Return a model's store; one of another fingerprint begins anew.
@@ -77,7 +80,7 @@ class DiskStores:
         name = hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         for place in range(self._places):
             try:
-                store = JoinStore.open(self._folder / name / str(place), fingerprint)
+                store = JoinStore.open(self._folder / name / str(place), fingerprint, self._kept)
                 break
             except JoinStoreBusyError:
                 if place == self._places - 1:

@@ -28,7 +28,7 @@ from streamgauge.core.performance.binary import SCORE_BINS, log_loss, score_bin
 from streamgauge.core.performance.calibration import GROUPS
 from streamgauge.core.performance.counting import check_codes
 from streamgauge.core.performance.regression import count_regression
-from streamgauge.recycled import Recycled
+from streamgauge.recycled import recycled_here
 
 LARGEST: Final = 1e70
 """Predictions and truths are clipped to ± this, so that no sum of fourth powers is infinite."""
@@ -70,7 +70,6 @@ class OutcomeCounter:
         self._rates = rates
         self._label_bins = _class_table(layout)
         self._starts = np.asarray(layout.feature_starts[:-1], np.int64)
-        self._recycled = Recycled()
 
     def columns(self, events: Outcomes) -> Iterator[Column]:
         """Yield the watched fields of the events; where one has no value it is missing."""
@@ -194,7 +193,7 @@ class OutcomeCounter:
     def _count(self, source: "_Source", at: Places, size: int) -> tuple[IntArray, FloatArray]:
         """Return the counts and sums of `size` places; `at (n,)` tells each event's."""
         layout = self.layout
-        counts: IntArray = self._recycled.empty((size, layout.width), np.int64)
+        counts: IntArray = recycled_here().empty((size, layout.width), np.int64)
         counts.fill(0)
         sums = np.zeros((size, 2 * layout.sums))
         compiled = compiled_counts()

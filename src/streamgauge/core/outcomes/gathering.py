@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.joining.records import Joined
-from streamgauge.recycled import Recycled
+from streamgauge.recycled import recycled_here
 
 MOST: Final = 1 << 16
 """Pairs that are kept at most, some 100 bytes each."""
@@ -23,7 +23,6 @@ class Gathered:
     def __init__(self) -> None:
         self._kept: list[Joined] = []
         self._size = 0
-        self._recycled = Recycled()
         self.first_time: int | None = None
         """The earliest label time (ms) among the pairs, None where there are none."""
 
@@ -44,9 +43,9 @@ class Gathered:
         if not self._kept:
             return None
         kept, self._kept, self._size, self.first_time = self._kept, [], 0, None
-        return kept[0] if len(kept) == 1 else Joined(*map(self._in_one, zip(*kept, strict=True)))
+        return kept[0] if len(kept) == 1 else Joined(*map(_in_one, zip(*kept, strict=True)))
 
-    def _in_one(self, parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        first = parts[0]
-        found = self._recycled.empty((sum(map(len, parts)), *first.shape[1:]), first.dtype)
-        return np.concatenate(parts, out=found)
+
+def _in_one(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    shape = sum(map(len, parts)), *parts[0].shape[1:]
+    return np.concatenate(parts, out=recycled_here().empty(shape, parts[0].dtype))

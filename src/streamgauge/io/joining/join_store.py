@@ -58,7 +58,9 @@ class JoinStore:
     ('kept', b'offsets', [b'a label'])
     """
 
-    def __init__(self, folder: Path, fingerprint: str, lock: int, found: Opened) -> None:
+    def __init__(
+        self, folder: Path, fingerprint: str, lock: int, found: Opened, kept: KeptRows | None
+    ) -> None:
         self.origin = found.origin
         self.reason = found.reason
         self._folder = folder
@@ -73,7 +75,7 @@ class JoinStore:
         }
         self._tables = _empty_tables()
         self._spare = _empty_tables()
-        self._kept = KeptRows()
+        self._kept = KeptRows() if kept is None else kept
         self._obsolete: list[Run] = []
         """Runs of the catalogue that is on disk, but not of the next one."""
         self._writer = StoreWriter(self._path, fingerprint, found.begun)
@@ -82,16 +84,17 @@ class JoinStore:
         self._writing: _Writing | None = None
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str) -> Self:
+    def open(cls, folder: Path, fingerprint: str, kept: KeptRows | None = None) -> Self:
         """Open the store in `folder`, which is made where it is missing.
 
         `fingerprint` tells stores apart whose records or keys mean something else: a store of
-        another one is replaced, like one that is damaged. Raises JoinStoreBusyError while another
-        process has the folder open, JoinStoreError when it cannot be read or written.
+        another one is replaced, like one that is damaged. Stores that one thread uses may share the
+        rows that are `kept` in memory. Raises JoinStoreBusyError while another process has the
+        folder open, JoinStoreError when it cannot be read or written.
         """
         lock = locked(folder)
         try:
-            return cls(folder, fingerprint, lock, opened(folder, fingerprint))
+            return cls(folder, fingerprint, lock, opened(folder, fingerprint), kept)
         except BaseException:
             os.close(lock)
             raise
@@ -231,6 +234,9 @@ class JoinStore:
             self._beside.shutdown()
             for bucket in self._buckets.values():
                 bucket.leave_merge()
+            runs = [run for bucket in self._buckets.values() for run in bucket.runs]
+            for run in (*runs, *self._obsolete):
+                self._kept.forget(run)
             os.close(self._lock)
 
     def _take_in(self) -> None:

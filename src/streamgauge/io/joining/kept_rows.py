@@ -12,13 +12,13 @@ from streamgauge.io.joining.compiled_rows import Rows
 from streamgauge.io.joining.run import Run
 
 MOST_BYTES: Final = 160 << 20
-"""Of a store's rows in memory: two of the largest runs that a flush writes."""
+"""Of rows in memory, of all stores together: two of the largest runs that a flush writes."""
 _READ_BYTES: Final = 4096
 """Reading so many bytes more takes as long as reading something else."""
 
 
 class KeptRows:
-    """Reads rows of runs, and keeps whole runs: those that were read last."""
+    """Reads rows of runs, of any stores, and keeps whole runs: those that were read last."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
