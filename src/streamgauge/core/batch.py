@@ -73,6 +73,10 @@ class Categories:
     codes: CodeArray
     values: tuple[str, ...]
 
+    def take(self, places: npt.NDArray[np.integer] | BoolArray) -> "Categories":
+        """Return the column of the events at these places, or where this is true."""
+        return Categories(self.codes[places], self.values)
+
 
 @dataclass(frozen=True, slots=True)
 class NumericFaults:

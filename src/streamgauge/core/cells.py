@@ -121,10 +121,7 @@ class SliceTally(Counted):
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """Yield the statistics of each pane, with the pane's code."""
         for member in self._crossed.members:
-            size = len(member.keys)
-            counts = added_up(self._counts, member.places, size)
-            sums = added_up(self._sums, member.places, size)
-            yield from member.where.by_pane(member.keys, counts, sums, np.empty((size, 0, 2)))
+            yield from member.blocks(self._counts, self._sums)
 
 
 class Member(NamedTuple):
@@ -133,6 +130,21 @@ class Member(NamedTuple):
     where: Where
     keys: IntArray
     places: Places
+
+    def blocks(
+        self, counts: npt.NDArray[np.signedinteger], sums: FloatArray
+    ) -> Iterator[tuple[int, Block]]:
+        """Yield its statistics by pane, with the pane's code, out of those of the crossed places.
+
+        Those are `counts (K, W)` and `sums (K, M, 2)`; there are no extremes.
+        """
+        size = len(self.keys)
+        return self.where.by_pane(
+            self.keys,
+            _added(counts, self.places, size),
+            _added(sums, self.places, size),
+            np.empty((size, 0, 2)),
+        )
 
 
 class Crossed(NamedTuple):
@@ -178,7 +190,7 @@ def _cross(one: Crossed, other: Crossed) -> Crossed:
     return Crossed(places, len(last), tuple(members))
 
 
-def added_up(values: npt.NDArray[Number], places: Places, size: int) -> npt.NDArray[Number]:
+def _added(values: npt.NDArray[Number], places: Places, size: int) -> npt.NDArray[Number]:
     """Return the sums of `values (K, ...)` over each place `(size, ...)`; all of them occur."""
     if size == len(values) and (np.diff(places) > 0).all():
         return values

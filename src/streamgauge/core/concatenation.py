@@ -70,21 +70,19 @@ def reordered(batch: EventBatch, order: IntArray) -> EventBatch:
     assert batch.label is None
     new_place = np.empty(len(order), np.int32)
     new_place[order] = np.arange(len(order), dtype=np.int32)
-
-    def column(column: Categories) -> Categories:
-        return Categories(column.codes[order], column.values)
-
     prediction = batch.prediction
     return replace(
         batch,
         timestamp=batch.timestamp[order],
         partition=batch.partition[order],
-        version=column(batch.version),
+        version=batch.version.take(order),
         numeric=batch.numeric[:, order],
         faults=replace(batch.faults, row=new_place[batch.faults.row]),
-        categorical=tuple(map(column, batch.categorical)),
-        tags=tuple(map(column, batch.tags)),
-        prediction=column(prediction) if isinstance(prediction, Categories) else prediction[order],
+        categorical=tuple(column.take(order) for column in batch.categorical),
+        tags=tuple(column.take(order) for column in batch.tags),
+        prediction=prediction.take(order)
+        if isinstance(prediction, Categories)
+        else prediction[order],
         score=batch.score[order],
         latency=batch.latency[order],
         ok=batch.ok[order],

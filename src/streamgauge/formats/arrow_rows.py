@@ -227,7 +227,7 @@ class _Reading:
             return values if every else values[..., accepted]
 
         def coded(column: Categories) -> Categories:
-            return column if every else Categories(column.codes[accepted], column.values)
+            return column if every else column.take(accepted)
 
         prediction = self._prediction
         return EventBatch(

@@ -72,8 +72,7 @@ def _merged(parts: Sequence[_Part]) -> _Part:
     label: Categories | FloatArray
     classes = [b.label for b in batches if isinstance(b.label, Categories)]
     if classes:
-        together = one_column(classes)
-        label = Categories(together.codes[order], together.values)
+        label = one_column(classes).take(order)
     else:
         label = np.concatenate([batch.label for batch in batches])[order]
     whole = LabelBatch(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from streamgauge.core.batch import CodeArray, FloatArray, IntArray, Task
 from streamgauge.core.bins import CategoricalBins, NumericBins, Special
 from streamgauge.core.blocks import SUM, SUM_SQUARES, Block
-from streamgauge.core.cells import Where, added_up, crossed
+from streamgauge.core.cells import Where, crossed
 from streamgauge.core.columns import Column, Numbers
 from streamgauge.core.detectors.series import UNITS
 from streamgauge.core.grouping import Places, compact
@@ -132,15 +132,8 @@ class OutcomeCounter:
         for each in crossed(wheres):
             counts, sums = self._count(source, each.places, each.size)
             for member in each.members:
-                size = len(member.keys)
-                blocks = member.where.by_pane(
-                    member.keys,
-                    added_up(counts, member.places, size),
-                    added_up(sums, member.places, size),
-                    np.empty((size, 0, 2)),
-                )
                 mine = found[places[id(member.where)]]
-                mine += ((int(numbers[code]), block) for code, block in blocks)
+                mine += ((int(numbers[at]), block) for at, block in member.blocks(counts, sums))
         return found
 
     def _source(self, events: Outcomes) -> "_Source":
