@@ -8,7 +8,7 @@ import pytest
 
 from streamgauge.errors import StreamgaugeError
 from streamgauge.io.metrics.selection import RenderLimits
-from streamgauge.runner.loop import Loop
+from streamgauge.runner.loop import BACKLOG, Loop
 from streamgauge.runner.plan import without_labels
 from streamgauge.runner.publisher import Publisher
 from streamgauge.runner.workers.analyst import Analyst
@@ -40,14 +40,14 @@ class World:
     )
     clock: FakeClock = field(default_factory=FakeClock)
 
-    def ship(self, n: int, seed: int = 1) -> None:
-        """Let a worker count some events and ship them."""
+    def ship(self, n: int, seed: int = 1, left: int = 0) -> None:
+        """Let a worker count some events and ship them, with so many left to read."""
         worker = Counting(PLAN, "w")
         worker.assign(INPUTS, 0.0)
         events = flights(np.random.default_rng(seed), n, 0, 60)
         messages = [(i % 2, send(event)) for i, event in enumerate(events)]
         worker.process(polled(messages), frozenset(), 0.0)
-        for key, value in worker.ship():
+        for key, value in worker.ship({INPUTS[0]: left}):
             self.broker.produce(0, value, key, T0, PARTIALS)
 
     def run(self, kind: type[Loop], *, discard: bool = False) -> Publisher:
@@ -87,6 +87,22 @@ def test_it_commits_the_partials_that_it_has_taken_in(world: World) -> None:
     assert world.run(Analyst).status.consumed == 300
     assert world.position == len(world.broker.log[PARTIALS, 0])
     assert not any(topic == "predictions" for topic, _ in world.broker.offsets)
+
+
+@pytest.mark.parametrize(("left", "seldom"), [(BACKLOG, True), (BACKLOG - 1, False)])
+def test_it_makes_snapshots_seldom_while_much_is_left_to_those_that_count(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: int, seldom: bool
+) -> None:
+    asked: list[bool] = []
+
+    def due(_: Publisher, *, idle: bool = False) -> bool:
+        asked.append(idle)
+        return True
+
+    monkeypatch.setattr(Publisher, "snapshot_due", due)
+    world.ship(10, left=left)
+    world.run(Analyst)
+    assert (not all(asked)) == seldom
 
 
 def test_it_goes_on_where_it_stopped(world: World) -> None:

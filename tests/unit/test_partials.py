@@ -1,5 +1,7 @@
 """Messages of the partials topic: small enough, complete, and refused where they are damaged."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -16,12 +18,13 @@ from streamgauge.formats.partials import (
     encode_counts,
     encode_progress,
 )
+from streamgauge.formats.plain_data import pack, unpack
 
 RNG = np.random.default_rng(5)
 PROGRESS = Progress(
     "w1",
     "terms",
-    (InputClock("predictions", 3, 1_764_000_000_000, drained=False),),
+    (InputClock("predictions", 3, 1_764_000_000_000, drained=False, left=7),),
     {"consumed": 5, "rejected": {"decode": 2}},
 )
 
@@ -99,6 +102,17 @@ def test_nothing_is_sent_of_nothing() -> None:
 
 def test_progress_comes_back() -> None:
     assert decode(encode_progress(PROGRESS)) == PROGRESS
+
+
+def test_progress_of_a_release_that_did_not_tell_what_is_left_is_read() -> None:
+    whole, digest_bytes = encode_progress(PROGRESS), 16
+    head, data = whole[:6], unpack(whole[6 + digest_bytes :])
+    del data["left"]
+    body = pack(data)
+    digest = hashlib.blake2b(head + body, digest_size=digest_bytes).digest()
+    [clock] = PROGRESS.clocks
+    earlier = PROGRESS._replace(clocks=(clock._replace(left=0),))
+    assert decode(head + digest + body) == earlier
 
 
 def test_a_flipped_bit_or_a_cut_is_always_found() -> None:

@@ -16,7 +16,7 @@ from streamgauge.core.blocks import Block
 from streamgauge.core.by_column import ByColumn
 from streamgauge.core.cells import Also, Crossed, Wanted, Where, crossed
 from streamgauge.core.counting import library
-from streamgauge.core.grouping import Known, compact, slice_rows, version_groups
+from streamgauge.core.grouping import Known, Places, compact, slice_rows, version_groups
 from streamgauge.core.layout import Grouped, Layout, SubjectKind
 from streamgauge.core.one_pass import OnePass
 from streamgauge.core.partial import Partial
@@ -79,7 +79,7 @@ class Aggregator:
         be counted of the same bins, and may find no numbers in them; `rows_also` with every event's
         row, for the whole version and then for each slice specification.
         """
-        panes, pane_codes = compact(batch.timestamp // self.pane_ms)
+        panes, codes = self._panes(batch.timestamp)
         specs = (SliceSpec(()), *self.slices)
         versions = version_groups(batch)
         groupings = [
@@ -94,13 +94,24 @@ class Aggregator:
         found: list[_Counted] = []
         for first in range(0, len(batch), chunk):
             part = slice(first, min(first + chunk, len(batch)))
-            where = [Where(rows, pane_codes[part] * len(rows) + at[part]) for rows, at in groupings]
+            if codes is None:
+                dense = len(batch) <= chunk
+                where = [Where(rows, at[part], dense) for rows, at in groupings]
+            else:
+                where = [Where(rows, codes[part] * len(rows) + at[part]) for rows, at in groupings]
             found.append(self._part(batch, part, where, also))
         pieces, fine = (
             tuple((int(panes[code]), block) for counted in found for code, block in counted[kind])
             for kind in (0, 1)
         )
         return Partial(pieces, self._unseen(batch), fine)
+
+    def _panes(self, timestamp: IntArray) -> tuple[IntArray, Places | None]:
+        """Return the panes of events and the code of each event's, None where all are in one."""
+        first, last = (int(time) // self.pane_ms for time in (timestamp.min(), timestamp.max()))
+        if first == last:
+            return np.array([first], np.int64), None
+        return compact(timestamp // self.pane_ms)
 
     def _part(
         self, batch: EventBatch, part: slice, places: Sequence[Where], also: Also

@@ -27,15 +27,22 @@ class Where(NamedTuple):
     """Where each of some events falls under one slice specification.
 
     `keys (n,)` are a pane's code times `len(rows)`, plus the index of the event's row in `rows`.
+    There is an event with each key from 0 on if they are `dense`.
     """
 
     rows: IntArray
-    keys: IntArray
+    keys: IntArray | CodeArray
+    dense: bool = False
 
     @classmethod
-    def of(cls, rows: IntArray | CodeArray, panes: Places) -> "Where":
-        """Return where events fall, each of a row `(n,)` and with its pane's code `(n,)`."""
+    def of(cls, rows: IntArray | CodeArray, panes: Places | None) -> "Where":
+        """Return where events fall, each of a row `(n,)` and with its pane's code `(n,)`.
+
+        Without codes all are in one pane.
+        """
         known, at = compact(rows)
+        if panes is None:
+            return cls(known, at, dense=True)
         return cls(known, panes * len(known) + at)
 
     def by_pane(
@@ -64,7 +71,9 @@ class Counted:
     `places (n,)` tell where each event falls, each below `size`.
     """
 
-    def __init__(self, layout: Layout, places: Places, size: int, ok: BoolArray) -> None:
+    def __init__(
+        self, layout: Layout, places: Places | CodeArray, size: int, ok: BoolArray
+    ) -> None:
         self._layout = layout
         self._counts: npt.NDArray[Any] = np.zeros((size, layout.width), counts_dtype(len(places)))
         self._moment = {position: i for i, position in enumerate(layout.numeric)}
@@ -150,13 +159,16 @@ class Member(NamedTuple):
 class Crossed(NamedTuple):
     """Events by where they fall under several specifications: `places (n,)`, below `size` (K)."""
 
-    places: Places
+    places: Places | CodeArray
     size: int
     members: tuple[Member, ...]
 
     @classmethod
     def of(cls, where: Where) -> "Crossed":
         """Return one specification alone."""
+        if where.dense:
+            keys = np.arange(len(where.rows))
+            return cls(where.keys, len(keys), (Member(where, keys, keys),))
         keys, places = compact(where.keys)
         return cls(places, len(keys), (Member(where, keys, np.arange(len(keys))),))
 
@@ -252,8 +264,9 @@ class _Sorted(NamedTuple):
 class _Places:
     """Where some events go: `places (n,)`, each below `size`."""
 
-    def __init__(self, places: Places, size: int) -> None:
-        self._places = places
+    def __init__(self, places: Places | CodeArray, size: int) -> None:
+        # Times the width of a row they may need more than four bytes.
+        self._places = places.astype(np.intp, copy=False)
         self._size = size
         self._known: _Sorted | None = None
         self._begun: tuple[int, Places] | None = None

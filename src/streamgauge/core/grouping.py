@@ -84,8 +84,8 @@ def slice_rows(
     registry: SliceRegistry,
     known: Known | None = None,
     versions: Groups | None = None,
-) -> tuple[IntArray, Places]:
-    """Return the registry's rows of events under one slice specification, as `compact` does.
+) -> tuple[IntArray, CodeArray]:
+    """Return the registry's rows of events under one slice specification.
 
     Those are the distinct rows, ascending, and every event's index among them. `known` is what
     earlier calls with the same specification and registry have found; it grows. `versions` are the
@@ -118,7 +118,7 @@ def slice_rows(
                 known.add(values, row)
     # Values for which there is no room of their own share a row.
     rows, at = compact(found)
-    return rows, at[groups.places]
+    return rows, at.astype(np.int32)[groups.places]
 
 
 def _first(groups: Groups) -> npt.NDArray[np.intp]:
@@ -179,6 +179,11 @@ def compact(values: IntArray | CodeArray | Places) -> tuple[IntArray, Places]:
         return np.arange(low, high + 1), relative
     table = np.cumsum(present) - 1
     return np.flatnonzero(present).astype(np.int64) + low, table.take(relative)
+
+
+def distinct(numbers: CodeArray) -> list[int]:
+    """Return the distinct ones of small numbers, none below 0, ascending."""
+    return np.flatnonzero(np.bincount(numbers)).tolist()
 
 
 def by_value(values: IntArray) -> Iterator[tuple[int, BoolArray | slice]]:

@@ -182,7 +182,7 @@ class _Counted:
         `not_ok (n,)` tells which events were not served, None where all were.
         """
         crossed = self.wanted.crossed
-        place = crossed.places.astype(np.int32)
+        place = np.ascontiguousarray(crossed.places, np.int32)
         served = place if not_ok is None else np.where(not_ok, np.int32(crossed.size), place)
         members = (HandedMember * len(crossed.members))()
         for handed, member, arrays in zip(members, crossed.members, self._rows, strict=True):

@@ -49,13 +49,15 @@ class InputClock(NamedTuple):
     """How far a sender has come in one input partition.
 
     `largest` is the newest event time (ms) of what was read since its last message, None where
-    that is nothing; `drained` says whether the partition has been read to its end.
+    that is nothing; `drained` says whether the partition has been read to its end, and `left` how
+    many messages are left to read in it, as far as is known.
     """
 
     topic: str
     partition: int
     largest: int | None
     drained: bool
+    left: int = 0
 
 
 class Progress(NamedTuple):
@@ -98,7 +100,9 @@ def encode_progress(progress: Progress) -> bytes:
     data = {
         "sender": progress.sender,
         "configured": progress.configured,
-        "clocks": [[*clock] for clock in progress.clocks],
+        "clocks": [[*clock[:-1]] for clock in progress.clocks],
+        # Apart, so that earlier releases can read the clocks.
+        "left": [clock.left for clock in progress.clocks],
         "counts": dict(progress.counts),
     }
     return _message(_PROGRESS, data)
@@ -237,5 +241,7 @@ def _pieces(data: Plain, keys: int) -> Pieces:
 
 
 def _progress(data: Plain) -> Progress:
-    clocks = tuple(InputClock(*clock) for clock in data["clocks"])
-    return Progress(data["sender"], data["configured"], clocks, data["counts"])
+    clocks = [InputClock(*clock) for clock in data["clocks"]]
+    left = data.get("left", [0] * len(clocks))
+    told = tuple(clock._replace(left=some) for clock, some in zip(clocks, left, strict=True))
+    return Progress(data["sender"], data["configured"], told, data["counts"])

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.core.batch import BoolArray, CodeArray, IntArray
+from streamgauge.core.grouping import distinct
 from streamgauge.core.model_spec import ModelSpec
 from streamgauge.formats.messages import RawMessages, Rejected
 from streamgauge.runner.stores import Offsets, Partition
@@ -101,7 +102,7 @@ class Inputs:
         """Note that these messages are taken in: later ones of a partition come after them."""
         if not self.behind:
             return
-        for number in np.unique(messages.partition).tolist():
+        for number in distinct(messages.partition):
             last = int(messages.offset[messages.partition == number].max())
             if last + 1 >= self.committed.get(self.partitions[number], 0):
                 self.committed.pop(self.partitions[number], None)
@@ -119,7 +120,7 @@ def _some(messages: RawMessages, at: npt.NDArray[np.intp]) -> RawMessages:
 def _turns(partition: CodeArray, arrow: BoolArray) -> IntArray:
     """How often the form changed before each message of its partition `(n,)`: odd where Arrow."""
     turn = np.zeros(len(arrow), np.int64)
-    for number in np.unique(partition).tolist():
+    for number in distinct(partition):
         mine = np.flatnonzero(partition == number)
         changes = np.diff(arrow[mine].astype(np.int64), prepend=0)
         turn[mine] = np.cumsum(np.abs(changes))

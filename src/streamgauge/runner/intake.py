@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from streamgauge.core.batch import CodeArray, EventBatch, IntArray, ModelSchema
+from streamgauge.core.grouping import distinct
 from streamgauge.core.joining.keys import keys
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
@@ -158,7 +159,7 @@ class Intake(ABC, Generic[E]):
         if now >= self._waiting_until:
             self._unread.clear()
         elif self._unread:
-            self._unread -= {*np.unique(messages.partition).tolist(), *drained}
+            self._unread -= {*distinct(messages.partition), *drained}
         self.index(messages)
         if prepared is None or prepared.decoders != (self._decoder, self._labels):
             fresh = self._inputs.fresh(messages)
@@ -304,10 +305,13 @@ class Intake(ABC, Generic[E]):
 
     def _observe(self, timestamp: IntArray, partitions: CodeArray, now: float) -> None:
         """Note how far event time has come in each partition."""
-        for partition in np.unique(partitions).tolist():
-            newest = int(timestamp[partitions == partition].max())
-            self.watermark.observe(partition, newest, now)
-            self._floors.observe(self._inputs.partitions[partition], newest)
+        for partition in distinct(partitions):
+            self._come(partition, int(timestamp[partitions == partition].max()), now)
+
+    def _come(self, partition: int, newest: int, now: float) -> None:
+        """Note an event time (ms) that a partition has come to."""
+        self.watermark.observe(partition, newest, now)
+        self._floors.observe(self._inputs.partitions[partition], newest)
 
     def _count(
         self, events: int, accepted: int, rejected: tuple[Rejected, ...], tombstones: int

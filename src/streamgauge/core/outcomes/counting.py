@@ -127,13 +127,15 @@ class OutcomeCounter:
             return found
         numbers, codes = compact(panes)
         source = self._source(events)
-        wheres = [Where.of(rows, codes) for rows in events.rows.T]
+        alike = None if len(numbers) == 1 else codes
+        wheres = [Where.of(rows, alike) for rows in events.rows.T]
         places = {id(where): place for place, where in enumerate(wheres)}
         for each in crossed(wheres):
-            counts, sums = self._count(source, each.places, each.size)
+            at = each.places.astype(np.intp, copy=False)
+            counts, sums = self._count(source, at, each.size)
             for member in each.members:
                 mine = found[places[id(member.where)]]
-                mine += ((int(numbers[at]), block) for at, block in member.blocks(counts, sums))
+                mine += ((int(numbers[code]), block) for code, block in member.blocks(counts, sums))
         return found
 
     def _source(self, events: Outcomes) -> "_Source":

@@ -32,6 +32,8 @@ class Analysis(Pipeline):
 
     def __init__(self, plan: Plan, spill: Spill = IN_MEMORY) -> None:
         super().__init__(plan, spill=spill)
+        self._left: dict[Partition, int] = {}
+        """Messages that those that count have not read yet, by what they last said."""
         for engine in self.engines.values():
             if engine.outcomes is not None:
                 engine.outcomes.join_elsewhere()
@@ -83,6 +85,11 @@ class Analysis(Pipeline):
                 raise PartialsError(f"partials topic: message at offset {offset} {error}") from None
         return Outcome((), self._advance(now))
 
+    @property
+    def left(self) -> int:
+        """How many messages those that count have not read yet, by what they last said."""
+        return sum(self._left.values())
+
     def ahead(self) -> frozenset[int]:
         """Return no partitions: those that count hold their own back."""
         return frozenset()
@@ -112,6 +119,7 @@ class Analysis(Pipeline):
             # Partitions that were just added: others have found them first.
             self.assign(new, now)
             numbers = {partition: i for i, partition in enumerate(self._inputs.partitions)}
+        self._left |= {(c.topic, c.partition): c.left for c in progress.clocks}
         clocks = {numbers[clock.topic, clock.partition]: clock for clock in progress.clocks}
         for number, clock in clocks.items():
             if clock.largest is not None:

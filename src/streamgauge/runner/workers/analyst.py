@@ -6,7 +6,7 @@ from streamgauge.errors import StreamgaugeError
 from streamgauge.io.kafka.attended import Still
 from streamgauge.io.kafka.reader import ANSWER_S
 from streamgauge.runner.checkpoints import Begun
-from streamgauge.runner.loop import Loop
+from streamgauge.runner.loop import BACKLOG, Loop
 from streamgauge.runner.plan import Plan
 from streamgauge.runner.stores import Offsets, Partition
 from streamgauge.runner.work import Work
@@ -57,6 +57,15 @@ class Analyst(Loop):
 
     def _start_reading(self, partitions: list[Partition], offsets: Offsets) -> None:
         self._reader.start(partitions, offsets, from_beginning=not self._discard)
+
+    @property
+    def _has_backlog(self) -> bool:
+        """Whether there is much to read, here or where events are counted.
+
+        Snapshots are made seldom then: time is better spent on what is left.
+        """
+        work = self._pipeline
+        return super()._has_backlog or (isinstance(work, Analysis) and work.left >= BACKLOG)
 
     def _look_for_partitions(self, pipeline: Work) -> None:
         super()._look_for_partitions(pipeline)

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, Final
 
-import numpy as np
-
-from streamgauge.core.batch import CodeArray, IntArray
 from streamgauge.core.joining.store import Store
 from streamgauge.core.layout import Layout
 from streamgauge.core.model_spec import ModelSpec
@@ -25,7 +23,7 @@ from streamgauge.formats.partials import (
 from streamgauge.formats.state_manifest import Positions
 from streamgauge.runner.intake import Intake
 from streamgauge.runner.plan import Plan
-from streamgauge.runner.stores import Partition, Stores
+from streamgauge.runner.stores import Offsets, Partition, Stores
 from streamgauge.runner.taken import Counts, Prepared
 from streamgauge.runner.work import Outcome
 from streamgauge.runner.workers.terms import all_terms, model_terms
@@ -86,10 +84,11 @@ class Counting(Intake[ModelTally]):
         cells = sum(tally.cells for tally in self.engines.values())
         return cells >= MOST_CELLS or super().full
 
-    def ship(self) -> Iterator[Message]:
+    def ship(self, left: Offsets = MappingProxyType({})) -> Iterator[Message]:
         """Yield the messages of all that was counted since the last time, progress last.
 
-        They say as much as the offsets that are read up to, and go with them or not at all.
+        They say as much as the offsets that are read up to, and go with them or not at all. `left`
+        are the messages of each partition that are left to read, as far as is known.
         """
         for name, tally in self.engines.items():
             content = tally.take()
@@ -99,7 +98,12 @@ class Counting(Intake[ModelTally]):
             for value in encode_counts(Sent(name, self._terms[name], content)):
                 yield key, value
         clocks = tuple(
-            InputClock(*partition, self._newest.get(number), self.watermark.is_drained(number))
+            InputClock(
+                *partition,
+                self._newest.get(number),
+                self.watermark.is_drained(number),
+                left.get(partition, 0),
+            )
             for number, partition in enumerate(self._inputs.partitions)
         )
         configured = all_terms(self._plan.config, self._terms)
@@ -185,11 +189,9 @@ class Counting(Intake[ModelTally]):
         numbers = {name: count - before[name] for name, count in now.items()}
         return numbers | {"rejected": {reason: n for reason, n in refused.items() if n}}
 
-    def _observe(self, timestamp: IntArray, partitions: CodeArray, now: float) -> None:
-        super()._observe(timestamp, partitions, now)
-        for number in np.unique(partitions).tolist():
-            newest = int(timestamp[partitions == number].max())
-            self._newest[number] = max(self._newest.get(number, newest), newest)
+    def _come(self, partition: int, newest: int, now: float) -> None:
+        super()._come(partition, newest, now)
+        self._newest[partition] = max(self._newest.get(partition, newest), newest)
 
     def _engine(
         self,

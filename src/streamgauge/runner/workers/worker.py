@@ -197,7 +197,7 @@ class Worker(Loop):
             # The broker looks at who commits and in which generation, not at whose partitions.
             raise NotMemberError("kafka: the partitions were shared out anew before the commit")
         if not self._behind:
-            for key, value in pipeline.ship():
+            for key, value in pipeline.ship(self._reader.lag()):
                 self._checkpoints.write(self._config.partials_topic, key, value, [])
         before = dict(self._committed)
         super()._checkpoint()
