@@ -79,6 +79,8 @@ class Aggregator:
         be counted of the same bins, and may find no numbers in them; `rows_also` with every event's
         row, for the whole version and then for each slice specification.
         """
+        if not len(batch):
+            return Partial(())
         panes, codes = self._panes(batch.timestamp)
         specs = (SliceSpec(()), *self.slices)
         versions = version_groups(batch)
@@ -95,8 +97,8 @@ class Aggregator:
         for first in range(0, len(batch), chunk):
             part = slice(first, min(first + chunk, len(batch)))
             if codes is None:
-                dense = len(batch) <= chunk
-                where = [Where(rows, at[part], dense) for rows, at in groupings]
+                whole = len(batch) <= chunk
+                where = [Where(rows, at[part], dense=whole) for rows, at in groupings]
             else:
                 where = [Where(rows, codes[part] * len(rows) + at[part]) for rows, at in groupings]
             found.append(self._part(batch, part, where, also))
