@@ -30,6 +30,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+import psutil
+
 from benchmarks.common import Row, cpu_seconds, parser, report
 from benchmarks.throughput import ARROW_ROWS, broker, total
 from benchmarks.throughput_stream import PARTITIONS, Stream, configure, fill, reference
@@ -65,13 +67,13 @@ class Run:
 def measure(config: Path, events: int, workers: int) -> Run:
     """Let some workers, or with 0 one process that does everything, count a topic."""
     options = ("--role", "analyse") if workers else ("--role", "all")
+    brokers = _started()
     with ExitStack() as stack:
         analyse = _start(stack, config, "analyse", options)
         _wait(analyse, "active: reading")
         counting = [
             _start(stack, config, f"worker{n}", ("--role", "aggregate")) for n in range(workers)
         ]
-        brokers = _pids_of_broker()
         began: float | None = None
         before: dict[str, float] = {}
         deadline = time.perf_counter() + LONGEST_S
@@ -131,31 +133,9 @@ def _spent(analyse: Monitor, counting: list[Monitor], brokers: list[int]) -> dic
     }
 
 
-def _pids_of_broker() -> list[int]:
-    """Return the processes that this one started and that are no monitors."""
-    mine, found = os.getpid(), []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-        if (parent == mine or _descends(parent, mine)) and b"run" not in words[1:4]:
-            found.append(int(folder.name))
-    return found
-
-
-def _descends(pid: int, ancestor: int) -> bool:
-    while pid > 1:
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            return False
-        if pid == ancestor:
-            return True
-    return False
+def _started() -> list[int]:
+    """Return the processes that this one has started: the broker, before there are monitors."""
+    return [child.pid for child in psutil.Process().children(recursive=True)]
 
 
 def _busy_seconds() -> float:
